@@ -1,0 +1,1 @@
+//! nginx.conf: lexer, tree, directive tables, errors.

@@ -1,0 +1,1 @@
+//! The worker's loop: epoll, sockets, timers, tasks.

@@ -1,0 +1,1 @@
+//! The error log and every other file that lines go to.

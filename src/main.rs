@@ -1,0 +1,25 @@
+//! limpet: nginx's master and workers, one static file.
+#![cfg_attr(not(test), no_main)]
+#![allow(dead_code)]
+
+mod cli;
+mod conf;
+mod cycle;
+mod event;
+mod http;
+mod log;
+mod mem;
+mod net;
+mod process;
+mod proto;
+mod shm;
+mod sys;
+mod text;
+mod time;
+
+#[cfg(not(test))]
+#[expect(unsafe_code, reason = "moves to sys/entry.rs")]
+#[unsafe(no_mangle)]
+pub extern "C" fn main() -> i32 {
+    0
+}

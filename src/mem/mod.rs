@@ -1,0 +1,1 @@
+//! Memory: arenas, buffers, typed shared memory.

@@ -1,0 +1,1 @@
+//! Master, workers, helpers: the table, the channel, the policy.

@@ -1,0 +1,1 @@
+//! Protocol knowledge without I/O: bytes in, values out.

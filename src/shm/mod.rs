@@ -1,0 +1,1 @@
+//! Shared memory: zones, their locks and slabs, the scoreboard.

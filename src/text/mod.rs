@@ -1,0 +1,1 @@
+//! Bytes and words: numbers, dates, hashes, bounded writers.

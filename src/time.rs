@@ -1,0 +1,1 @@
+//! Time, read once per loop turn.
