@@ -1,1 +1,7 @@
-//! Memory: arenas, buffers, typed shared memory.
+//! Memory: arenas for futures, pools of buffers, typed shared memory.
+//!
+//! Everything here is sized once, from the configuration, as reserved address
+//! space: pages are touched on first use, so an unused slot costs nothing.
+
+pub mod arena;
+pub mod buffers;
