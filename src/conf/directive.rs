@@ -1,0 +1,291 @@
+//! Directive tables: what a directive is called, where it may stand, what it takes
+//! and how it is stored. Each table stands in the file of the module that owns it.
+
+use super::Cx;
+use super::error::{Error, Shown};
+use super::tree::{Node, Nodes};
+use super::value::{self, Msec};
+use std::collections::HashMap;
+use std::ops::BitOr;
+
+/// Where a directive may stand: bits, as in nginx.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Context(pub u32);
+
+impl Context {
+    pub const MAIN: Context = Context(1);
+    pub const EVENTS: Context = Context(1 << 1);
+    pub const HTTP: Context = Context(1 << 2);
+    pub const SERVER: Context = Context(1 << 3);
+    pub const LOCATION: Context = Context(1 << 4);
+    /// `if` in a server.
+    pub const SIF: Context = Context(1 << 5);
+    /// `if` in a location.
+    pub const LIF: Context = Context(1 << 6);
+    /// `limit_except`.
+    pub const LMT: Context = Context(1 << 7);
+    pub const UPSTREAM: Context = Context(1 << 8);
+    pub const STREAM: Context = Context(1 << 9);
+    pub const STREAM_SERVER: Context = Context(1 << 10);
+    pub const STREAM_UPSTREAM: Context = Context(1 << 11);
+    pub const MAIL: Context = Context(1 << 12);
+    /// `http`, `server` and `location`, where most settings may stand.
+    pub const ALL: Context = Context(1 << 2 | 1 << 3 | 1 << 4);
+
+    pub const fn or(self, other: Context) -> Context {
+        Context(self.0 | other.0)
+    }
+
+    pub const fn meets(self, other: Context) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+impl BitOr for Context {
+    type Output = Context;
+    fn bitor(self, other: Context) -> Context {
+        self.or(other)
+    }
+}
+
+/// How many arguments a directive takes: bit N for N of them, up to 7.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Args(u32);
+
+impl Args {
+    pub const NONE: Args = Args(1);
+    pub const ONE: Args = Args(1 << 1);
+    pub const TWO: Args = Args(1 << 2);
+    pub const THREE: Args = Args(1 << 3);
+    pub const FOUR: Args = Args(1 << 4);
+    pub const ONE_TWO: Args = Args(1 << 1 | 1 << 2);
+    pub const ONE_THREE: Args = Args(1 << 1 | 1 << 3);
+    pub const TWO_THREE: Args = Args(1 << 2 | 1 << 3);
+    pub const ONE_TO_THREE: Args = Args(1 << 1 | 1 << 2 | 1 << 3);
+    pub const ONE_TO_FOUR: Args = Args(1 << 1 | 1 << 2 | 1 << 3 | 1 << 4);
+    pub const ONE_MORE: Args = Args(Self::FROM_ONE);
+    pub const TWO_MORE: Args = Args(Self::FROM_TWO);
+    pub const ANY: Args = Args(Self::FROM_NONE);
+
+    const FROM_NONE: u32 = 1 << 8;
+    const FROM_ONE: u32 = 1 << 9;
+    const FROM_TWO: u32 = 1 << 10;
+
+    const fn allows(self, count: usize) -> bool {
+        match self.0 {
+            Self::FROM_NONE => true,
+            Self::FROM_ONE => count >= 1,
+            Self::FROM_TWO => count >= 2,
+            bits => count < 8 && bits & (1 << count) != 0,
+        }
+    }
+}
+
+/// A directive as far as it can be checked without running it.
+#[derive(Debug)]
+pub struct Shape {
+    pub name: &'static str,
+    pub contexts: Context,
+    pub args: Args,
+    pub block: bool,
+}
+
+/// A directive of a table over `S`, the raw settings its values go into.
+pub struct Directive<S: 'static> {
+    pub shape: Shape,
+    pub set: Set<S>,
+}
+
+/// How a directive's value is stored. The plain kinds refuse a second value with
+/// `is duplicate`.
+pub enum Set<S: 'static> {
+    Flag(fn(&mut S) -> &mut Option<bool>),
+    Number(fn(&mut S) -> &mut Option<u64>),
+    Size(fn(&mut S) -> &mut Option<u64>),
+    Off(fn(&mut S) -> &mut Option<u64>),
+    Msec(fn(&mut S) -> &mut Option<Msec>),
+    Sec(fn(&mut S) -> &mut Option<u64>),
+    Call(fn(&mut S, &mut Cx, Node) -> Result<(), Error>),
+    /// A block that is a level of its own; its reader knows it by name.
+    Level,
+}
+
+impl<S> Directive<S> {
+    const fn plain(name: &'static str, contexts: Context, set: Set<S>) -> Directive<S> {
+        Directive { shape: Shape { name, contexts, args: Args::ONE, block: false }, set }
+    }
+
+    /// `name on|off;`
+    pub const fn flag(
+        name: &'static str,
+        contexts: Context,
+        field: fn(&mut S) -> &mut Option<bool>,
+    ) -> Directive<S> {
+        Self::plain(name, contexts, Set::Flag(field))
+    }
+
+    /// `name 3;`
+    pub const fn number(
+        name: &'static str,
+        contexts: Context,
+        field: fn(&mut S) -> &mut Option<u64>,
+    ) -> Directive<S> {
+        Self::plain(name, contexts, Set::Number(field))
+    }
+
+    /// `name 8k;`: bytes with k or m.
+    pub const fn size(
+        name: &'static str,
+        contexts: Context,
+        field: fn(&mut S) -> &mut Option<u64>,
+    ) -> Directive<S> {
+        Self::plain(name, contexts, Set::Size(field))
+    }
+
+    /// `name 2g;`: bytes with k, m or g.
+    pub const fn off(
+        name: &'static str,
+        contexts: Context,
+        field: fn(&mut S) -> &mut Option<u64>,
+    ) -> Directive<S> {
+        Self::plain(name, contexts, Set::Off(field))
+    }
+
+    /// `name 60s;`: a time, kept in milliseconds.
+    pub const fn msec(
+        name: &'static str,
+        contexts: Context,
+        field: fn(&mut S) -> &mut Option<Msec>,
+    ) -> Directive<S> {
+        Self::plain(name, contexts, Set::Msec(field))
+    }
+
+    /// `name 1d;`: a time, kept in seconds.
+    pub const fn sec(
+        name: &'static str,
+        contexts: Context,
+        field: fn(&mut S) -> &mut Option<u64>,
+    ) -> Directive<S> {
+        Self::plain(name, contexts, Set::Sec(field))
+    }
+
+    /// Anything else: the function stores the value, and says what is wrong with it.
+    pub const fn call(
+        name: &'static str,
+        contexts: Context,
+        args: Args,
+        set: fn(&mut S, &mut Cx, Node) -> Result<(), Error>,
+    ) -> Directive<S> {
+        Directive { shape: Shape { name, contexts, args, block: false }, set: Set::Call(set) }
+    }
+
+    /// As `call`, with a block that the function reads (`types { }`).
+    pub const fn block(
+        name: &'static str,
+        contexts: Context,
+        args: Args,
+        set: fn(&mut S, &mut Cx, Node) -> Result<(), Error>,
+    ) -> Directive<S> {
+        Directive { shape: Shape { name, contexts, args, block: true }, set: Set::Call(set) }
+    }
+
+    /// A block that is a level: `http`, `server`, `location`.
+    pub const fn level(name: &'static str, contexts: Context, args: Args) -> Directive<S> {
+        Directive { shape: Shape { name, contexts, args, block: true }, set: Set::Level }
+    }
+
+    /// Stores the value of `node`, whose shape has been checked.
+    pub fn set(&self, scope: &mut S, cx: &mut Cx, node: Node) -> Result<(), Error> {
+        match self.set {
+            Set::Flag(field) => once(field(scope), node, value::flag),
+            Set::Number(field) => once(field(scope), node, value::number),
+            Set::Size(field) => once(field(scope), node, value::size),
+            Set::Off(field) => once(field(scope), node, value::off),
+            Set::Msec(field) => once(field(scope), node, value::time_msec),
+            Set::Sec(field) => once(field(scope), node, value::time_sec),
+            Set::Call(set) => set(scope, cx, node),
+            Set::Level => Ok(()),
+        }
+    }
+}
+
+/// Puts the one argument of `node` into an empty `field`.
+fn once<T>(
+    field: &mut Option<T>,
+    node: Node,
+    parse: fn(Node, usize) -> Result<T, Error>,
+) -> Result<(), Error> {
+    if field.is_some() {
+        return Err(Error::directive(node, "is duplicate"));
+    }
+    *field = Some(parse(node, 0)?);
+    Ok(())
+}
+
+/// Directives by name: which of several tables, and which entry, `T` says.
+pub struct Index<T: Copy> {
+    by_name: HashMap<&'static [u8], Vec<(&'static Shape, T)>>,
+}
+
+impl<T: Copy> Index<T> {
+    pub fn new(entries: impl Iterator<Item = (&'static Shape, T)>) -> Index<T> {
+        let mut by_name: HashMap<&'static [u8], Vec<_>> = HashMap::new();
+        for (shape, tag) in entries {
+            by_name.entry(shape.name.as_bytes()).or_default().push((shape, tag));
+        }
+        Index { by_name }
+    }
+
+    /// The entry that `node` means in this context, its shape checked.
+    pub fn find(&self, cx: &Cx, context: Context, node: Node) -> Result<T, Error> {
+        let same_name = self.by_name.get(&*node.name()).map_or(&[][..], |found| found);
+        match same_name.iter().find(|(shape, _)| shape.contexts.meets(context)) {
+            Some((shape, tag)) => shape.check(node).map(|()| *tag),
+            None => Err(cx.refusal(node)),
+        }
+    }
+}
+
+impl Shape {
+    fn check(&self, node: Node) -> Result<(), Error> {
+        let error = |text: String| Err(Error::at(node.name(), text));
+        match (self.block, node.block().is_some()) {
+            (false, true) => {
+                error(format!("directive \"{}\" is not terminated by \";\"", self.name))
+            }
+            (true, false) => error(format!("directive \"{}\" has no opening \"{{\"", self.name)),
+            _ if !self.args.allows(node.args_len()) => {
+                error(format!("invalid number of arguments in \"{}\" directive", self.name))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Cx {
+    /// Why no table of this level has the directive.
+    pub fn refusal(&self, node: Node) -> Error {
+        let name = node.name();
+        if self.known.iter().any(|shape| shape.name.as_bytes() == &*name) {
+            return Error::directive(node, "is not allowed here");
+        }
+        Error::at(name, format!("unknown directive \"{}\"", Shown(&name)))
+    }
+}
+
+/// Runs a level that has one table; blocks that are levels are left to `level`.
+pub fn apply<S>(
+    table: &'static [Directive<S>],
+    context: Context,
+    scope: &mut S,
+    cx: &mut Cx,
+    nodes: Nodes,
+) {
+    let index = Index::new(table.iter().map(|d| (&d.shape, d)));
+    for node in nodes {
+        let done = index.find(cx, context, node).and_then(|d| d.set(scope, cx, node));
+        if let Err(error) = done {
+            cx.errors.push(error);
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The words and blocks of a config, flat: three arrays, however many directives.
+//!
+//! Nodes stand in the order of the text, a block before what is in it, and each
+//! knows where its last descendant ends; [`Node`] and [`Word`] are cursors.
+
+use super::error::Shown;
+use std::fmt;
+use std::ops::Deref;
+use std::path::PathBuf;
+
+/// A config with all its includes.
+#[derive(Default, Debug)]
+pub struct Tree {
+    pub(super) files: Vec<File>,
+    pub(super) bytes: Vec<u8>,
+    pub(super) words: Vec<RawWord>,
+    pub(super) nodes: Vec<RawNode>,
+}
+
+/// A file that was read, or a text that stands for one.
+#[derive(Debug)]
+pub struct File {
+    pub name: PathBuf,
+    pub text: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RawWord {
+    pub start: u32,
+    pub len: u32,
+    pub line: u32,
+    pub file: u16,
+    pub column: u16,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RawNode {
+    /// The name and the arguments: `words` from `first`, `count` of them.
+    pub first: u32,
+    pub count: u32,
+    /// One past the last node inside this one.
+    pub end: u32,
+    pub block: bool,
+}
+
+/// Where in the config something stands.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Pos {
+    /// The number of its directive in the order of the text.
+    pub order: u32,
+    pub file: u16,
+    pub column: u16,
+    pub line: u32,
+}
+
+impl Tree {
+    pub fn nodes(&self) -> Nodes<'_> {
+        Nodes { tree: self, next: 0, end: self.nodes.len() as u32 }
+    }
+}
+
+/// One directive: name, arguments, perhaps a block.
+#[derive(Clone, Copy)]
+pub struct Node<'t> {
+    tree: &'t Tree,
+    index: u32,
+}
+
+impl<'t> Node<'t> {
+    fn raw(self) -> RawNode {
+        self.tree.nodes[self.index as usize]
+    }
+
+    pub fn name(self) -> Word<'t> {
+        self.word(0)
+    }
+
+    /// The number of arguments.
+    pub fn args_len(self) -> usize {
+        self.raw().count as usize - 1
+    }
+
+    /// Argument `i` from 0; past the last one an empty word (arity is checked by
+    /// the table before a setter runs).
+    pub fn arg(self, i: usize) -> Word<'t> {
+        self.word(i + 1)
+    }
+
+    pub fn args(self) -> impl ExactSizeIterator<Item = Word<'t>> {
+        (1..self.raw().count as usize).map(move |i| self.word(i))
+    }
+
+    /// What stands between `{` and `}`.
+    pub fn block(self) -> Option<Nodes<'t>> {
+        let raw = self.raw();
+        raw.block.then_some(Nodes { tree: self.tree, next: self.index + 1, end: raw.end })
+    }
+
+    fn word(self, i: usize) -> Word<'t> {
+        let raw = self.raw();
+        let known = i < raw.count as usize;
+        let w = self.tree.words[raw.first as usize + if known { i } else { 0 }];
+        let (start, len) = (w.start as usize, if known { w.len as usize } else { 0 });
+        let bytes = &self.tree.bytes[start..start + len];
+        Word { bytes, order: self.index, line: w.line, file: w.file, column: w.column }
+    }
+}
+
+/// The directives of one level.
+#[derive(Clone, Copy)]
+pub struct Nodes<'t> {
+    tree: &'t Tree,
+    next: u32,
+    end: u32,
+}
+
+impl<'t> Iterator for Nodes<'t> {
+    type Item = Node<'t>;
+
+    fn next(&mut self) -> Option<Node<'t>> {
+        if self.next >= self.end {
+            return None;
+        }
+        let node = Node { tree: self.tree, index: self.next };
+        self.next = node.raw().end;
+        Some(node)
+    }
+}
+
+/// A word of the config, unquoted: bytes, and where they stood.
+#[derive(Clone, Copy)]
+pub struct Word<'t> {
+    bytes: &'t [u8],
+    order: u32,
+    line: u32,
+    file: u16,
+    column: u16,
+}
+
+impl<'t> Word<'t> {
+    pub fn bytes(self) -> &'t [u8] {
+        self.bytes
+    }
+
+    pub fn pos(self) -> Pos {
+        Pos { order: self.order, file: self.file, line: self.line, column: self.column }
+    }
+
+    /// A part of the word, for messages: `word.part(5)` of `name=x` is `x`.
+    pub fn part(self, from: usize) -> Word<'t> {
+        let bytes = self.bytes.get(from..).unwrap_or_default();
+        Word { bytes, column: self.column.saturating_add(from as u16), ..self }
+    }
+}
+
+impl Deref for Word<'_> {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        self.bytes
+    }
+}
+
+impl fmt::Display for Word<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        Shown(self.bytes).fmt(f)
+    }
+}
