@@ -1,1 +1,27 @@
 //! The kernel, safely: the only floor, with three files of `mem`, that may be unsafe.
+//!
+//! Each function is one call and one conversion: errors become `Result`,
+//! buffers become slices, out-parameters become return values, descriptors
+//! become owned or borrowed types, and calls that do many things (fcntl,
+//! ioctl, setsockopt, prctl) become one function for each thing we do with
+//! them. No policy, no logging, no allocation: what an error means is for the
+//! caller to say.
+//!
+//! Invariants: every descriptor made here is close-on-exec from its first
+//! moment; every socket, pipe and event descriptor is non-blocking unless its
+//! name says otherwise; the process has one thread.
+#![allow(unsafe_code, reason = "this floor is where the system calls are")]
+
+pub mod addr;
+pub mod clock;
+pub mod epoll;
+pub mod errno;
+pub mod fd;
+pub mod file;
+pub mod io;
+pub mod signal;
+pub mod socket;
+pub mod sockopt;
+
+#[allow(unused_imports, reason = "for the floors above")]
+pub use errno::{Errno, Result};
