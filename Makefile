@@ -1,0 +1,53 @@
+# limpet. `make` builds one static binary and puts a copy at ./limpet.
+
+MACHINE != uname -m
+TARGET = $(MACHINE)-unknown-linux-musl
+PREFIX = /usr/local
+CARGO = cargo
+BUILT = $${CARGO_TARGET_DIR:-target}/$(TARGET)/release/limpet
+
+# Most of a test's life is waiting for a process, so there are more than cores.
+TESTS = RUST_TEST_THREADS=$${RUST_TEST_THREADS:-8}
+
+all: musl
+	$(CARGO) build --release --target $(TARGET)
+	cp -f $(BUILT) limpet
+
+run: all
+	./limpet
+
+test: musl
+	$(TESTS) $(CARGO) test --target $(TARGET)
+
+check: musl
+	$(CARGO) fmt --check
+	$(CARGO) clippy --target $(TARGET) --all-targets -- -D warnings
+	$(CARGO) test --quiet --target $(TARGET) --test house
+	scripts/parse
+
+sizes: all
+	scripts/sizes ./limpet
+
+figures: all
+	scripts/figures.sh ./limpet
+
+bench: all
+	scripts/bench.sh ./limpet
+
+miri:
+	$(CARGO) +nightly miri test --target $(MACHINE)-unknown-linux-gnu mem::
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin
+	install -m 755 limpet $(DESTDIR)$(PREFIX)/sbin/limpet
+
+clean:
+	$(CARGO) clean
+	rm -f limpet
+
+# The target comes with rustup where it is missing; where Rust came some other
+# way and brought it along, there is nothing to do.
+musl:
+	@test -d "$$(rustc --print sysroot)/lib/rustlib/$(TARGET)" || rustup target add $(TARGET)
+
+.PHONY: all run test check sizes figures bench miri install clean musl

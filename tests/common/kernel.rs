@@ -1,0 +1,213 @@
+//! What the tests need of the kernel and std does not offer: namespaces, signals,
+//! pidfds, inotify, descriptors of other processes. The only unsafe code in `tests/`.
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+pub type Pid = i32;
+
+/// Puts the calling thread, and all it will start, into a network of its own.
+pub fn unshare_network() -> io::Result<()> {
+    // SAFETY: no pointers.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNET) })?;
+    raise_loopback()
+}
+
+/// netdevice(7): `lo` of a new namespace is down.
+fn raise_loopback() -> io::Result<()> {
+    // SAFETY: no pointers; the result is checked before it is owned.
+    let socket = owned(unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM, 0) })?;
+    let mut request = [0u8; 40];
+    request[..2].copy_from_slice(b"lo");
+    let flags = (libc::IFF_UP | libc::IFF_RUNNING) as i16;
+    request[16..18].copy_from_slice(&flags.to_ne_bytes());
+    // SAFETY: SIOCSIFFLAGS reads a struct ifreq of 40 bytes, which `request` is.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, request.as_ptr()) })?;
+    Ok(())
+}
+
+pub fn is_root() -> bool {
+    // SAFETY: no pointers.
+    unsafe { libc::geteuid() == 0 }
+}
+
+/// Daemons become children of the test process, so that their exit codes are seen.
+pub fn become_subreaper() {
+    // SAFETY: no pointers.
+    unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) };
+}
+
+pub fn kill(pid: Pid, signal: i32) -> io::Result<()> {
+    assert!(pid > 1, "signal {signal} for pid {pid}");
+    // SAFETY: no pointers.
+    check(unsafe { libc::kill(pid, signal) }).map(drop)
+}
+
+/// A pidfd: readable once the process has ended, whoever's child it is.
+pub fn pidfd(pid: Pid) -> io::Result<OwnedFd> {
+    // SAFETY: no pointers; the result is checked before it is owned.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) } as RawFd)
+}
+
+/// A duplicate of another process's descriptor (pidfd_getfd(2); needs ptrace rights).
+pub fn descriptor_of(pid: Pid, fd: RawFd) -> io::Result<OwnedFd> {
+    let pidfd = pidfd(pid)?;
+    // SAFETY: no pointers; the result is checked before it is owned.
+    owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) } as RawFd)
+}
+
+/// Waits until `fd` is readable; false when the deadline comes first.
+pub fn wait_readable(fd: RawFd, deadline: Instant) -> bool {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        // SAFETY: one pollfd, as the count says.
+        let ready = unsafe { libc::poll(&mut poll, 1, left.as_millis() as i32 + 1) };
+        if ready > 0 {
+            return true;
+        }
+        if left.is_zero() {
+            return false;
+        }
+    }
+}
+
+/// Reaps a child of ours: its wait status, or None when it is not (or no longer) ours.
+pub fn reap(pid: Pid) -> Option<Ended> {
+    let mut status = 0;
+    // SAFETY: `status` outlives the call.
+    let reaped = unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) };
+    (reaped == pid).then_some(if libc::WIFEXITED(status) {
+        Ended::Code(libc::WEXITSTATUS(status))
+    } else {
+        Ended::Signal(libc::WTERMSIG(status))
+    })
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    Code(i32),
+    Signal(i32),
+    /// Ended, but as the child of someone else, who has its status.
+    Elsewhere,
+}
+
+/// Waits for the end of any process and reaps it when it is ours.
+pub fn wait_end(pid: Pid, limit: Duration) -> Option<Ended> {
+    match pidfd(pid) {
+        Ok(fd) if !wait_readable(fd.as_raw_fd(), Instant::now() + limit) => None,
+        Ok(_) => Some(reap(pid).unwrap_or(Ended::Elsewhere)),
+        Err(_) => Some(Ended::Elsewhere),
+    }
+}
+
+pub fn prlimit(pid: Pid, resource: u32, soft: u64, hard: u64) -> io::Result<()> {
+    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: `limit` is what prlimit64(2) reads; no old value is asked for.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_prlimit64,
+            pid,
+            resource,
+            &raw const limit,
+            std::ptr::null_mut::<libc::rlimit64>(),
+        )
+    } as i32)
+    .map(drop)
+}
+
+/// Tells of every change in one directory, from its making on.
+pub struct Watch {
+    inotify: File,
+}
+
+impl Watch {
+    pub fn new(dir: &Path) -> Self {
+        let path = std::ffi::CString::new(dir.as_os_str().as_encoded_bytes()).unwrap();
+        // SAFETY: no pointers; the result is checked before it is owned.
+        let inotify = owned(unsafe { libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK) })
+            .expect("inotify");
+        let events = libc::IN_CREATE | libc::IN_MODIFY | libc::IN_DELETE | libc::IN_MOVE;
+        // SAFETY: `path` is a C string that outlives the call.
+        let added = unsafe { libc::inotify_add_watch(inotify.as_raw_fd(), path.as_ptr(), events) };
+        assert!(added >= 0, "inotify_add_watch({dir:?}): {}", io::Error::last_os_error());
+        Self { inotify: File::from(inotify) }
+    }
+
+    /// Returns after the next change, or at the deadline.
+    pub fn wait(&self, deadline: Instant) {
+        wait_readable(self.inotify.as_raw_fd(), deadline);
+        let mut events = [0; 4096];
+        while io::Read::read(&mut &self.inotify, &mut events).is_ok() {}
+    }
+}
+
+/// What a command does between fork and exec.
+#[derive(Clone, Default, Debug)]
+pub struct Birth {
+    pub close: Vec<RawFd>,
+    pub limits: Vec<(u32, u64, u64)>,
+    pub block: Vec<i32>,
+    pub ignore: Vec<i32>,
+    pub chroot: Option<std::path::PathBuf>,
+    pub user: Option<(u32, u32)>,
+}
+
+impl Birth {
+    pub fn apply(&self, command: &mut Command) {
+        let birth = self.clone();
+        let chroot = birth
+            .chroot
+            .as_ref()
+            .map(|path| std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).unwrap());
+        let run = move || birth.run(chroot.as_deref());
+        // SAFETY: `run` makes system calls on memory prepared before the fork, nothing else.
+        unsafe { command.pre_exec(run) };
+    }
+
+    fn run(&self, chroot: Option<&std::ffi::CStr>) -> io::Result<()> {
+        for &(resource, soft, hard) in &self.limits {
+            prlimit(0, resource, soft, hard)?;
+        }
+        // SAFETY: plain calls; the set lives on this stack and is initialised by sigemptyset,
+        // the path is a C string made before the fork.
+        unsafe {
+            for &signal in &self.ignore {
+                libc::signal(signal, libc::SIG_IGN);
+            }
+            let mut set = std::mem::zeroed();
+            libc::sigemptyset(&mut set);
+            for &signal in &self.block {
+                libc::sigaddset(&mut set, signal);
+            }
+            libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut());
+            if let Some(path) = chroot {
+                check(libc::chroot(path.as_ptr()))?;
+                check(libc::chdir(c"/".as_ptr()))?;
+            }
+            if let Some((uid, gid)) = self.user {
+                check(libc::setgroups(0, std::ptr::null()))?;
+                check(libc::setgid(gid))?;
+                check(libc::setuid(uid))?;
+            }
+            for &fd in &self.close {
+                libc::close(fd);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn owned(fd: RawFd) -> io::Result<OwnedFd> {
+    let fd = check(fd)?;
+    // SAFETY: the caller got `fd` from the kernel just now and keeps no copy.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+fn check(result: i32) -> io::Result<i32> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}

@@ -1,0 +1,286 @@
+//! A real limpet for a test: started, asked, signalled, watched, and gone at the end.
+//!
+//! A test writes its configuration inline, asks, and says what it expects. `@DIR@` in a
+//! configuration is the test's own directory. Unless the configuration says otherwise,
+//! the master stays in the foreground, as a child of the test, and logs at level debug
+//! to `error.log`: debug lines in nginx's words are the interface to what cannot be
+//! seen from outside.
+//!
+//! With LIMPET_TEST_BINARY=/usr/sbin/nginx the same tests drive nginx (a debug build, as
+//! Debian's is): they are meant to pass there too, except where limpet goes beyond it.
+pub mod client;
+#[expect(unsafe_code, reason = "namespaces, pidfds and inotify are not in std")]
+pub mod kernel;
+mod log;
+mod place;
+pub mod process;
+
+pub use client::{Client, Response, accepts, exchange, get, try_get};
+pub use kernel::{Birth, Ended};
+pub use log::{Line, Log};
+pub use place::Place;
+pub use process::Process;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// Longer than anything that is going to happen takes, on a busy machine too.
+pub const LIMIT: Duration = Duration::from_secs(15);
+
+/// Waits for what only /proc can tell, in fine steps.
+pub fn eventually(what: &str, happened: impl FnMut() -> bool) {
+    assert!(within(LIMIT, happened), "not within {LIMIT:?}: {what}");
+}
+
+pub fn within(limit: Duration, mut happened: impl FnMut() -> bool) -> bool {
+    let deadline = Instant::now() + limit;
+    while !happened() {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    true
+}
+
+pub fn binary() -> PathBuf {
+    std::env::var_os("LIMPET_TEST_BINARY")
+        .map_or_else(|| env!("CARGO_BIN_EXE_limpet").into(), PathBuf::from)
+}
+
+/// "limpet", or "nginx" when that is what is being driven.
+pub fn name() -> String {
+    binary().file_name().unwrap().to_string_lossy().into_owned()
+}
+
+pub fn drives_nginx() -> bool {
+    name() == "nginx"
+}
+
+/// A server of one configuration. Dropping it ends everything it started.
+pub struct Limpet {
+    pub log: Log,
+    pub access: Log,
+    child: Option<Child>,
+    pid: Option<kernel::Pid>,
+    pub place: Place,
+}
+
+impl Limpet {
+    /// Starts it and returns when it listens and the workers run.
+    pub fn start(config: &str) -> Self {
+        Self::start_in(Place::new(), config)
+    }
+
+    /// The same in a place that the test has prepared.
+    pub fn start_in(place: Place, config: &str) -> Self {
+        let mut limpet = Self::prepare(place, config);
+        limpet.launch();
+        limpet.wait_started();
+        limpet
+    }
+
+    /// Everything but the start.
+    pub fn prepare(place: Place, config: &str) -> Self {
+        let log = Log::new(&place, "error.log");
+        let access = Log::new(&place, "access.log");
+        let limpet = Self { log, access, child: None, pid: None, place };
+        limpet.configure(config);
+        limpet
+    }
+
+    /// Writes the configuration; a running master reads it at the next HUP.
+    pub fn configure(&self, config: &str) {
+        self.place.write("limpet.conf", complete(&self.place, config));
+    }
+
+    /// The command of a start, for tests that change something about it.
+    pub fn command(&self) -> Command {
+        command(&self.place)
+    }
+
+    /// Starts it in the foreground, waiting for nothing.
+    pub fn launch(&mut self) -> Process {
+        let mut command = self.command();
+        Birth::default().apply(&mut command);
+        self.launch_as(command)
+    }
+
+    pub fn launch_as(&mut self, mut command: Command) -> Process {
+        let stderr = File::create(self.place.path("stderr")).unwrap();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        self.pid = Some(child.id() as kernel::Pid);
+        self.child = Some(child);
+        self.master()
+    }
+
+    /// Starts a configuration with `daemon on`: the master is what the pid file names.
+    pub fn daemonize(place: Place, config: &str) -> Self {
+        kernel::become_subreaper();
+        let mut limpet = Self::prepare(place, &format!("daemon on;{config}"));
+        let output = limpet.run(&[]);
+        assert!(output.status.success(), "{output:?} {}", limpet.log.tail());
+        limpet.wait_for("a pid file", |limpet| limpet.pid_file().is_some());
+        limpet.pid = limpet.pid_file();
+        limpet.wait_started();
+        limpet
+    }
+
+    fn wait_started(&self) {
+        self.wait_for("start", |limpet| limpet.pid_file().is_some() && limpet.has_children());
+    }
+
+    fn has_children(&self) -> bool {
+        self.place.read("limpet.conf").contains("master_process off")
+            || !self.master().children().is_empty()
+    }
+
+    fn wait_for(&self, what: &str, happened: impl Fn(&Self) -> bool) {
+        let ended = || self.pid.is_some_and(|pid| !Process(pid).lives());
+        let came = within(LIMIT, || ended() || happened(self)) && happened(self);
+        assert!(came, "no {what}: {} {}", self.stderr(), self.log.tail());
+    }
+
+    pub fn master(&self) -> Process {
+        Process(self.pid.expect("a started master"))
+    }
+
+    /// Makes another process the master of this test: the new one of an upgrade.
+    pub fn adopt(&mut self, master: Process) {
+        self.pid = Some(master.0);
+    }
+
+    pub fn pid_file(&self) -> Option<kernel::Pid> {
+        self.place.read("limpet.pid").trim().parse().ok()
+    }
+
+    /// Living workers that are not shutting down.
+    pub fn workers(&self) -> Vec<Process> {
+        self.master().children_titled(": worker process")
+    }
+
+    /// Waits until exactly `count` workers run, and none is shutting down.
+    pub fn wait_workers(&self, count: usize) -> Vec<Process> {
+        let settled = || self.workers().len() == count && self.master().children().len() == count;
+        assert!(within(LIMIT, settled), "no {count} workers: {}", self.log.tail());
+        self.workers()
+    }
+
+    pub fn port(&self, written: u16) -> u16 {
+        self.place.port(written)
+    }
+
+    pub fn client(&self) -> Client {
+        Client::connect(self.port(8080))
+    }
+
+    pub fn get(&self, target: &str) -> Response {
+        get(self.port(8080), target)
+    }
+
+    pub fn signal(&self, signal: i32) {
+        self.master().signal(signal);
+    }
+
+    /// Reconfigures and waits until the old workers are gone.
+    pub fn reload(&self, config: &str) {
+        self.configure(config);
+        let old = self.workers();
+        self.signal(libc::SIGHUP);
+        for worker in old {
+            worker.wait_end();
+        }
+    }
+
+    /// Waits for the end of the master.
+    pub fn wait_end(&mut self) -> Ended {
+        let ended = self.master().wait_end_within(LIMIT);
+        ended.unwrap_or_else(|| panic!("the master does not end: {}", self.log.tail()))
+    }
+
+    pub fn stderr(&self) -> String {
+        self.place.read("stderr")
+    }
+
+    /// Runs the binary with this configuration and more arguments: `-t`, `-s reload` ….
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command().args(arguments).stdin(Stdio::null()).output().unwrap()
+    }
+}
+
+impl Drop for Limpet {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}\nstderr: {}", self.log.tail(), self.stderr());
+        }
+        let Some(pid) = self.pid else { return };
+        let family = Process(pid).children();
+        if self.child.is_some() || self.place.network().is_some() {
+            let _ = kernel::kill(pid, libc::SIGKILL);
+        }
+        for process in family {
+            let _ = kernel::kill(process.0, libc::SIGKILL);
+        }
+        if let Some(child) = &mut self.child {
+            let _ = child.wait();
+        }
+    }
+}
+
+/// Runs the binary by itself: `-v`, `-?`, a broken configuration.
+pub fn run(place: &Place, arguments: &[&str]) -> Output {
+    let mut command = Command::new(binary());
+    command.args(arguments).current_dir(place.dir()).stdin(Stdio::null());
+    command.output().unwrap()
+}
+
+/// The command that serves the place's `limpet.conf`.
+pub fn command(place: &Place) -> Command {
+    let mut command = Command::new(binary());
+    let config = place.path("limpet.conf");
+    command.arg("-p").arg(place.dir()).arg("-c").arg(config).current_dir(place.dir());
+    if drives_nginx() {
+        command.arg("-e").arg(place.path("error.log"));
+    }
+    command
+}
+
+/// Adds what the harness relies on, unless the test sets it.
+fn complete(place: &Place, config: &str) -> String {
+    let mut head = String::new();
+    let lines = [
+        ("daemon", "daemon off;"),
+        ("pid", "pid @DIR@/limpet.pid;"),
+        ("error_log", "error_log @DIR@/error.log debug;"),
+    ];
+    for (directive, line) in lines {
+        let set = config.split([';', '{', '}', '\n']).any(|statement| {
+            statement.trim_start().strip_prefix(directive).is_some_and(|rest| rest.starts_with(' '))
+        });
+        if !set {
+            head.push_str(line);
+            head.push('\n');
+        }
+    }
+    place.fill(&format!("{head}{config}"))
+}
+
+/// Says loudly that a test did not run, and why.
+pub fn skip(why: &str) {
+    let test = std::thread::current().name().unwrap_or("a test").to_string();
+    eprintln!("\n*** SKIPPED {test}: {why}\n");
+}
+
+pub fn has_program(name: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|dir| is_executable(&dir.join(name)))
+        || is_executable(&Path::new("/usr/sbin").join(name))
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata().is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}

@@ -1,0 +1,5 @@
+//! The rules of the house, as tests that read the sources and start nothing.
+mod floors;
+#[path = "common/source.rs"]
+mod source;
+mod tidy;

@@ -1,0 +1,7 @@
+//! The real binary under real signals and real sockets: a file for each feature.
+//!
+//! One crate, so that it links once and the tests that wait run beside each other.
+//! `cargo test --test server reload::` runs a file of them.
+mod common;
+
+mod signals;
