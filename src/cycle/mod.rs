@@ -1,1 +1,3 @@
 //! One configuration made live.
+
+mod auto;

@@ -1,1 +1,16 @@
 //! Master, workers, helpers: the table, the channel, the policy.
+//!
+//! | file | what |
+//! |---|---|
+//! | `table` | every child, one slot each |
+//! | `channel`, `outbox`, `siblings` | messages between master and children |
+//! | `deadlines`, `termination`, `backoff`, `verdict` | when: rules without processes |
+
+mod backoff;
+mod channel;
+mod deadlines;
+mod outbox;
+mod siblings;
+mod table;
+mod termination;
+mod verdict;
