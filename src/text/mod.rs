@@ -1,1 +1,12 @@
-//! Bytes and words: numbers, dates, hashes, bounded writers.
+//! Bytes and words: numbers, dates, hashes, tables, bounded writing.
+//!
+//! Pure functions over slices. Nothing here allocates, panics on its input or
+//! asks the kernel anything.
+pub mod ascii;
+pub mod date;
+pub mod distance;
+pub mod escape;
+pub mod hash;
+pub mod number;
+pub mod scan;
+pub mod writer;

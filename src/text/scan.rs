@@ -1,0 +1,92 @@
+//! Finding bytes eight at a time, in safe code.
+//!
+//! A word's bytes are tested at once by arithmetic; the lowest flagged byte is
+//! exact (carries can only raise false flags above a true one), and words are
+//! read little-endian, so the lowest is the first.
+
+const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
+const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+
+#[inline(always)]
+const fn repeat(byte: u8) -> u64 {
+    ONES * byte as u64
+}
+
+/// Flags the bytes of `word` that are zero.
+#[inline(always)]
+const fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(ONES) & !word & HIGH
+}
+
+/// Flags the bytes of `word` that are below `limit`, which is at most 0x80.
+#[inline(always)]
+const fn below(word: u64, limit: u8) -> u64 {
+    word.wrapping_sub(repeat(limit)) & !word & HIGH
+}
+
+/// The first place that a word test flags and a byte test confirms.
+#[inline(always)]
+fn find(bytes: &[u8], flag: impl Fn(u64) -> u64, test: impl Fn(u8) -> bool) -> Option<usize> {
+    let mut rest = bytes;
+    while let Some((word, after)) = rest.split_first_chunk::<8>() {
+        let flags = flag(u64::from_le_bytes(*word));
+        if flags != 0 {
+            return Some(bytes.len() - rest.len() + (flags.trailing_zeros() / 8) as usize);
+        }
+        rest = after;
+    }
+    rest.iter().position(|&b| test(b)).map(|at| bytes.len() - rest.len() + at)
+}
+
+/// Where `needle` first stands.
+#[inline]
+pub fn byte(bytes: &[u8], needle: u8) -> Option<usize> {
+    find(bytes, |word| zeros(word ^ repeat(needle)), |b| b == needle)
+}
+
+/// Where the first control byte stands: below 0x20, the tab included, or 0x7f.
+#[inline]
+pub fn control(bytes: &[u8]) -> Option<usize> {
+    find(bytes, |word| below(word, 0x20) | zeros(word ^ repeat(0x7f)), |b| b < 0x20 || b == 0x7f)
+}
+
+/// Where the first byte stands that ends a word of a request line: a blank or
+/// a control byte.
+#[inline]
+pub fn blank_or_control(bytes: &[u8]) -> Option<usize> {
+    find(bytes, |word| below(word, 0x21) | zeros(word ^ repeat(0x7f)), |b| b <= 0x20 || b == 0x7f)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn agrees_with_the_plain_loop() {
+        for length in 0..40 {
+            for at in 0..length.max(1) {
+                for odd in 0..=255u8 {
+                    let mut text = vec![b'a'; length];
+                    if let Some(place) = text.get_mut(at) {
+                        *place = odd;
+                    }
+                    check(&text, odd);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn flags_above_a_hit_do_not_matter() {
+        // 0x0a then 0x0b: the subtraction borrows from the byte above.
+        check(b"\x0b\x0a\x80\xff\x1f\x20\x7f\x00\x01", 0x0a);
+        check(b"\x80\xff\x81\xa0\xfe\xff\x80\x9f\x1f", 0x1f);
+    }
+
+    fn check(text: &[u8], needle: u8) {
+        assert_eq!(byte(text, needle), text.iter().position(|&b| b == needle));
+        assert_eq!(control(text), text.iter().position(|b| b.is_ascii_control()));
+        let blank = |b: &u8| b.is_ascii_control() || *b == b' ';
+        assert_eq!(blank_or_control(text), text.iter().position(blank));
+    }
+}

@@ -1,0 +1,156 @@
+//! A bounded writer over a borrowed slice.
+//!
+//! Writing past the end is not an error at the call: the writer remembers it,
+//! takes nothing more, and tells at the end. So a response head is written
+//! straight through and checked once.
+use crate::text::number;
+use std::fmt;
+
+/// Writes bytes into a slice and remembers whether all of them fitted.
+pub struct Writer<'a> {
+    room: &'a mut [u8],
+    len: usize,
+    overflowed: bool,
+}
+
+/// Something did not fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overflow;
+
+impl<'a> Writer<'a> {
+    pub fn new(room: &'a mut [u8]) -> Writer<'a> {
+        Writer { room, len: 0, overflowed: false }
+    }
+
+    /// Appends all of `bytes`, or nothing ever again.
+    #[inline]
+    pub fn put(&mut self, bytes: &[u8]) {
+        if let Some(room) = self.take(bytes.len()) {
+            room.copy_from_slice(bytes);
+        }
+    }
+
+    #[inline]
+    pub fn put_byte(&mut self, byte: u8) {
+        self.put(&[byte]);
+    }
+
+    /// Appends `count` times `byte`.
+    pub fn fill(&mut self, byte: u8, count: usize) {
+        if let Some(room) = self.take(count) {
+            room.fill(byte);
+        }
+    }
+
+    /// The next `count` bytes of the room for the caller to fill.
+    #[inline]
+    pub fn take(&mut self, count: usize) -> Option<&mut [u8]> {
+        let (at, left) = (self.len, self.room.len() - self.len);
+        if count > left || self.overflowed {
+            self.overflowed = true;
+            return None;
+        }
+        self.len += count;
+        self.room.get_mut(at..at + count)
+    }
+
+    /// Decimal.
+    pub fn put_u64(&mut self, n: u64) {
+        self.put(number::format_u64(n, &mut [0; number::DECIMAL]));
+    }
+
+    /// Decimal with a minus sign where needed.
+    pub fn put_i64(&mut self, n: i64) {
+        if n < 0 {
+            self.put_byte(b'-');
+        }
+        self.put_u64(n.unsigned_abs());
+    }
+
+    /// Decimal with zeros in front up to `width` digits (`%0Nui`).
+    pub fn put_padded(&mut self, n: u64, width: usize) {
+        let mut room = [0; number::DECIMAL];
+        let digits = number::format_u64(n, &mut room);
+        self.fill(b'0', width.saturating_sub(digits.len()));
+        self.put(digits);
+    }
+
+    /// Lower-case hexadecimal (`%xL`).
+    pub fn put_hex(&mut self, n: u64) {
+        self.put(number::format_hex(n, &mut [0; number::HEX]));
+    }
+
+    /// Seconds with three decimals (`%T.%03M`), from milliseconds.
+    pub fn put_seconds(&mut self, ms: u64) {
+        self.put_u64(ms / 1000);
+        self.put_byte(b'.');
+        self.put_padded(ms % 1000, 3);
+    }
+
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// How many more bytes fit.
+    pub fn left(&self) -> usize {
+        self.room.len() - self.len
+    }
+
+    pub fn overflowed(&self) -> bool {
+        self.overflowed
+    }
+
+    /// What has been written, whether or not it was all.
+    pub fn written(&self) -> &[u8] {
+        &self.room[..self.len]
+    }
+
+    /// How much was written, if all of it fitted.
+    pub fn finish(self) -> Result<usize, Overflow> {
+        if self.overflowed { Err(Overflow) } else { Ok(self.len) }
+    }
+}
+
+impl fmt::Write for Writer<'_> {
+    /// Fails when full, so that `write!` stops; the overflow is remembered too.
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.put(text.as_bytes());
+        if self.overflowed { Err(fmt::Error) } else { Ok(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fmt::Write;
+
+    #[test]
+    fn writes_and_counts() {
+        let mut room = [0; 64];
+        let mut w = Writer::new(&mut room);
+        w.put(b"a");
+        w.put_u64(42);
+        w.put_byte(b' ');
+        w.put_padded(7, 3);
+        w.put_padded(1234, 3);
+        w.put_hex(0xbeef);
+        w.put_i64(-5);
+        w.put_seconds(12_034);
+        write!(w, " {}", 9).unwrap();
+        assert_eq!(w.written(), b"a42 0071234beef-512.034 9");
+        assert_eq!(w.left(), 64 - w.len());
+        assert_eq!(w.finish(), Ok(25));
+    }
+
+    #[test]
+    fn overflow_is_final() {
+        let mut room = [0; 4];
+        let mut w = Writer::new(&mut room);
+        w.put(b"abc");
+        w.put(b"de");
+        w.put(b"f");
+        assert!(w.overflowed() && write!(w, "g").is_err());
+        assert_eq!(w.written(), b"abc");
+        assert_eq!(w.finish(), Err(Overflow));
+    }
+}
