@@ -22,6 +22,8 @@ pub const TRUNC: c_int = libc::O_TRUNC;
 pub const APPEND: c_int = libc::O_APPEND;
 /// Not to be held up by a FIFO or a device in place of a file.
 pub const NONBLOCK: c_int = libc::O_NONBLOCK;
+/// A terminal that is opened does not become ours (setsid).
+pub const NOCTTY: c_int = libc::O_NOCTTY;
 pub const NOFOLLOW: c_int = libc::O_NOFOLLOW;
 pub const DIRECTORY: c_int = libc::O_DIRECTORY;
 /// A place in the tree, not an open file.

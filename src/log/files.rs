@@ -1,0 +1,163 @@
+//! The open logs of one cycle: the same name is the same log.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fmt;
+use std::os::fd::RawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use super::file::LogFile;
+use super::output::Output;
+use super::syslog::Syslog;
+use super::{Bytes, Level, Target, log};
+use crate::sys::{Errno, file};
+
+pub struct Files {
+    /// What relative names start from.
+    prefix: PathBuf,
+    open: RefCell<BTreeMap<Box<[u8]>, Rc<LogFile>>>,
+}
+
+/// Why a log cannot be opened, in nginx's words.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refused {
+    pub text: String,
+    pub errno: Option<Errno>,
+}
+
+impl Files {
+    pub fn new(prefix: impl Into<PathBuf>) -> Files {
+        Files { prefix: prefix.into(), open: RefCell::default() }
+    }
+
+    /// A path, `syslog:…`, or one of the names of an inherited descriptor
+    /// (`stderr`, `/dev/stdout`, `/proc/self/fd/N`).
+    pub fn open(&self, name: &[u8]) -> Result<Rc<LogFile>, Refused> {
+        let name = self.full_name(name);
+        let mut open = self.open.borrow_mut();
+        if let Some(file) = open.get(&name) {
+            return Ok(Rc::clone(file));
+        }
+        let file = open_new(&name)?;
+        open.insert(name, Rc::clone(&file));
+        Ok(file)
+    }
+
+    /// One line of `error_log`: its file and its levels.
+    pub fn error_target(&self, name: &[u8], levels: &[&[u8]]) -> Result<Target, Refused> {
+        let level = Level::of_directive(levels).map_err(Refused::text)?;
+        Ok(Target { level, file: self.open(name)? })
+    }
+
+    /// Opens every path anew and goes on there. The master gives the new files to
+    /// the workers' user; a worker passes None. A file that cannot be had: the old
+    /// one is kept.
+    pub fn reopen(&self, owner: Option<u32>) {
+        for file in self.open.borrow().values().filter(|file| is_path(file.name())) {
+            match open_for(file.name(), owner) {
+                Ok(output) => file.replace_output(output),
+                Err(refused) => refused.log(),
+            }
+        }
+    }
+
+    fn full_name(&self, name: &[u8]) -> Box<[u8]> {
+        match name {
+            b"" | b"/dev/stderr" => b"stderr"[..].into(),
+            b"/dev/stdout" => b"stdout"[..].into(),
+            path if is_path(path) => {
+                self.prefix.join(OsStr::from_bytes(path)).into_os_string().as_bytes().into()
+            }
+            other => other.into(),
+        }
+    }
+}
+
+fn open_new(name: &[u8]) -> Result<Rc<LogFile>, Refused> {
+    if let Some(number) = inherited_number(name) {
+        let failed = |e| Refused::call("open", name, e);
+        return Ok(LogFile::new(name, Output::inherited(number).map_err(failed)?));
+    }
+    if let Some(parameters) = name.strip_prefix(b"syslog:") {
+        return Ok(LogFile::syslog(name, Syslog::parse(parameters).map_err(Refused::text)?));
+    }
+    if name.starts_with(b"memory:") {
+        let text = "\"memory:\" logs are not supported by limpet: \
+                    they can only be read with a debugger, use a file or \"syslog:\"";
+        return Err(Refused::text(text.into()));
+    }
+    Ok(LogFile::new(name, open_for(name, None)?))
+}
+
+fn open_for(path: &[u8], owner: Option<u32>) -> Result<Output, Refused> {
+    let output = Output::open(path).map_err(|e| Refused::call("open", path, e))?;
+    if let Some(uid) = owner {
+        give(&output, uid).map_err(|e| Refused::call("chown", path, e))?;
+    }
+    Ok(output)
+}
+
+/// By descriptor: a path could have become a link to something else meanwhile.
+fn give(output: &Output, uid: u32) -> crate::sys::Result<()> {
+    const OWNER_RW: u32 = 0o600;
+    let stat = file::fstat(output.fd())?;
+    if !stat.is_file() {
+        return Ok(());
+    }
+    if stat.uid != uid {
+        file::fchown(output.fd(), uid, None)?;
+    }
+    if stat.mode & OWNER_RW != OWNER_RW {
+        file::fchmod(output.fd(), (stat.mode | OWNER_RW) & 0o7777)?;
+    }
+    Ok(())
+}
+
+fn inherited_number(name: &[u8]) -> Option<RawFd> {
+    match name {
+        b"stdout" => Some(1),
+        b"stderr" => Some(2),
+        other => {
+            let number = other.strip_prefix(b"/proc/self/fd/");
+            std::str::from_utf8(number.or_else(|| other.strip_prefix(b"/dev/fd/"))?)
+                .ok()?
+                .parse()
+                .ok()
+        }
+    }
+}
+
+fn is_path(name: &[u8]) -> bool {
+    !name.starts_with(b"syslog:")
+        && !name.starts_with(b"memory:")
+        && inherited_number(name).is_none()
+}
+
+impl Refused {
+    fn text(text: String) -> Refused {
+        Refused { text, errno: None }
+    }
+
+    fn call(call: &str, path: &[u8], errno: Errno) -> Refused {
+        let text = format!("{call}() \"{}\" failed", Bytes(path));
+        Refused { text, errno: Some(errno) }
+    }
+
+    fn log(&self) {
+        match self.errno {
+            Some(errno) => log!(Level::Emerg, errno errno, "{}", self.text),
+            None => log!(Level::Emerg, "{}", self.text),
+        }
+    }
+}
+
+/// nginx's form: `open() "/x" failed (2: No such file or directory)`.
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)?;
+        self.errno.map_or(Ok(()), |errno| write!(f, " ({errno})"))
+    }
+}

@@ -1,0 +1,172 @@
+//! One line of the error log, on the stack, in nginx's form:
+//!
+//! `2026/11/21 19:38:00 [error] 12#12: *34 text (2: No such file or directory), client: …`
+//!
+//! At most 2048 bytes with its newline (NGX_MAX_ERROR_STR). Whatever text says,
+//! it stays one line: control bytes leave as `\xXX`, which nginx does not do.
+
+use std::fmt::{self, Display, Write};
+
+use super::Level;
+use crate::sys::Errno;
+use crate::time;
+
+pub const MAX: usize = 2048;
+
+/// What there is to say.
+pub struct Entry<'a> {
+    pub level: Level,
+    /// `*N`; 0 is none.
+    pub connection: u64,
+    pub errno: Option<Errno>,
+    pub text: fmt::Arguments<'a>,
+    /// `, client: …, server: …`, left out of debug lines as in nginx.
+    pub context: Option<&'a dyn Display>,
+}
+
+/// A rendered entry.
+pub struct Line {
+    bytes: [u8; MAX],
+    len: usize,
+    /// Where the connection and the text begin, after `pid#tid: `.
+    message: usize,
+}
+
+impl Line {
+    pub fn render(entry: &Entry<'_>, pid: i32) -> Line {
+        let mut line = Line { bytes: [0; MAX], len: 0, message: 0 };
+        line.put(&time::error_date());
+        // Nothing below can fail: what does not fit is cut.
+        let _ = write!(line, " [{}] {pid}#{pid}: ", entry.level.name());
+        line.message = line.len;
+        if entry.connection != 0 {
+            let _ = write!(line, "*{} ", entry.connection);
+        }
+        let _ = line.write_fmt(entry.text);
+        if let Some(errno) = entry.errno {
+            line.put_errno(errno);
+        }
+        if let Some(context) = entry.context.filter(|_| entry.level != Level::Debug) {
+            let _ = write!(line, "{context}");
+        }
+        line
+    }
+
+    /// The whole line, without a newline.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+
+    /// Without date, level and pid: what stderr shows after `limpet: [emerg] `.
+    pub fn message(&self) -> &[u8] {
+        &self.bytes[self.message..self.len]
+    }
+
+    /// The reason of a failure is never cut: the text makes room for it.
+    fn put_errno(&mut self, errno: Errno) {
+        const ROOM: usize = 50;
+        if self.len > MAX - 1 - ROOM {
+            self.len = MAX - 1 - ROOM;
+            self.put(b"...");
+        }
+        let _ = write!(self, " ({errno})");
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        let room = &mut self.bytes[self.len..MAX - 1];
+        let n = bytes.len().min(room.len());
+        room[..n].copy_from_slice(&bytes[..n]);
+        self.len += n;
+    }
+}
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text.as_bytes();
+        while let Some(at) = rest.iter().position(u8::is_ascii_control) {
+            self.put(&rest[..at]);
+            self.put(&escaped(rest[at]));
+            rest = &rest[at + 1..];
+        }
+        self.put(rest);
+        Ok(())
+    }
+}
+
+/// Bytes from outside, shown in a log or an error text: what is not UTF-8 as `\xXX`.
+pub struct Bytes<'a>(pub &'a [u8]);
+
+impl Display for Bytes<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            f.write_str(chunk.valid())?;
+            for &byte in chunk.invalid() {
+                write!(f, "\\x{byte:02X}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn escaped(byte: u8) -> [u8; 4] {
+    const HEX: &[u8; 16] = b"0123456789ABCDEF";
+    [b'\\', b'x', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(entry: &Entry<'_>, expected: &str) {
+        let line = Line::render(entry, 12);
+        let text = std::str::from_utf8(line.bytes()).unwrap();
+        assert_eq!(&text[20..], expected);
+        assert!(text[20..].ends_with(std::str::from_utf8(line.message()).unwrap()));
+    }
+
+    const PLAIN: Entry<'static> = Entry {
+        level: Level::Notice,
+        connection: 0,
+        errno: None,
+        text: format_args!("start worker processes"),
+        context: None,
+    };
+
+    #[test]
+    fn the_form_is_that_of_nginx() {
+        check(&PLAIN, "[notice] 12#12: start worker processes");
+        let failed = Entry {
+            level: Level::Error,
+            connection: 34,
+            errno: Some(Errno::ENOENT),
+            text: format_args!("open() \"/x\" failed"),
+            context: Some(&", client: 127.0.0.1"),
+        };
+        check(
+            &failed,
+            "[error] 12#12: *34 open() \"/x\" failed (2: No such file or directory), \
+             client: 127.0.0.1",
+        );
+        let debug = Entry { level: Level::Debug, errno: None, ..failed };
+        check(&debug, "[debug] 12#12: *34 open() \"/x\" failed");
+    }
+
+    #[test]
+    fn one_entry_is_one_line() {
+        let hostile = Entry { text: format_args!("a\nb\x1b[0m\x7fé"), ..PLAIN };
+        check(&hostile, "[notice] 12#12: a\\x0Ab\\x1B[0m\\x7Fé");
+        let bytes = Entry { text: format_args!("{}", Bytes(b"a\xff\nb")), ..PLAIN };
+        check(&bytes, "[notice] 12#12: a\\xFF\\x0Ab");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_and_its_errno_is_not() {
+        let long = "x".repeat(5000);
+        let line = Line::render(&Entry { text: format_args!("{long}"), ..PLAIN }, 1);
+        assert_eq!(line.bytes().len(), MAX - 1);
+        let failed = Entry { text: format_args!("{long}"), errno: Some(Errno::EILSEQ), ..PLAIN };
+        let line = Line::render(&failed, 1);
+        let text = std::str::from_utf8(line.bytes()).unwrap();
+        assert!(text.ends_with("x... (84: Invalid or incomplete multibyte or wide c"), "{text}");
+    }
+}
