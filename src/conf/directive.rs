@@ -108,6 +108,8 @@ pub enum Set<S: 'static> {
     Call(fn(&mut S, &mut Cx, Node) -> Result<(), Error>),
     /// A block that is a level of its own; its reader knows it by name.
     Level,
+    /// Checked and then ignored: it changes nothing that limpet does, and why.
+    Ignored(fn(Node) -> Result<(), Error>, &'static str),
 }
 
 impl<S> Directive<S> {
@@ -194,6 +196,21 @@ impl<S> Directive<S> {
         Directive { shape: Shape { name, contexts, args, block: true }, set: Set::Level }
     }
 
+    /// A directive that may stand in a config and has nothing to do here: it tunes
+    /// what limpet does not have. `check` is for its value, `why` for the documents.
+    pub const fn ignored(
+        name: &'static str,
+        contexts: Context,
+        args: Args,
+        check: fn(Node) -> Result<(), Error>,
+        why: &'static str,
+    ) -> Directive<S> {
+        Directive {
+            shape: Shape { name, contexts, args, block: false },
+            set: Set::Ignored(check, why),
+        }
+    }
+
     /// Stores the value of `node`, whose shape has been checked.
     pub fn set(&self, scope: &mut S, cx: &mut Cx, node: Node) -> Result<(), Error> {
         match self.set {
@@ -205,6 +222,7 @@ impl<S> Directive<S> {
             Set::Sec(field) => once(field(scope), node, value::time_sec),
             Set::Call(set) => set(scope, cx, node),
             Set::Level => Ok(()),
+            Set::Ignored(check, _) => check(node),
         }
     }
 }

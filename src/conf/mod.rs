@@ -11,15 +11,18 @@
 
 mod directive;
 mod error;
+mod error_log;
 mod settings;
 mod tree;
 mod value;
 
 pub use directive::{Args, Context, Directive, Index, Set, Shape, apply};
 pub use error::{Error, Errors, Shown};
+pub use error_log::{LogPath, LogTarget};
 pub(crate) use settings::settings;
+pub use settings::{Raw, resolve};
 pub use tree::{Node, Nodes, Pos, Tree, Word};
-pub use value::{Msec, flag, number, off, size, time_msec, time_sec};
+pub use value::{Msec, choice, flag, number, off, size, time_msec, time_sec};
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

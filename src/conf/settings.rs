@@ -4,7 +4,29 @@
 //! fills the gaps from the level above. A level that said nothing shares the
 //! parent's `Rc`.
 
-/// Declares `pub struct Loc` with defaults and `pub struct LocRaw` of options:
+use std::rc::Rc;
+
+/// A raw twin, as the level readers use it.
+pub trait Raw: Default {
+    type Settings: Default;
+
+    /// This block's settings: its own, else those of the level above.
+    fn resolve(self, parent: &Self::Settings) -> Self::Settings;
+
+    /// The settings of a block that said nothing.
+    fn inherit(parent: &Rc<Self::Settings>) -> Rc<Self::Settings>;
+}
+
+/// The settings of a block: shared with the parent unless the block said something.
+pub fn resolve<R: Raw>(raw: Option<Box<R>>, parent: &Rc<R::Settings>) -> Rc<R::Settings> {
+    match raw {
+        Some(raw) => Rc::new(raw.resolve(parent)),
+        None => R::inherit(parent),
+    }
+}
+
+/// Declares `pub struct Loc` with defaults and `pub struct LocRaw` of options. What
+/// stands under `own` is not inherited: a block that says nothing has the default.
 ///
 /// ```ignore
 /// settings! {
@@ -12,6 +34,9 @@
 ///     pub struct Loc, LocRaw {
 ///         pub etag: bool = true,
 ///         pub files: Rc<[File]> = default_files(),
+///     }
+///     own {
+///         pub answer: Option<Answer> = None,
 ///     }
 /// }
 /// ```
@@ -22,15 +47,33 @@ macro_rules! settings {
             $( $(#[$field_meta:meta])* pub $field:ident: $kind:ty = $default:expr, )*
         }
     ) => {
+        settings! {
+            $(#[$meta])*
+            pub struct $name, $raw {
+                $( $(#[$field_meta])* pub $field: $kind = $default, )*
+            }
+            own {}
+        }
+    };
+    (
+        $(#[$meta:meta])*
+        pub struct $name:ident, $raw:ident {
+            $( $(#[$field_meta:meta])* pub $field:ident: $kind:ty = $default:expr, )*
+        }
+        own {
+            $( $(#[$own_meta:meta])* pub $own:ident: $own_kind:ty = $own_default:expr, )*
+        }
+    ) => {
         $(#[$meta])*
         #[derive(Debug)]
         pub struct $name {
             $( $(#[$field_meta])* pub $field: $kind, )*
+            $( $(#[$own_meta])* pub $own: $own_kind, )*
         }
 
         impl Default for $name {
             fn default() -> $name {
-                $name { $( $field: $default, )* }
+                $name { $( $field: $default, )* $( $own: $own_default, )* }
             }
         }
 
@@ -38,13 +81,25 @@ macro_rules! settings {
         #[derive(Default, Debug)]
         pub struct $raw {
             $( pub $field: Option<$kind>, )*
+            $( pub $own: Option<$own_kind>, )*
         }
 
-        impl $raw {
-            /// This block's settings: its own, else those of the level above.
-            pub fn resolve(self, parent: &$name) -> $name {
+        impl $crate::conf::Raw for $raw {
+            type Settings = $name;
+
+            #[allow(unused_variables, reason = "a module may inherit nothing")]
+            fn resolve(self, parent: &$name) -> $name {
                 $name {
                     $( $field: self.$field.unwrap_or_else(|| parent.$field.clone()), )*
+                    $( $own: self.$own.unwrap_or_else(|| $own_default), )*
+                }
+            }
+
+            fn inherit(parent: &std::rc::Rc<$name>) -> std::rc::Rc<$name> {
+                const OWN: &[&str] = &[$( stringify!($own), )*];
+                match OWN {
+                    [] => std::rc::Rc::clone(parent),
+                    _ => std::rc::Rc::new(<$raw>::default().resolve(parent)),
                 }
             }
         }

@@ -38,6 +38,8 @@ pub(super) struct RawNode {
     /// The name and the arguments: `words` from `first`, `count` of them.
     pub first: u32,
     pub count: u32,
+    /// The block it stands in; its own index at the top level.
+    pub parent: u32,
     /// One past the last node inside this one.
     pub end: u32,
     pub block: bool,
@@ -94,6 +96,12 @@ impl<'t> Node<'t> {
     pub fn block(self) -> Option<Nodes<'t>> {
         let raw = self.raw();
         raw.block.then_some(Nodes { tree: self.tree, next: self.index + 1, end: raw.end })
+    }
+
+    /// The block this directive stands in.
+    pub fn parent(self) -> Option<Node<'t>> {
+        let index = self.raw().parent;
+        (index != self.index).then_some(Node { tree: self.tree, index })
     }
 
     fn word(self, i: usize) -> Word<'t> {

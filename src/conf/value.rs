@@ -82,3 +82,10 @@ fn scaled(digits: &[u8], shift: u32) -> Option<u64> {
 pub fn parse_time(_text: &[u8], _msec: bool) -> Option<u64> {
     None
 }
+
+/// One of a few words: `invalid value "y"` for any other.
+pub fn choice<T: Copy>(node: Node, i: usize, choices: &[(&str, T)]) -> Result<T, Error> {
+    let word = node.arg(i);
+    let found = choices.iter().find(|(name, _)| name.as_bytes() == &*word);
+    found.map(|(_, value)| *value).ok_or_else(|| Error::invalid_value(word))
+}

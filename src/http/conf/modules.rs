@@ -1,0 +1,75 @@
+//! The list of http modules. To add a module: write `src/http/NAME.rs` with its
+//! settings (`Loc` and `LocRaw`, `Srv` and `SrvRaw`) and its tables (`LOC`, `SRV`),
+//! and name it in the list at the end.
+
+use crate::conf::{Cx, Error, Node, Raw, Shape, resolve};
+use crate::http::{core, index, log, rewrite};
+use std::rc::Rc;
+
+/// Where a directive of a level is: the way into its module, and its entry there.
+pub struct Place<R: 'static> {
+    set: fn(&mut R, usize, &mut Cx, Node) -> Result<(), Error>,
+    entry: usize,
+}
+
+impl<R> Clone for Place<R> {
+    fn clone(&self) -> Place<R> {
+        *self
+    }
+}
+
+impl<R> Copy for Place<R> {}
+
+impl<R> Place<R> {
+    pub fn set(self, raws: &mut R, cx: &mut Cx, node: Node) -> Result<(), Error> {
+        (self.set)(raws, self.entry, cx, node)
+    }
+}
+
+/// For each level: a struct of every module's settings, one of their raw twins,
+/// and the tables of its modules as one.
+macro_rules! modules {
+    ($(
+        $(#[$meta:meta])*
+        $conf:ident, $raws:ident, $raw:ident, $table:ident: $( $module:ident ),*;
+    )*) => { $(
+        $(#[$meta])*
+        #[derive(Clone, Default)]
+        pub struct $conf {
+            $( pub $module: Rc<<$module::$raw as Raw>::Settings>, )*
+        }
+
+        /// What one block said, for each module that it spoke of.
+        #[derive(Default)]
+        pub struct $raws {
+            $( $module: Option<Box<$module::$raw>>, )*
+        }
+
+        impl $raws {
+            /// Every directive of the level.
+            pub fn directives() -> Vec<(&'static Shape, Place<$raws>)> {
+                let mut all = Vec::new();
+                $( for (entry, directive) in $module::$table.iter().enumerate() {
+                    let set = |raws: &mut $raws, entry: usize, cx: &mut Cx, node: Node| {
+                        let directive = &$module::$table[entry];
+                        directive.set(raws.$module.get_or_insert_default(), cx, node)
+                    };
+                    all.push((&directive.shape, Place { set, entry }));
+                } )*
+                all
+            }
+
+            /// The settings of the block that said this.
+            pub fn resolve(self, parent: &$conf) -> $conf {
+                $conf { $( $module: resolve(self.$module, &parent.$module), )* }
+            }
+        }
+    )* };
+}
+
+modules! {
+    /// What differs by server: read before a location is known.
+    SrvConf, SrvRaws, SrvRaw, SRV: core;
+    /// What differs by location.
+    LocConf, LocRaws, LocRaw, LOC: core, index, log, rewrite;
+}

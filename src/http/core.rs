@@ -1,0 +1,116 @@
+//! The directives of nginx's http core module, and what they set.
+
+mod error_page;
+mod root;
+mod tables;
+mod types;
+
+pub use error_page::ErrorPage;
+pub use root::Root;
+pub use tables::{LOC, SRV};
+pub use types::Types;
+
+use crate::conf::{LogTarget, Msec, settings};
+use std::rc::Rc;
+
+settings! {
+    /// Settings of a server: in force before a location is known.
+    pub struct Srv, SrvRaw {
+        pub client_header_timeout: Msec = 60_000,
+        pub client_header_buffer_size: u64 = 1024,
+        /// Number and size.
+        pub large_client_header_buffers: (u64, u64) = (4, 8192),
+        pub ignore_invalid_headers: bool = true,
+        pub underscores_in_headers: bool = false,
+        pub merge_slashes: bool = true,
+    }
+}
+
+settings! {
+    /// Settings of a location.
+    pub struct Loc, LocRaw {
+        pub root: Root = Root::default(),
+        pub types: Rc<Types> = Rc::new(Types::default()),
+        pub default_type: Rc<[u8]> = Rc::from(b"text/plain".as_slice()),
+        pub error_pages: Rc<Vec<ErrorPage>> = Rc::default(),
+        pub error_log: Rc<Vec<LogTarget>> = Rc::default(),
+        pub internal: bool = false,
+        pub recursive_error_pages: bool = false,
+        pub log_not_found: bool = true,
+
+        pub sendfile: bool = false,
+        /// 0: no bound.
+        pub sendfile_max_chunk: u64 = 2 << 20,
+        pub tcp_nopush: bool = false,
+        pub tcp_nodelay: bool = true,
+        pub send_timeout: Msec = 60_000,
+        pub postpone_output: u64 = 1460,
+
+        /// 0: no keep-alive.
+        pub keepalive_timeout: Msec = 75_000,
+        /// Seconds for the `Keep-Alive` header; 0: no header.
+        pub keepalive_header: u64 = 0,
+        pub keepalive_requests: u64 = 1000,
+        pub keepalive_time: Msec = 3_600_000,
+        pub keepalive_disable: KeepaliveDisable = KeepaliveDisable { msie6: true, safari: false },
+
+        /// 0: no bound.
+        pub client_max_body_size: u64 = 1 << 20,
+        pub client_body_timeout: Msec = 60_000,
+        pub lingering_close: Lingering = Lingering::On,
+        pub lingering_time: Msec = 30_000,
+        pub lingering_timeout: Msec = 5_000,
+        pub reset_timedout_connection: bool = false,
+
+        pub server_tokens: ServerTokens = ServerTokens::On,
+        pub etag: bool = true,
+        pub if_modified_since: IfModifiedSince = IfModifiedSince::Exact,
+        /// No more ranges than this are honoured; 0: none at all.
+        pub max_ranges: u64 = i64::MAX as u64,
+        pub chunked_transfer_encoding: bool = true,
+        pub msie_padding: bool = true,
+        pub absolute_redirect: bool = true,
+        pub server_name_in_redirect: bool = false,
+        pub port_in_redirect: bool = true,
+
+        pub open_file_cache: Option<OpenFileCache> = None,
+        pub open_file_cache_valid: u64 = 60,
+        pub open_file_cache_min_uses: u64 = 1,
+        pub open_file_cache_errors: bool = false,
+    }
+}
+
+/// `keepalive_disable`: browsers that mistake kept connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeepaliveDisable {
+    pub msie6: bool,
+    pub safari: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lingering {
+    Off,
+    On,
+    Always,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerTokens {
+    Off,
+    On,
+    Build,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfModifiedSince {
+    Off,
+    Exact,
+    Before,
+}
+
+/// `open_file_cache max=N inactive=T`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenFileCache {
+    pub max: u64,
+    pub inactive: u64,
+}
