@@ -1,1 +1,3 @@
 //! The worker's loop: epoll, sockets, timers, tasks.
+
+pub mod wheel;

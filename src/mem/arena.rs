@@ -25,17 +25,38 @@ pub unsafe trait Zeroed {}
 // SAFETY: an integer is valid for every bit pattern.
 unsafe impl Zeroed for u8 {}
 // SAFETY: an integer is valid for every bit pattern.
+unsafe impl Zeroed for u16 {}
+// SAFETY: an integer is valid for every bit pattern.
 unsafe impl Zeroed for u32 {}
+// SAFETY: an integer is valid for every bit pattern.
+unsafe impl Zeroed for i32 {}
+// SAFETY: an integer is valid for every bit pattern.
+unsafe impl Zeroed for u64 {}
+// SAFETY: zero is false.
+unsafe impl Zeroed for bool {}
 // SAFETY: a Cell has the layout of its contents.
 unsafe impl<T: Zeroed> Zeroed for Cell<T> {}
-// SAFETY: a tuple of zero-valid members; padding has no validity.
-unsafe impl<A: Zeroed, B: Zeroed, C: Zeroed, D: Zeroed> Zeroed for Quad<A, B, C, D> {}
 // SAFETY: `live` zero is false, `next` zero is "none", the future is MaybeUninit.
 unsafe impl<F> Zeroed for Slot<F> {}
 
-/// Four cells side by side: the shape of every small record kept by index.
-#[repr(C)]
-pub struct Quad<A, B, C, D>(pub Cell<A>, pub Cell<B>, pub Cell<C>, pub Cell<D>);
+/// Declares a record that a [`reserve`]d slice may hold: all its fields must be
+/// `Zeroed`, and the compiler checks that they are.
+macro_rules! zeroed_record {
+    ($(#[$outer:meta])* $vis:vis struct $name:ident {
+        $($(#[$inner:meta])* $field_vis:vis $field:ident: $type:ty),* $(,)?
+    }) => {
+        $(#[$outer])*
+        $vis struct $name { $($(#[$inner])* $field_vis $field: $type),* }
+        // SAFETY: all-zero bytes are valid for every field, as the bounds prove.
+        #[expect(unsafe_code, reason = "the bounds carry the proof")]
+        unsafe impl $crate::mem::arena::Zeroed for $name
+        where
+            $($type: $crate::mem::arena::Zeroed),*
+        {
+        }
+    };
+}
+pub(crate) use zeroed_record;
 
 /// Reserves `len` zeroed values without touching them; `None` when the address
 /// space cannot be had (RLIMIT_AS).
