@@ -172,12 +172,15 @@ impl Wheel {
         if self.count.get() == 0 {
             return None;
         }
-        let start = self.cursor.get();
-        let due =
-            (0..BUCKETS as u32).map(|ahead| start.wrapping_add(ahead * TICK)).find(|&at| {
-                let bucket = Wheel::bucket_at(at);
-                self.occupied[bucket / 64].get() & (1 << (bucket % 64)) != 0
-            })?;
+        let start = Wheel::bucket_at(self.cursor.get());
+        // Word by word from the cursor's on; the first comes again for its low bits.
+        let ahead = (0..=WORDS).find_map(|step| {
+            let word = self.occupied[(start / 64 + step) % WORDS].get();
+            let ahead_only = if step == 0 { u64::MAX << (start % 64) } else { u64::MAX };
+            let bits = word & ahead_only;
+            (bits != 0).then(|| step * 64 + bits.trailing_zeros() as usize - start % 64)
+        })?;
+        let due = self.cursor.get().wrapping_add(ahead as u32 * TICK);
         Some(if reached(now, due) { 0 } else { due.wrapping_sub(now) })
     }
 }
