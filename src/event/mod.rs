@@ -1,3 +1,56 @@
 //! The worker's loop: epoll, sockets, timers, tasks.
+//!
+//! A conversation is one `async fn` in a slot of an arena. It waits only through
+//! this floor: a socket to become ready ([`Io`]), a point in time ([`sleep`]), a
+//! turn of the loop ([`yield_now`]). There are no wakers: what a task waits for
+//! knows the task, and the loop polls it. A spurious poll is allowed by design,
+//! and every wait looks again at what it waits for.
+//!
+//! One process has one [`Reactor`], reached through thread-local storage, so that
+//! handles stay small and signatures stay plain.
 
-pub mod wheel;
+mod conversations;
+mod io;
+mod reactor;
+mod wait;
+mod wheel;
+
+pub use conversations::{Accepted, Conversations, Fired};
+pub use io::{Dismissal, Io};
+pub use reactor::{Reactor, WatchId};
+pub use wait::{both, race, sleep, yield_now};
+
+use std::cell::Cell;
+
+thread_local! {
+    static REACTOR: Cell<Option<&'static Reactor>> = const { Cell::new(None) };
+}
+
+/// The process's reactor. Only code that runs in a worker's loop may ask.
+#[inline]
+pub(crate) fn reactor() -> &'static Reactor {
+    REACTOR.get().expect("a worker's loop has a reactor")
+}
+
+/// A point in time by which a wait must end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Deadline(wheel::Millis);
+
+/// The deadline `ms` milliseconds from now; spans beyond 24 days end there.
+#[inline]
+pub fn after(ms: u64) -> Deadline {
+    let span = ms.min(u64::from(wheel::LONGEST)) as u32;
+    Deadline(reactor().now().wrapping_add(span))
+}
+
+/// True from the moment the worker was told to quit: finish, and do not keep alive.
+#[inline]
+pub fn draining() -> bool {
+    reactor().draining()
+}
+
+/// The number of the loop turn: what was checked in this turn need not be again.
+#[inline]
+pub fn turn() -> u32 {
+    reactor().turn()
+}

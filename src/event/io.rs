@@ -1,0 +1,235 @@
+//! A connected socket in the loop: try first, wait only on EAGAIN.
+//!
+//! A socket enters the epoll set when a task first has to wait for it, once, for
+//! its life, edge-triggered in both directions. Until the kernel says EAGAIN (or
+//! a read comes back short, which means the same) it counts as ready.
+
+use super::reactor::{Reactor, Slot};
+use super::{Deadline, reactor};
+use crate::sys::epoll;
+use crate::sys::errno::{Errno, Result};
+use crate::sys::socket::{self, More};
+use std::future::poll_fn;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::task::Poll;
+
+const READ: u8 = 1;
+const WRITE: u8 = 2;
+/// The other side has closed, or the socket is broken: reads end at once.
+const CLOSED: u8 = 4;
+/// Urgent data splits reads, so that a short one no longer means drained.
+const URGENT: u8 = 8;
+
+const INTEREST: u32 = epoll::IN | epoll::OUT | epoll::RDHUP | epoll::PRI | epoll::ET;
+
+/// An owned socket; dropping it closes it.
+pub struct Io {
+    fd: OwnedFd,
+    slot: u32,
+}
+
+/// Why an idle wait ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dismissal {
+    /// Bytes, or the end of them, are there.
+    Readable,
+    TimedOut,
+    /// The worker drains: close now.
+    Draining,
+}
+
+/// The readiness an epoll event stands for.
+#[inline]
+pub(super) fn readiness(flags: u32) -> u8 {
+    let mut ready = 0;
+    if flags & (epoll::IN | epoll::RDHUP | epoll::HUP | epoll::ERR) != 0 {
+        ready |= READ;
+    }
+    if flags & (epoll::OUT | epoll::HUP | epoll::ERR) != 0 {
+        ready |= WRITE;
+    }
+    if flags & (epoll::RDHUP | epoll::HUP | epoll::ERR) != 0 {
+        ready |= CLOSED;
+    }
+    if flags & epoll::PRI != 0 {
+        ready |= URGENT;
+    }
+    ready
+}
+
+impl Io {
+    /// Takes a non-blocking socket into the loop, for the task being polled;
+    /// `None` when all slots are taken.
+    #[inline]
+    pub fn adopt(fd: OwnedFd) -> Option<Io> {
+        let reactor = reactor();
+        let slot = reactor.take_slot()?;
+        reactor.slots[slot as usize].ready.set(READ | WRITE);
+        Some(Io { fd, slot })
+    }
+
+    #[inline]
+    fn slot(&self) -> &'static Slot {
+        &reactor().slots[self.slot as usize]
+    }
+
+    #[inline]
+    fn spent(&self, what: u8) {
+        let ready = &self.slot().ready;
+        ready.set(ready.get() & !what);
+    }
+
+    /// The other side is known to have closed its end.
+    pub fn closed(&self) -> bool {
+        self.slot().ready.get() & CLOSED != 0
+    }
+
+    /// Reads once; EAGAIN when there is nothing. 0 is the end.
+    #[inline]
+    pub fn try_read(&self, buffer: &mut [u8]) -> Result<usize> {
+        let ready = self.slot().ready.get();
+        if ready & READ == 0 {
+            return Err(Errno::EAGAIN);
+        }
+        let outcome = socket::recv(&self.fd, buffer);
+        match outcome {
+            Ok(count) if count < buffer.len() && ready & (CLOSED | URGENT) == 0 => self.spent(READ),
+            Err(Errno::EAGAIN) => self.spent(READ),
+            _ => {}
+        }
+        outcome
+    }
+
+    /// Reads what there is, waiting for it until the deadline.
+    ///
+    /// Cancellation: nothing is lost, nothing was read.
+    #[track_caller]
+    pub async fn read(&self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
+        loop {
+            match self.try_read(buffer) {
+                Err(Errno::EAGAIN) => self.wait(READ, deadline).await?,
+                Err(Errno::EINTR) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    /// Sends once what fits; EAGAIN when nothing does.
+    #[inline]
+    pub fn try_send(&self, bytes: &[u8], more: More) -> Result<usize> {
+        if self.slot().ready.get() & WRITE == 0 {
+            return Err(Errno::EAGAIN);
+        }
+        let outcome = socket::send(&self.fd, bytes, more);
+        if outcome == Err(Errno::EAGAIN) {
+            self.spent(WRITE);
+        }
+        outcome
+    }
+
+    /// Tries an operation that writes to the socket by itself (sendfile, splice).
+    #[inline]
+    pub fn try_with(&self, write: impl FnOnce(BorrowedFd<'_>) -> Result<usize>) -> Result<usize> {
+        if self.slot().ready.get() & WRITE == 0 {
+            return Err(Errno::EAGAIN);
+        }
+        let outcome = write(self.fd.as_fd());
+        if outcome == Err(Errno::EAGAIN) {
+            self.spent(WRITE);
+        }
+        outcome
+    }
+
+    /// Waits until the socket may be read.
+    #[track_caller]
+    pub async fn readable(&self, deadline: Deadline) -> Result<()> {
+        self.wait(READ, deadline).await
+    }
+
+    /// Waits until the socket may be written.
+    #[track_caller]
+    pub async fn writable(&self, deadline: Deadline) -> Result<()> {
+        self.wait(WRITE, deadline).await
+    }
+
+    async fn wait(&self, want: u8, deadline: Deadline) -> Result<()> {
+        poll_fn(|_| {
+            let reactor = reactor();
+            if self.armed(reactor)? & want != 0 {
+                return Poll::Ready(Ok(()));
+            }
+            if reactor.until(deadline.0) {
+                return Poll::Ready(Err(Errno::ETIMEDOUT));
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Waits between requests: for bytes, the deadline, or a worker that drains.
+    /// While it waits the connection counts as idle and may be closed to make room.
+    pub async fn idle(&self, deadline: Deadline) -> Dismissal {
+        let _idle = IdleMark::set();
+        poll_fn(|_| {
+            let reactor = reactor();
+            match self.armed(reactor) {
+                Ok(ready) if ready & READ == 0 => {}
+                _ => return Poll::Ready(Dismissal::Readable),
+            }
+            if reactor.draining() {
+                return Poll::Ready(Dismissal::Draining);
+            }
+            if reactor.until(deadline.0) {
+                return Poll::Ready(Dismissal::TimedOut);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Enters the epoll set when it has not yet, and says what is ready. The
+    /// kernel reports at once what became ready before, so nothing is missed.
+    #[inline]
+    fn armed(&self, reactor: &Reactor) -> Result<u8> {
+        let slot = &reactor.slots[self.slot as usize];
+        if !slot.registered.get() {
+            let token = u64::from(slot.generation.get()) << 32 | u64::from(self.slot);
+            reactor.epoll.add(&self.fd, INTEREST, token)?;
+            slot.registered.set(true);
+        }
+        Ok(slot.ready.get())
+    }
+}
+
+impl AsFd for Io {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+impl Drop for Io {
+    fn drop(&mut self) {
+        reactor().give_slot_back(self.slot);
+    }
+}
+
+/// The task is idle while this lives, however the wait ends.
+struct IdleMark(u32);
+
+impl IdleMark {
+    fn set() -> IdleMark {
+        let reactor = reactor();
+        let task = reactor.current.get();
+        reactor.tasks[task as usize].idle.set(true);
+        reactor.idle.set(reactor.idle.get() + 1);
+        IdleMark(task)
+    }
+}
+
+impl Drop for IdleMark {
+    fn drop(&mut self) {
+        let reactor = reactor();
+        reactor.tasks[self.0 as usize].idle.set(false);
+        reactor.idle.set(reactor.idle.get() - 1);
+    }
+}
