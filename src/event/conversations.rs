@@ -248,7 +248,7 @@ impl<F: Future<Output = ()>, M: Fn(Accepted) -> F> Conversations<F, M> {
                 if !listener.armed.get() {
                     return;
                 }
-                socket::accept(&*listener.fd)
+                socket::accept_with_peer(&*listener.fd)
             };
             match accepted {
                 Ok((fd, peer)) => self.begin(number, fd, peer),

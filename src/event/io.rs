@@ -8,7 +8,7 @@ use super::reactor::{Reactor, Slot};
 use super::{Deadline, reactor};
 use crate::sys::epoll;
 use crate::sys::errno::{Errno, Result};
-use crate::sys::socket::{self, More};
+use crate::sys::socket;
 use std::future::poll_fn;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::task::Poll;
@@ -114,13 +114,13 @@ impl Io {
         }
     }
 
-    /// Sends once what fits; EAGAIN when nothing does.
+    /// Sends once what fits; EAGAIN when nothing does. `flags`: `socket::MORE`.
     #[inline]
-    pub fn try_send(&self, bytes: &[u8], more: More) -> Result<usize> {
+    pub fn try_send(&self, bytes: &[u8], flags: i32) -> Result<usize> {
         if self.slot().ready.get() & WRITE == 0 {
             return Err(Errno::EAGAIN);
         }
-        let outcome = socket::send(&self.fd, bytes, more);
+        let outcome = socket::send(&self.fd, bytes, flags);
         if outcome == Err(Errno::EAGAIN) {
             self.spent(WRITE);
         }

@@ -1,0 +1,255 @@
+//! Files as the worker last saw them: bytes of small ones, descriptors of others.
+//!
+//! Freshness is one stat by path per file and loop turn: it follows a swapped
+//! symlink or directory, has no blind spot, and costs next to nothing under load.
+//! A file that is not there is remembered the same way, from its second miss on.
+//! Bytes are kept only when fstat before and after the read agree and the file is
+//! at least [`SETTLED_MS`] old, since timestamps are as coarse as a clock tick.
+//! Stores through mmap change no timestamp at once and are not seen (documented).
+//!
+//! INVARIANT: what `look_up` returns was true at some moment of this loop turn.
+
+use crate::event;
+use crate::proto::conditional;
+use crate::sys::errno::{Errno, Result};
+use crate::sys::file::{self, Stat};
+use crate::sys::io;
+use crate::text::{date, hash};
+use crate::time;
+use std::cell::{Cell, RefCell};
+use std::ffi::{CStr, CString};
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+/// Files up to this size are kept as bytes: below it a copy beats sendfile.
+pub const SMALL: u64 = 32 * 1024;
+/// Kernels before 6.13 stamp files once a tick, so a younger file may still change
+/// without its stamp telling.
+const SETTLED_MS: i64 = 20;
+const SETS: usize = 1024;
+const WAYS: usize = 4;
+const SEEN: usize = 4096;
+/// Bytes and descriptors kept by one worker.
+const BYTES_MOST: usize = 16 << 20;
+const DESCRIPTORS_MOST: usize = 256;
+/// What has not been asked for in this long is let go.
+const UNUSED_MS: u64 = 60_000;
+const SWEEP_MS: u64 = 30_000;
+
+/// A regular file that can be served.
+pub struct File {
+    pub stat: Stat,
+    pub etag: conditional::Etag,
+    pub last_modified: [u8; 29],
+    pub contents: Contents,
+}
+
+pub enum Contents {
+    Bytes(Box<[u8]>),
+    Descriptor(OwnedFd),
+}
+
+/// What a path names.
+#[derive(Clone)]
+pub enum Found {
+    File(Rc<File>),
+    Directory,
+    /// Neither a file nor a directory.
+    Special,
+    Failed(Errno),
+}
+
+struct Entry {
+    hash: u64,
+    path: CString,
+    /// What stat said when `found` was made.
+    seen: Result<Stat>,
+    found: Found,
+    turn: Cell<u32>,
+    used_at: Cell<u64>,
+}
+
+pub struct FileCache {
+    entries: RefCell<Box<[Option<Entry>]>>,
+    /// Hashes of paths that were missing once: a scan of random names is not kept.
+    missed: RefCell<Box<[u64]>>,
+    bytes: Cell<usize>,
+    descriptors: Cell<usize>,
+}
+
+impl FileCache {
+    pub fn new() -> FileCache {
+        FileCache {
+            entries: RefCell::new((0..SETS * WAYS).map(|_| None).collect()),
+            missed: RefCell::new(vec![0; SEEN].into()),
+            bytes: Cell::new(0),
+            descriptors: Cell::new(0),
+        }
+    }
+
+    /// What `path` names in this turn.
+    pub fn look_up(&self, path: &CStr) -> Found {
+        let hash = hash::bytes(path.to_bytes());
+        let ways = set_of(hash);
+        let mut entries = self.entries.borrow_mut();
+        let at = ways.clone().find(|&way| {
+            entries[way].as_ref().is_some_and(|entry| entry.hash == hash && *entry.path == *path)
+        });
+        let Some(at) = at else {
+            drop(entries);
+            return self.load(hash, path, file::stat(path));
+        };
+        if let Some(entry) = &entries[at] {
+            if entry.turn.get() == event::turn() {
+                return entry.found.clone();
+            }
+            let seen = file::stat(path);
+            if seen == entry.seen {
+                entry.turn.set(event::turn());
+                entry.used_at.set(time::now_ms());
+                return entry.found.clone();
+            }
+            self.forget(&mut entries[at]);
+            drop(entries);
+            return self.load(hash, path, seen);
+        }
+        Found::Failed(Errno::ENOENT)
+    }
+
+    /// Asks the file system, and keeps the answer where that pays.
+    fn load(&self, hash: u64, path: &CStr, seen: Result<Stat>) -> Found {
+        let (seen, found) = open(path, seen);
+        let keep = match &found {
+            Found::Failed(_) => self.missed_before(hash),
+            Found::File(file) => settled(&file.stat),
+            Found::Directory | Found::Special => true,
+        };
+        if keep {
+            let (turn, used_at) = (Cell::new(event::turn()), Cell::new(time::now_ms()));
+            let found = found.clone();
+            self.keep(Entry { hash, path: path.into(), seen, found, turn, used_at });
+        }
+        found
+    }
+
+    fn missed_before(&self, hash: u64) -> bool {
+        let slot = &mut self.missed.borrow_mut()[hash as usize % SEEN];
+        std::mem::replace(slot, hash) == hash
+    }
+
+    /// Stores an entry in its set, in place of the one used longest ago.
+    fn keep(&self, entry: Entry) {
+        let mut entries = self.entries.borrow_mut();
+        let (bytes, descriptors) = cost(&entry);
+        let mut victims = set_of(entry.hash.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        while self.bytes.get() + bytes > BYTES_MOST
+            || self.descriptors.get() + descriptors > DESCRIPTORS_MOST
+        {
+            victims.clone().for_each(|way| self.forget(&mut entries[way]));
+            victims = (victims.end % (SETS * WAYS))..(victims.end % (SETS * WAYS) + WAYS);
+        }
+        let unused_longest = set_of(entry.hash).min_by_key(|&way| {
+            entries[way].as_ref().map_or(0, |entry| entry.used_at.get())
+        });
+        if let Some(way) = unused_longest {
+            self.forget(&mut entries[way]);
+            self.bytes.set(self.bytes.get() + bytes);
+            self.descriptors.set(self.descriptors.get() + descriptors);
+            entries[way] = Some(entry);
+        }
+    }
+
+    fn forget(&self, slot: &mut Option<Entry>) {
+        if let Some(entry) = slot.take() {
+            let (bytes, descriptors) = cost(&entry);
+            self.bytes.set(self.bytes.get() - bytes);
+            self.descriptors.set(self.descriptors.get() - descriptors);
+        }
+    }
+
+    /// Lets go of what nobody has asked for lately: a deleted file must not keep
+    /// its blocks for ever.
+    pub async fn sweep(&self) {
+        loop {
+            event::sleep(event::after(SWEEP_MS)).await;
+            let now = time::now_ms();
+            for slot in self.entries.borrow_mut().iter_mut() {
+                let old = |entry: &Entry| now.saturating_sub(entry.used_at.get()) > UNUSED_MS;
+                if slot.as_ref().is_some_and(old) {
+                    self.forget(slot);
+                }
+            }
+        }
+    }
+}
+
+fn set_of(hash: u64) -> std::ops::Range<usize> {
+    let start = (hash >> 32) as usize % SETS * WAYS;
+    start..start + WAYS
+}
+
+/// Bytes and descriptors an entry holds on to.
+fn cost(entry: &Entry) -> (usize, usize) {
+    match &entry.found {
+        Found::File(file) => match &file.contents {
+            Contents::Bytes(bytes) => (bytes.len(), 0),
+            Contents::Descriptor(_) => (0, 1),
+        },
+        _ => (0, 0),
+    }
+}
+
+/// Old enough for its timestamp to tell of the next change.
+fn settled(stat: &Stat) -> bool {
+    let now = time::unix_ms() as i64;
+    let age = |secs: i64, nanos: u32| now - (secs * 1000 + i64::from(nanos / 1_000_000));
+    age(stat.mtime, stat.mtime_ns) >= SETTLED_MS && age(stat.ctime, stat.ctime_ns) >= SETTLED_MS
+}
+
+/// Opens what stat saw; the descriptor's own stat is the one that counts.
+fn open(path: &CStr, seen: Result<Stat>) -> (Result<Stat>, Found) {
+    let stat = match seen {
+        Err(errno) => return (seen, Found::Failed(errno)),
+        Ok(stat) if stat.is_dir() => return (seen, Found::Directory),
+        Ok(stat) if !stat.is_file() => return (seen, Found::Special),
+        Ok(stat) => stat,
+    };
+    let opened = file::open(path, file::RDONLY | file::NONBLOCK, 0)
+        .and_then(|fd| file::fstat(&fd).map(|stat| (fd, stat)));
+    let (fd, now) = match opened {
+        Err(errno) => return (Ok(stat), Found::Failed(errno)),
+        Ok(opened) => opened,
+    };
+    if !now.is_file() {
+        return (Ok(now), Found::Special);
+    }
+    let contents = match read_small(&fd, &now) {
+        Some(bytes) => Contents::Bytes(bytes),
+        None => Contents::Descriptor(fd),
+    };
+    let file = File {
+        stat: now,
+        etag: conditional::Etag::new(now.mtime, now.size),
+        last_modified: date::http(now.mtime),
+        contents,
+    };
+    (Ok(now), Found::File(Rc::new(file)))
+}
+
+/// The bytes of a small file, if they are those of the moment `stat` tells of.
+fn read_small(fd: &OwnedFd, stat: &Stat) -> Option<Box<[u8]>> {
+    if stat.size > SMALL {
+        return None;
+    }
+    let mut bytes = vec![0; stat.size as usize].into_boxed_slice();
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match io::pread(fd, &mut bytes[filled..], filled as u64) {
+            Ok(0) => return None,
+            Ok(count) => filled += count,
+            Err(Errno::EINTR) => {}
+            Err(_) => return None,
+        }
+    }
+    (file::fstat(fd) == Ok(*stat)).then_some(bytes)
+}
