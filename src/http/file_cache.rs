@@ -75,6 +75,8 @@ pub struct FileCache {
     missed: RefCell<Box<[u64]>>,
     bytes: Cell<usize>,
     descriptors: Cell<usize>,
+    /// The entry that goes next when the budget is spent.
+    hand: Cell<usize>,
 }
 
 impl FileCache {
@@ -84,12 +86,13 @@ impl FileCache {
             missed: RefCell::new(vec![0; SEEN].into()),
             bytes: Cell::new(0),
             descriptors: Cell::new(0),
+            hand: Cell::new(0),
         }
     }
 
     /// What `path` names in this turn.
     pub fn look_up(&self, path: &CStr) -> Found {
-        let hash = hash::bytes(path.to_bytes());
+        let hash = hash::hash(path.to_bytes());
         let ways = set_of(hash);
         let mut entries = self.entries.borrow_mut();
         let at = ways.clone().find(|&way| {
@@ -141,12 +144,13 @@ impl FileCache {
     fn keep(&self, entry: Entry) {
         let mut entries = self.entries.borrow_mut();
         let (bytes, descriptors) = cost(&entry);
-        let mut victims = set_of(entry.hash.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        // Over budget, entries go round robin until there is room: each costs at
+        // most SMALL bytes or one descriptor, so this ends.
         while self.bytes.get() + bytes > BYTES_MOST
             || self.descriptors.get() + descriptors > DESCRIPTORS_MOST
         {
-            victims.clone().for_each(|way| self.forget(&mut entries[way]));
-            victims = (victims.end % (SETS * WAYS))..(victims.end % (SETS * WAYS) + WAYS);
+            let victim = self.hand.replace((self.hand.get() + 1) % (SETS * WAYS));
+            self.forget(&mut entries[victim]);
         }
         let unused_longest = set_of(entry.hash).min_by_key(|&way| {
             entries[way].as_ref().map_or(0, |entry| entry.used_at.get())

@@ -1,0 +1,123 @@
+//! What goes to the client: one buffer, filled by many answers, sent at once.
+//!
+//! Pipelined answers gather here and leave in one send; a head and its small body
+//! are one piece. Whoever waits for anything flushes first, so no answer is ever
+//! held back by a slow next request.
+//!
+//! INVARIANT: `start..end` is what was written and has not been sent.
+
+use crate::event::{self, Io};
+use crate::mem::buffers::Buf;
+use crate::sys::errno::{Errno, Result};
+use crate::sys::{io, socket};
+use crate::text::writer::Writer;
+use std::io::IoSlice;
+use std::os::fd::OwnedFd;
+
+/// The most a head may take; an answer is begun only with this much room.
+pub const HEAD_MOST: usize = 8 * 1024;
+/// Bodies up to this size are copied behind their head; larger ones are sent
+/// from where they are.
+const COPIED: usize = 8 * 1024;
+
+pub struct Output {
+    buffer: Buf,
+    start: usize,
+    end: usize,
+}
+
+impl Output {
+    pub fn new(buffer: Buf) -> Output {
+        Output { buffer, start: 0, end: 0 }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    /// Bytes that wait to be sent.
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// Room for the next head.
+    pub fn has_room(&self) -> bool {
+        self.buffer.len() - self.end >= HEAD_MOST
+    }
+
+    /// Writes through `write`; what overflows is taken back and told as `false`.
+    pub fn write(&mut self, write: impl FnOnce(&mut Writer<'_>)) -> bool {
+        let mut writer = Writer::new(&mut self.buffer[self.end..]);
+        write(&mut writer);
+        match writer.finish() {
+            Ok(count) => {
+                self.end += count;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Sends all that was written. `more`: a body follows at once. Each wait has
+    /// `timeout` ms anew, here and below: a slow reader that makes progress is served.
+    ///
+    /// Cancellation: what was sent was sent; the connection is then of no use.
+    pub async fn flush(&mut self, io: &Io, timeout: u64, more: bool) -> Result<()> {
+        let flags = if more { socket::MORE } else { 0 };
+        while self.start < self.end {
+            match io.try_send(&self.buffer[self.start..self.end], flags) {
+                Ok(count) => self.start += count,
+                Err(Errno::EAGAIN) => io.writable(event::after(timeout)).await?,
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        (self.start, self.end) = (0, 0);
+        Ok(())
+    }
+
+    /// Adds a body: copied when it is small, so that more answers may follow it,
+    /// else sent at once together with what was written before.
+    pub async fn body(&mut self, io: &Io, bytes: &[u8], timeout: u64) -> Result<()> {
+        if bytes.len() <= COPIED && bytes.len() <= self.buffer.len() - self.end {
+            self.buffer[self.end..self.end + bytes.len()].copy_from_slice(bytes);
+            self.end += bytes.len();
+            return Ok(());
+        }
+        let mut sent = 0;
+        while self.start < self.end || sent < bytes.len() {
+            let parts =
+                [IoSlice::new(&self.buffer[self.start..self.end]), IoSlice::new(&bytes[sent..])];
+            match io.try_with(|fd| socket::send_parts(fd, &parts, 0)) {
+                Ok(count) => {
+                    let of_head = count.min(self.end - self.start);
+                    self.start += of_head;
+                    sent += count - of_head;
+                }
+                Err(Errno::EAGAIN) => io.writable(event::after(timeout)).await?,
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        (self.start, self.end) = (0, 0);
+        Ok(())
+    }
+}
+
+/// Sends `len` bytes of a file from `offset`. A file that ends early is `EIO`.
+pub async fn send_file(io: &Io, file: &OwnedFd, offset: u64, len: u64, timeout: u64) -> Result<()> {
+    /// nginx's `sendfile_max_chunk`: one fast client must not hold up the others.
+    const CHUNK: u64 = 2 << 20;
+    let (mut at, end) = (offset, offset + len);
+    while at < end {
+        let chunk = (end - at).min(CHUNK) as usize;
+        match io.try_with(|socket| io::sendfile(socket, file, &mut at, chunk)) {
+            Ok(0) => return Err(Errno::EIO),
+            Ok(count) if count == chunk && at < end => event::yield_now().await,
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => io.writable(event::after(timeout)).await?,
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
