@@ -5,14 +5,15 @@
 //! returned to the caller as a set of fired watches: the worker's own loop says
 //! what they mean.
 
+use super::Deadline;
 use super::io::{Io, readiness};
 use super::reactor::{FIRST_LISTENER, FIRST_WATCH, Reactor, WatchId};
-use super::{Deadline, wheel::Millis};
-use crate::log::{self, Level};
+use super::wheel::{self, Millis};
+use crate::log::{self, Level, log};
 use crate::mem::arena::Arena;
 use crate::sys::addr::Peer;
 use crate::sys::epoll::Event;
-use crate::sys::errno::{Errno, Result};
+use crate::sys::errno::Errno;
 use crate::sys::signal::SigSet;
 use crate::sys::{signal, socket};
 use std::cell::{Cell, RefCell};
@@ -68,6 +69,8 @@ pub struct Conversations<F: Future<Output = ()>, M: Fn(Accepted) -> F> {
     /// When idle connections were last closed to make room.
     evicted_at: Cell<Millis>,
     signals_at: Cell<Millis>,
+    /// Log lines wait for a slow reader: when to try again, in ms.
+    log_wait: Cell<Option<u64>>,
 }
 
 impl<F: Future<Output = ()>, M: Fn(Accepted) -> F> Conversations<F, M> {
@@ -89,6 +92,7 @@ impl<F: Future<Output = ()>, M: Fn(Accepted) -> F> Conversations<F, M> {
             resting: Cell::new(None),
             evicted_at: Cell::new(reactor.now().wrapping_sub(1000)),
             signals_at: Cell::new(reactor.now()),
+            log_wait: Cell::new(None),
         })
     }
 
@@ -129,7 +133,7 @@ impl<F: Future<Output = ()>, M: Fn(Accepted) -> F> Conversations<F, M> {
         self.expire();
         self.run_posted();
         self.let_signals_in(count);
-        log::flush();
+        self.log_wait.set(log::flush());
         fired
     }
 
@@ -138,11 +142,11 @@ impl<F: Future<Output = ()>, M: Fn(Accepted) -> F> Conversations<F, M> {
             return 0;
         }
         let now = self.reactor.now();
-        let rest = self.resting.get().map(|Deadline(at)| at.wrapping_sub(now).min(ACCEPT_REST as u32));
-        [self.reactor.wheel.wait(now), longest, rest].into_iter().flatten().min().map_or(-1, |ms| {
-            // The wheel's buckets are coarse already; a wait of 0 must stay 0.
-            ms.min(i32::MAX as u32) as i32
-        })
+        let rest =
+            self.resting.get().map(|Deadline(at)| at.wrapping_sub(now).min(ACCEPT_REST as u32));
+        let log = self.log_wait.get().map(|ms| ms as u32);
+        let waits = [self.reactor.wheel.wait(now), longest, rest, log];
+        waits.into_iter().flatten().min().map_or(-1, |ms| ms.min(wheel::LONGEST) as i32)
     }
 
     #[inline]
@@ -211,7 +215,7 @@ impl<F: Future<Output = ()>, M: Fn(Accepted) -> F> Conversations<F, M> {
         while let Some(task) = self.reactor.wheel.expire(now) {
             self.poll(task);
         }
-        if self.resting.get().is_some_and(|deadline| super::wheel::reached(now, deadline.0)) {
+        if self.resting.get().is_some_and(|deadline| wheel::reached(now, deadline.0)) {
             self.resting.set(None);
             self.resume_accepting();
         }
@@ -280,7 +284,7 @@ impl<F: Future<Output = ()>, M: Fn(Accepted) -> F> Conversations<F, M> {
     fn accept_failed(&self, errno: Errno) {
         // The client gave up between its SYN and our accept: nothing of ours failed.
         if errno == Errno::ECONNABORTED {
-            log!(Level::Err, errno errno, "accept4() failed");
+            log!(Level::Error, errno errno, "accept4() failed");
             return;
         }
         let out = matches!(errno, Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS);
@@ -311,10 +315,7 @@ impl<F: Future<Output = ()>, M: Fn(Accepted) -> F> Conversations<F, M> {
         if now.wrapping_sub(self.evicted_at.get()) >= 1000 {
             self.evicted_at.set(now);
             let limit = self.tasks.capacity();
-            log!(
-                Level::Warn,
-                "{limit} worker_connections are not enough, reusing connections"
-            );
+            log!(Level::Warn, "{limit} worker_connections are not enough, reusing connections");
         }
         self.evict();
     }

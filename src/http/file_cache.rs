@@ -152,9 +152,8 @@ impl FileCache {
             let victim = self.hand.replace((self.hand.get() + 1) % (SETS * WAYS));
             self.forget(&mut entries[victim]);
         }
-        let unused_longest = set_of(entry.hash).min_by_key(|&way| {
-            entries[way].as_ref().map_or(0, |entry| entry.used_at.get())
-        });
+        let unused_longest = set_of(entry.hash)
+            .min_by_key(|&way| entries[way].as_ref().map_or(0, |entry| entry.used_at.get()));
         if let Some(way) = unused_longest {
             self.forget(&mut entries[way]);
             self.bytes.set(self.bytes.get() + bytes);

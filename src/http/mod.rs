@@ -5,3 +5,5 @@ pub mod core;
 pub mod index;
 pub mod log;
 pub mod rewrite;
+
+mod output;
