@@ -1,1 +1,4 @@
 //! Listeners, connections, addresses.
+
+mod bind;
+pub mod listen;

@@ -12,6 +12,7 @@ use super::outbox::Outbox;
 pub const MAX_PROCESSES: usize = 1024;
 
 /// What becomes of a process that ends, and who tells it to.
+#[expect(clippy::enum_variant_names, reason = "these are the names of the field")]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Spawn {
     /// Let it end.
