@@ -112,7 +112,8 @@ impl LogFile {
     }
 
     fn queue(self: &Rc<Self>, queue: &Queue, line: &[u8]) {
-        if !queue.push(line) && !(self.flush() && queue.push(line)) {
+        let taken = queue.push(line) || (self.flush() && queue.push(line));
+        if !taken {
             queue.dropped.set(queue.dropped.get() + 1);
             super::count_dropped(1);
         } else if !queue.queued.replace(true) {
@@ -189,5 +190,173 @@ impl Queue {
         self.full.set(false);
         self.failing.set(false);
         self.retry_at.set(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::log::{self, ErrorLog, Files, Target};
+    use crate::sys::{file, io};
+    use std::os::fd::{AsRawFd, OwnedFd};
+    use std::path::{Path, PathBuf};
+
+    fn folder(name: &str) -> PathBuf {
+        let folder = std::env::temp_dir().join(format!("limpet-{name}-{}", std::process::id()));
+        let _ = std::fs::remove_dir_all(&folder);
+        std::fs::create_dir(&folder).unwrap();
+        time::start();
+        folder
+    }
+
+    /// A log that is a pipe given to us, as /dev/stdout is in a container.
+    fn piped() -> (Rc<LogFile>, OwnedFd) {
+        time::start();
+        let (reader, writer) = io::pipe().unwrap();
+        let name = format!("/proc/self/fd/{}", writer.as_raw_fd());
+        let file = Files::new("/").open(name.as_bytes()).unwrap();
+        (file, reader)
+    }
+
+    fn errors_to(file: &Rc<LogFile>) {
+        log::console(false);
+        log::set(ErrorLog::new([Target { file: Rc::clone(file), level: Level::Info }]));
+    }
+
+    fn read(reader: &OwnedFd) -> String {
+        let mut buf = vec![0; 1 << 20];
+        let mut text = String::new();
+        while let Ok(n @ 1..) = io::read(reader, &mut buf) {
+            text.push_str(std::str::from_utf8(&buf[..n]).unwrap());
+        }
+        text
+    }
+
+    fn read_file(path: &Path) -> String {
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    #[test]
+    fn lines_of_a_turn_leave_together() {
+        let folder = folder("turn");
+        let files = Files::new(&folder);
+        let file = files.open(b"access.log").unwrap();
+        let same = files.open(folder.join("access.log").as_os_str().as_encoded_bytes()).unwrap();
+        assert!(Rc::ptr_eq(&file, &same));
+        file.line(b"one");
+        file.line(b"two");
+        assert_eq!(read_file(&folder.join("access.log")), "");
+        assert_eq!(log::flush(), None);
+        assert_eq!(read_file(&folder.join("access.log")), "one\ntwo\n");
+    }
+
+    #[test]
+    fn more_than_the_room_in_one_turn_is_written_early() {
+        let folder = folder("early");
+        let file = Files::new(&folder).open(b"a").unwrap();
+        (0..1000).for_each(|_| file.line(&[b'x'; 199]));
+        log::flush();
+        assert_eq!(read_file(&folder.join("a")).len(), 200_000);
+        assert_eq!(log::dropped(), 0);
+    }
+
+    #[test]
+    fn a_reader_that_does_not_read_costs_lines_not_time() {
+        let (file, reader) = piped();
+        errors_to(&file);
+        (0..3000).for_each(|n| file.line(format!("{n:099}").as_bytes()));
+        assert_eq!(log::flush(), Some(10));
+        let dropped = log::dropped();
+        assert!((1000..2400).contains(&dropped), "{dropped}");
+        let mut text = read(&reader);
+        while log::flush().is_some() {
+            text += &read(&reader);
+        }
+        text += &read(&reader);
+        let (lines, report) = text.split_at((3000 - dropped as usize) * 100);
+        assert!(lines.lines().all(|line| line.len() == 99), "all lines are whole");
+        assert!(report.ends_with(&format!(": {dropped} lines dropped\n")), "{report}");
+        assert!(report.contains("[warn]") && report.lines().count() == 1, "{report}");
+    }
+
+    #[test]
+    fn the_description_of_others_stays_blocking() {
+        let (reader, writer) = io::pipe().unwrap();
+        crate::sys::fd::set_nonblocking(&writer, false).unwrap();
+        let name = format!("/proc/self/fd/{}", writer.as_raw_fd());
+        let file = Files::new("/").open(name.as_bytes()).unwrap();
+        (0..3000).for_each(|_| file.line(&[b'x'; 99]));
+        log::flush();
+        let flags = crate::sys::fd::status_flags(&writer).unwrap();
+        assert_eq!(flags & file::NONBLOCK, 0);
+        assert!(log::dropped() > 0);
+        drop(reader);
+    }
+
+    #[test]
+    fn a_dead_pipe_is_told_once_and_forgotten() {
+        let folder = folder("dead");
+        let errors = Files::new(&folder).open(b"error.log").unwrap();
+        errors_to(&errors);
+        let (file, reader) = piped();
+        drop(reader);
+        // Until other tests' children, which are born with our descriptors, have exec'ed.
+        while log::flush().is_none() {
+            file.line(b"lost");
+        }
+        assert_eq!(log::flush(), Some(10));
+        let text = read_file(&folder.join("error.log"));
+        assert!(text.contains("[alert]") && text.contains("failed (32: Broken pipe)"), "{text}");
+        assert_eq!(text.lines().count(), 1);
+    }
+
+    #[test]
+    fn a_full_device_keeps_lines_for_later() {
+        let folder = folder("full");
+        let errors = Files::new(&folder).open(b"error.log").unwrap();
+        errors_to(&errors);
+        let file = Files::new(&folder).open(b"/dev/full").unwrap();
+        (0..1000).for_each(|_| file.line(&[b'x'; 99]));
+        assert_eq!(log::flush(), Some(10));
+        assert_eq!(log::dropped(), 1000 - 655);
+        file.replace_output(
+            Output::open(folder.join("later").as_os_str().as_encoded_bytes()).unwrap(),
+        );
+        assert_eq!(log::flush(), None);
+        assert_eq!(read_file(&folder.join("later")).lines().count(), 655);
+        let text = read_file(&folder.join("error.log"));
+        assert!(text.contains("write() to \"/dev/full\" failed (28: No space left on device)"));
+        assert!(text.contains("log \"/dev/full\": 345 lines dropped"), "{text}");
+    }
+
+    #[test]
+    fn reopen_follows_the_path_and_survives_its_loss() {
+        let folder = folder("reopen");
+        let inner = folder.join("inner");
+        std::fs::create_dir(&inner).unwrap();
+        let files = Files::new(&inner);
+        let file = files.open(b"a").unwrap();
+        errors_to(&file);
+        file.line(b"old");
+        std::fs::rename(inner.join("a"), folder.join("a.1")).unwrap();
+        files.reopen(None);
+        file.line(b"new");
+        log::flush();
+        assert_eq!(read_file(&folder.join("a.1")), "old\n");
+        assert_eq!(read_file(&inner.join("a")), "new\n");
+        std::fs::rename(&inner, folder.join("gone")).unwrap();
+        files.reopen(None);
+        let text = read_file(&folder.join("gone/a"));
+        assert!(text.contains("[emerg]") && text.contains("(2: No such file or directory)"));
+    }
+
+    #[test]
+    fn a_fifo_without_reader_does_not_stop_the_start() {
+        let folder = folder("fifo");
+        let path = folder.join("fifo");
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        let file = Files::new(&folder).open(b"fifo").unwrap();
+        file.line(b"kept for a reader");
+        assert_eq!(log::flush(), None);
     }
 }

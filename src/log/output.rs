@@ -48,7 +48,8 @@ impl Output {
             Err(Errno::ENXIO) => file::open(&path, flags | file::RDWR, 0)?,
             result => result?,
         };
-        let way = if file::fstat(&fd)?.is_file() { Way::Plain } else { Way::Own };
+        let waits = file::fstat(&fd)?.is_fifo() || fd::is_terminal(&fd);
+        let way = if waits { Way::Own } else { Way::Plain };
         Ok(Output { fd, way })
     }
 
