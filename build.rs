@@ -1,4 +1,37 @@
-//! Tells the compiler what only the build knows.
+//! Tells the compiler what only the build knows: for `-V`.
+
+use std::process::Command;
+
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
+    set("LIMPET_TARGET", &env("TARGET"));
+    set("LIMPET_RUSTC", &first_line(&env("RUSTC"), &["--version"]));
+    set("LIMPET_COMMIT", &commit());
+}
+
+/// Of a release, since each new one means to build again.
+fn commit() -> String {
+    if env("PROFILE") != "release" {
+        return "(development)".into();
+    }
+    let log = first_line("git", &["rev-parse", "--git-path", "logs/HEAD"]);
+    if std::path::Path::new(&log).exists() {
+        println!("cargo:rerun-if-changed={log}");
+    }
+    first_line("git", &["rev-parse", "--short=12", "HEAD"])
+}
+
+fn first_line(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).output();
+    let stdout = output.ok().filter(|output| output.status.success()).map(|output| output.stdout);
+    let text = String::from_utf8(stdout.unwrap_or_default()).unwrap_or_default();
+    text.lines().next().unwrap_or("unknown").into()
+}
+
+fn env(name: &str) -> String {
+    std::env::var(name).unwrap_or_default()
+}
+
+fn set(name: &str, value: &str) {
+    println!("cargo:rustc-env={name}={value}");
 }

@@ -1,3 +1,4 @@
 //! One configuration made live.
 
 mod auto;
+pub mod source;

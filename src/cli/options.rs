@@ -1,0 +1,204 @@
+//! The command line, as nginx reads it: letters may be combined (`-tq`), a value
+//! may be attached (`-cFILE`) or follow (`-c FILE`). Beyond nginx: `limpet DIR`,
+//! and long names for what nginx has no letter for.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+#[derive(Default, Debug, PartialEq, Eq)]
+pub struct Options {
+    pub help: bool,
+    pub version: bool,
+    /// `-V`: the version and how it was built.
+    pub build: bool,
+    pub test: bool,
+    /// `-T`: test, then show the config.
+    pub dump: bool,
+    pub quiet: bool,
+    pub signal: Option<Signal>,
+    pub prefix: Option<PathBuf>,
+    pub error_log: Option<OsString>,
+    pub config: Option<PathBuf>,
+    pub globals: Option<OsString>,
+    /// `limpet DIR`
+    pub folder: Option<PathBuf>,
+    pub json: bool,
+    /// `--pid N`: the master, without a pid file.
+    pub pid: Option<i32>,
+}
+
+/// What `-s` asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    Stop,
+    Quit,
+    Reopen,
+    Reload,
+    Status,
+}
+
+impl Signal {
+    pub const ALL: [(&str, Signal); 5] = [
+        ("stop", Signal::Stop),
+        ("quit", Signal::Quit),
+        ("reopen", Signal::Reopen),
+        ("reload", Signal::Reload),
+        ("status", Signal::Status),
+    ];
+
+    fn parse(name: &OsStr) -> Option<Signal> {
+        Signal::ALL.iter().find(|(known, _)| name == *known).map(|(_, signal)| *signal)
+    }
+}
+
+impl Options {
+    /// Of the arguments after the program's name; an error is what to say.
+    pub fn parse(args: &[OsString]) -> Result<Options, String> {
+        let mut options = Options::default();
+        let mut args = args.iter();
+        while let Some(arg) = args.next() {
+            match arg.as_bytes() {
+                [b'-', b'-', name @ ..] if !name.is_empty() => options.long(arg, &mut args)?,
+                [b'-', letters @ ..] => options.letters(letters, &mut args)?,
+                _ => options.folder(arg)?,
+            }
+        }
+        Ok(options)
+    }
+
+    fn letters<'a>(
+        &mut self,
+        letters: &[u8],
+        args: &mut impl Iterator<Item = &'a OsString>,
+    ) -> Result<(), String> {
+        for (at, &letter) in letters.iter().enumerate() {
+            if self.flag(letter) {
+                continue;
+            }
+            let what = match letter {
+                b'p' => "directory name",
+                b'c' | b'e' => "file name",
+                b'g' | b's' => "parameter",
+                other => return Err(format!("invalid option: \"{}\"", other as char)),
+            };
+            let value = match &letters[at + 1..] {
+                [] => args.next().cloned(),
+                attached => Some(OsString::from_vec(attached.to_vec())),
+            };
+            let missing = || format!("option \"-{}\" requires {what}", letter as char);
+            return self.value(letter, value.ok_or_else(missing)?);
+        }
+        Ok(())
+    }
+
+    fn flag(&mut self, letter: u8) -> bool {
+        match letter {
+            b'?' | b'h' => (self.version, self.help) = (true, true),
+            b'v' => self.version = true,
+            b'V' => (self.version, self.build) = (true, true),
+            b't' => self.test = true,
+            b'T' => (self.test, self.dump) = (true, true),
+            b'q' => self.quiet = true,
+            _ => return false,
+        }
+        true
+    }
+
+    fn value(&mut self, letter: u8, value: OsString) -> Result<(), String> {
+        match letter {
+            b'p' => self.prefix = Some(value.into()),
+            b'e' => self.error_log = Some(value),
+            b'c' => self.config = Some(value.into()),
+            b'g' => self.globals = Some(value),
+            _ => self.signal(&value)?,
+        }
+        Ok(())
+    }
+
+    fn long<'a>(
+        &mut self,
+        arg: &OsString,
+        args: &mut impl Iterator<Item = &'a OsString>,
+    ) -> Result<(), String> {
+        match arg.as_bytes() {
+            b"--help" => (self.version, self.help) = (true, true),
+            b"--version" => self.version = true,
+            b"--json" => self.json = true,
+            b"--pid" => {
+                let value = args.next().ok_or("option \"--pid\" requires a process number")?;
+                let pid = value.to_str().and_then(|text| text.parse().ok()).filter(|pid| *pid > 0);
+                let invalid = || format!("invalid process number \"{}\"", value.display());
+                self.pid = Some(pid.ok_or_else(invalid)?);
+            }
+            _ => return Err(format!("invalid option: \"{}\"", arg.display())),
+        }
+        Ok(())
+    }
+
+    fn signal(&mut self, name: &OsStr) -> Result<(), String> {
+        let invalid = || format!("invalid option: \"-s {}\"", name.display());
+        self.signal = Some(Signal::parse(name).ok_or_else(invalid)?);
+        Ok(())
+    }
+
+    fn folder(&mut self, arg: &OsStr) -> Result<(), String> {
+        if self.folder.is_some() || !Path::new(arg).is_dir() {
+            return Err(format!("invalid option: \"{}\"", arg.display()));
+        }
+        self.folder = Some(arg.into());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options, String> {
+        let args: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        Options::parse(&args)
+    }
+
+    #[test]
+    fn forms_of_nginx() {
+        let expected = Options {
+            test: true,
+            quiet: true,
+            config: Some("x.conf".into()),
+            prefix: Some("/p".into()),
+            ..Options::default()
+        };
+        for line in ["-tq -p /p -c x.conf", "-t -q -p/p -cx.conf", "-tqcx.conf -p /p"] {
+            assert_eq!(parse(line).unwrap(), expected, "{line}");
+        }
+        let last = parse("-tc a -qc b").unwrap();
+        assert_eq!(last.config, Some("b".into()));
+        assert_eq!(parse("-sreload").unwrap().signal, Some(Signal::Reload));
+        assert_eq!(parse("-").unwrap(), Options::default());
+        let shown = parse("-?V").unwrap();
+        assert!(shown.help && shown.version && shown.build);
+        assert_eq!(parse("/").unwrap().folder, Some("/".into()));
+    }
+
+    #[test]
+    fn refusals_in_the_words_of_nginx() {
+        let cases = [
+            ("-x", "invalid option: \"x\""),
+            ("-tx", "invalid option: \"x\""),
+            ("/nowhere", "invalid option: \"/nowhere\""),
+            ("-c", "option \"-c\" requires file name"),
+            ("-te", "option \"-e\" requires file name"),
+            ("-p", "option \"-p\" requires directory name"),
+            ("-g", "option \"-g\" requires parameter"),
+            ("-s", "option \"-s\" requires parameter"),
+            ("-s foo", "invalid option: \"-s foo\""),
+            ("-sfoo", "invalid option: \"-s foo\""),
+            ("--json --foo", "invalid option: \"--foo\""),
+            ("--pid 0", "invalid process number \"0\""),
+        ];
+        for (line, text) in cases {
+            assert_eq!(parse(line), Err(text.into()), "{line}");
+        }
+    }
+}
