@@ -17,14 +17,7 @@ mod sys;
 mod text;
 mod time;
 
-/// The program: arguments in, exit code out. The C entry calls it.
+/// The program: arguments in, exit code out. sys/entry.rs calls it.
 fn run(args: Vec<std::ffi::OsString>) -> i32 {
     cli::run(&args)
-}
-
-#[cfg(not(test))]
-#[expect(unsafe_code, reason = "moves to sys/entry.rs")]
-#[unsafe(no_mangle)]
-pub extern "C" fn main() -> i32 {
-    0
 }

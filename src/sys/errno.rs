@@ -22,6 +22,12 @@ impl Errno {
         Errno(unsafe { *libc::__errno_location() })
     }
 
+    /// Puts it back for whoever a signal handler has interrupted.
+    pub(super) fn restore(self) {
+        // SAFETY: the location is this thread's own and always valid.
+        unsafe { *libc::__errno_location() = self.0 }
+    }
+
     /// The words alone: `No such file or directory`.
     pub fn words(self) -> &'static str {
         WORDS

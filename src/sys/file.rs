@@ -81,9 +81,10 @@ pub fn open_unnamed(dir: &CStr, mode: mode_t) -> Result<OwnedFd> {
 /// A file in memory, never executable.
 pub fn memfd(name: &CStr) -> Result<OwnedFd> {
     const NOEXEC_SEAL: c_uint = 0x0008;
-    match memfd_with(name, libc::MFD_CLOEXEC | NOEXEC_SEAL) {
+    const FLAGS: c_uint = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    match memfd_with(name, FLAGS | NOEXEC_SEAL) {
         // Kernels before 6.3 do not know the flag.
-        Err(Errno::EINVAL) => memfd_with(name, libc::MFD_CLOEXEC),
+        Err(Errno::EINVAL) => memfd_with(name, FLAGS),
         answer => answer,
     }
 }
@@ -91,6 +92,14 @@ pub fn memfd(name: &CStr) -> Result<OwnedFd> {
 fn memfd_with(name: &CStr, flags: c_uint) -> Result<OwnedFd> {
     // SAFETY: `name` ends in NUL.
     own(unsafe { libc::memfd_create(name.as_ptr(), flags) })
+}
+
+/// Fixes the size of a file in memory for good: nobody who has it can make a
+/// touch of its mapping a SIGBUS in somebody else.
+pub fn seal_size(memory: impl AsFd) -> Result<()> {
+    let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_SEAL;
+    // SAFETY: plain numbers.
+    done(unsafe { libc::fcntl(raw(&memory), libc::F_ADD_SEALS, seals) })
 }
 
 /// What the file system knows about a file, as far as we care.

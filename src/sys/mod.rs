@@ -13,15 +13,26 @@
 #![allow(unsafe_code, reason = "this floor is where the system calls are")]
 
 pub mod addr;
+pub mod alloc;
 pub mod clock;
+#[cfg(not(test))]
+mod entry;
+pub mod env;
 pub mod epoll;
 pub mod errno;
 pub mod fd;
 pub mod file;
 pub mod io;
+pub mod limits;
+pub mod map;
+pub mod msg;
+pub mod process;
+pub mod sched;
 pub mod signal;
 pub mod socket;
 pub mod sockopt;
+pub mod title;
+pub mod user;
 
 #[allow(unused_imports, reason = "for the floors above")]
 pub use errno::{Errno, Result};
