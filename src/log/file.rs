@@ -15,8 +15,10 @@ use super::{Bytes, Level, log};
 use crate::sys::{Errno, Result};
 use crate::time;
 
-/// After a failure other than "full for now": how long before the next try.
+/// After a failure: how long before the next try.
 const RETRY_MS: u64 = 1000;
+/// A reader that takes nothing now is asked again each turn, and at least this often.
+const FULL_MS: u64 = 10;
 
 pub struct LogFile {
     name: Box<[u8]>,
@@ -61,6 +63,16 @@ impl LogFile {
         matches!(&*self.name, b"stderr" | b"/dev/stderr" | b"/proc/self/fd/2")
     }
 
+    /// `buffer=` and `flush=`: lines wait until they are so many bytes, or until
+    /// the first has waited so long.
+    pub fn hold(&self, bytes: usize, ms: Option<u64>) {
+        if let Sink::Lines(queue) = &self.sink {
+            queue.hold.set(bytes);
+            queue.hold_ms.set(ms.unwrap_or(u64::MAX));
+            queue.lines.borrow_mut().set_room(bytes);
+        }
+    }
+
     /// Goes on with `output`, after the last line for the old one.
     pub(super) fn replace_output(&self, output: Output) {
         self.flush();
@@ -70,8 +82,25 @@ impl LogFile {
         }
     }
 
+    /// The end of a turn: writes what waits. Some if lines still do: after how many
+    /// milliseconds to come again.
+    pub(super) fn flush_turn(&self) -> Option<u64> {
+        match &self.sink {
+            Sink::Lines(queue) => queue.still_held().or_else(|| self.flush()),
+            Sink::Syslog(_) => None,
+        }
+    }
+
+    /// The same for lines that are held, too.
+    pub(super) fn flush(&self) -> Option<u64> {
+        if let Sink::Lines(queue) = &self.sink {
+            queue.full.set(false);
+        }
+        (!self.write()).then_some(FULL_MS)
+    }
+
     /// Writes what waits, as far as that goes now. True if nothing waits any more.
-    pub(super) fn flush(&self) -> bool {
+    fn write(&self) -> bool {
         let Sink::Lines(queue) = &self.sink else { return true };
         match queue.write() {
             Ok(()) => {
@@ -89,14 +118,6 @@ impl LogFile {
         }
     }
 
-    /// As `flush`, and what took nothing more in this turn is tried again.
-    pub(super) fn flush_turn(&self) -> bool {
-        if let Sink::Lines(queue) = &self.sink {
-            queue.full.set(false);
-        }
-        self.flush()
-    }
-
     /// Taken from the list of those that the end of the turn flushes.
     pub(super) fn unqueued(&self) {
         if let Sink::Lines(queue) = &self.sink {
@@ -112,11 +133,12 @@ impl LogFile {
     }
 
     fn queue(self: &Rc<Self>, queue: &Queue, line: &[u8]) {
-        let taken = queue.push(line) || (self.flush() && queue.push(line));
+        let taken = queue.push(line) || (self.write() && queue.push(line));
         if !taken {
             queue.dropped.set(queue.dropped.get() + 1);
             super::count_dropped(1);
         } else if !queue.queued.replace(true) {
+            queue.hold_until.set(time::now_ms().saturating_add(queue.hold_ms.get()));
             super::queued(self);
         }
     }
@@ -142,6 +164,10 @@ struct Queue {
     retry_at: Cell<u64>,
     /// Lines lost since the last report.
     dropped: Cell<u64>,
+    /// `buffer=`, `flush=`, and when the lines that are here have to go.
+    hold: Cell<usize>,
+    hold_ms: Cell<u64>,
+    hold_until: Cell<u64>,
 }
 
 impl Queue {
@@ -154,7 +180,17 @@ impl Queue {
             failing: Cell::new(false),
             retry_at: Cell::new(0),
             dropped: Cell::new(0),
+            hold: Cell::new(0),
+            hold_ms: Cell::new(0),
+            hold_until: Cell::new(0),
         }
+    }
+
+    /// For how many milliseconds more nothing need be written.
+    fn still_held(&self) -> Option<u64> {
+        let len = self.lines.borrow().len();
+        let ms = self.hold_until.get().saturating_sub(time::now_ms());
+        (len > 0 && len < self.hold.get() && ms > 0).then_some(ms)
     }
 
     /// Until nothing is left, or the output takes no more.
@@ -348,6 +384,29 @@ mod tests {
         files.reopen(None);
         let text = read_file(&folder.join("gone/a"));
         assert!(text.contains("[emerg]") && text.contains("(2: No such file or directory)"));
+    }
+
+    #[test]
+    fn a_buffered_log_waits_for_its_size_or_its_time() {
+        let folder = folder("hold");
+        let file = Files::new(&folder).open(b"a").unwrap();
+        file.hold(150, Some(20));
+        file.line(&[b'x'; 99]);
+        assert!(log::flush().is_some_and(|ms| ms <= 20));
+        assert_eq!(read_file(&folder.join("a")).len(), 0);
+        file.line(&[b'x'; 99]);
+        assert_eq!(log::flush(), None);
+        assert_eq!(read_file(&folder.join("a")).len(), 200);
+        file.line(&[b'x'; 99]);
+        crate::sys::clock::sleep_ms(21).unwrap();
+        time::update();
+        assert_eq!(log::flush(), None);
+        assert_eq!(read_file(&folder.join("a")).len(), 300);
+        file.hold(150, None);
+        file.line(&[b'x'; 99]);
+        assert_eq!(log::flush(), None, "nothing to come back for");
+        log::finish();
+        assert_eq!(read_file(&folder.join("a")).len(), 400);
     }
 
     #[test]

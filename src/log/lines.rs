@@ -7,14 +7,25 @@
 /// What a log keeps for a reader that does not read.
 const ROOM: usize = 64 * 1024;
 
-#[derive(Default)]
 pub struct Lines {
     bytes: Vec<u8>,
+    room: usize,
     /// What has been written already, until the next `consume` moves the rest down.
     start: usize,
 }
 
+impl Default for Lines {
+    fn default() -> Lines {
+        Lines { bytes: Vec::new(), room: ROOM, start: 0 }
+    }
+}
+
 impl Lines {
+    /// Room for a `buffer=` and a line that does not fit any more.
+    pub fn set_room(&mut self, held: usize) {
+        self.room = ROOM.saturating_add(held);
+    }
+
     /// False if there is no room.
     pub fn push(&mut self, line: &[u8]) -> bool {
         let len = self.bytes.len() + line.len() + 1;
@@ -28,6 +39,10 @@ impl Lines {
 
     pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
+    }
+
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.start
     }
 
     /// What the next write should be: everything, or with a `piece` as many whole
@@ -63,16 +78,16 @@ impl Lines {
         let count = lines.filter(|byte| **byte == b'\n').count() as u64;
         self.bytes.clear();
         self.start = 0;
-        if self.bytes.capacity() > ROOM {
-            self.bytes.shrink_to(ROOM);
+        if self.bytes.capacity() > self.room {
+            self.bytes.shrink_to(self.room);
         }
         count
     }
 
     #[cold]
     fn grow(&mut self, len: usize) -> bool {
-        let fits = len <= ROOM || self.bytes.is_empty();
-        fits && self.bytes.try_reserve_exact(len.max(ROOM) - self.bytes.len()).is_ok()
+        let fits = len <= self.room || self.bytes.is_empty();
+        fits && self.bytes.try_reserve_exact(len.max(self.room) - self.bytes.len()).is_ok()
     }
 }
 

@@ -71,7 +71,7 @@ impl ErrorLog {
                 file.entry(entry.level, line.bytes());
                 shown |= file.is_stderr();
                 if entry.level <= Level::Crit || !STATE.with(|state| state.batch.get()) {
-                    file.flush_turn();
+                    file.flush();
                 }
             }
         }
@@ -143,30 +143,39 @@ pub fn forked() {
 /// The end of a loop turn: one write for each log that has lines. Some: lines
 /// still wait, so this wants to be called again after so many milliseconds.
 pub fn flush() -> Option<u64> {
-    const AGAIN_MS: u64 = 10;
-    let mut at = 0;
-    // Not one borrow for all: a log that fails says so, in a log.
-    while let Some(file) = STATE.with(|state| state.queued.borrow().get(at).cloned()) {
-        if file.flush_turn() {
-            STATE.with(|state| state.queued.borrow_mut().swap_remove(at));
-            file.unqueued();
-        } else {
-            at += 1;
-        }
-    }
-    (at > 0).then_some(AGAIN_MS)
+    sweep(LogFile::flush_turn)
 }
 
 /// The last flush of a process: slow readers get half a second.
 pub fn finish() {
     let deadline = clock::monotonic_ms() + 500;
-    while let Some(ms) = flush() {
+    while let Some(ms) = sweep(LogFile::flush) {
         if clock::monotonic_ms() >= deadline {
             return;
         }
         let _ = clock::sleep_ms(ms);
         time::update();
     }
+}
+
+fn sweep(write: fn(&LogFile) -> Option<u64>) -> Option<u64> {
+    let mut wait = u64::MAX;
+    let mut at = 0;
+    // Not one borrow for all: a log that fails says so, in a log.
+    while let Some(file) = STATE.with(|state| state.queued.borrow().get(at).cloned()) {
+        match write(&file) {
+            None => {
+                STATE.with(|state| state.queued.borrow_mut().swap_remove(at));
+                file.unqueued();
+            }
+            Some(ms) => {
+                wait = wait.min(ms);
+                at += 1;
+            }
+        }
+    }
+    // Held without `flush=`: nothing to come back for.
+    Some(wait).filter(|ms| *ms < u64::from(u32::MAX))
 }
 
 /// Lines that this process has dropped: for the scoreboard.
