@@ -26,7 +26,7 @@ pub use files::{Files, Refused};
 pub use level::Level;
 pub use line::{Bytes, Entry};
 
-use crate::sys::{Errno, clock, fd, io};
+use crate::sys::{Errno, clock, fd, io, process};
 use crate::time;
 use line::Line;
 
@@ -226,7 +226,7 @@ fn count_dropped(lines: u64) {
 fn pid() -> i32 {
     STATE.with(|state| {
         if state.pid.get() == 0 {
-            state.pid.set(std::process::id().cast_signed());
+            state.pid.set(process::getpid());
         }
         state.pid.get()
     })

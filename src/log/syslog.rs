@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 
 use super::{Level, log};
 use crate::sys::addr::{Addr, BadAddr};
-use crate::sys::{Errno, Result, socket};
+use crate::sys::{Errno, Result, process, socket};
 use crate::text::writer::Writer;
 use crate::time;
 
@@ -120,10 +120,7 @@ fn connect(server: &Addr) -> Result<OwnedFd> {
 
 /// As nginx: lower case, at most 64 bytes.
 fn hostname() -> Vec<u8> {
-    let mut name = std::fs::read("/proc/sys/kernel/hostname")
-        .unwrap_or_default()
-        .trim_ascii()
-        .to_ascii_lowercase();
+    let mut name = process::hostname().unwrap_or_default().to_ascii_lowercase();
     name.truncate(HOSTNAME_MAX);
     name
 }

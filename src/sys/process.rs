@@ -80,6 +80,14 @@ pub fn getppid() -> Pid {
     unsafe { libc::getppid() }
 }
 
+/// What the host is called, at most as many bytes as Linux allows.
+pub fn hostname() -> Result<Vec<u8>> {
+    let mut name = [0_u8; 65];
+    // SAFETY: at most `name.len()` bytes are written.
+    done(unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len()) })?;
+    Ok(name.into_iter().take_while(|byte| *byte != 0).collect())
+}
+
 /// Readable once the process has ended. ENOSYS before Linux 5.3.
 pub fn pidfd_open(pid: Pid) -> Result<OwnedFd> {
     // SAFETY: plain numbers; the kernel sets close-on-exec.
