@@ -6,6 +6,7 @@ mod texts;
 use std::ffi::OsString;
 
 use crate::cycle::source::{self, Config, Source};
+use crate::sys::signal::{self, Action};
 use crate::sys::{fd, io};
 use crate::{log, time};
 use options::Options;
@@ -14,6 +15,8 @@ use options::Options;
 pub fn run(args: &[OsString]) -> i32 {
     time::start();
     log::catch_panics();
+    // A reader of our output that goes away ends the output, not us.
+    let _ = signal::install(libc::SIGPIPE, Action::Ignore);
     let options = match Options::parse(args.get(1..).unwrap_or_default()) {
         Ok(options) => options,
         Err(text) => return refuse(&text),

@@ -8,6 +8,7 @@
 
 mod backoff;
 mod channel;
+mod daemon;
 mod deadlines;
 mod outbox;
 mod siblings;
