@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `table` | every child, one slot each |
 //! | `channel`, `outbox`, `siblings` | messages between master and children |
+//! | `daemon` | leaving the terminal |
 //! | `deadlines`, `termination`, `backoff`, `verdict` | when: rules without processes |
 
 mod backoff;
