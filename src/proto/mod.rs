@@ -1,1 +1,8 @@
 //! Protocol knowledge without I/O: bytes in, values out.
+//!
+//! Nothing here reads a socket, a clock or the configuration; what an answer
+//! depends on is an argument. Nothing here allocates.
+pub mod framing;
+pub mod host;
+pub mod request;
+pub mod span;

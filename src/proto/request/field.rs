@@ -1,0 +1,207 @@
+//! Header lines: one pass that checks and recognises, and an iterator that
+//! reads a checked head again for whoever needs all of it.
+use super::{Bad, Connection, Head, Known, Rules, Stop, Token, eol};
+use crate::proto::span::Span;
+use crate::text::{ascii, scan};
+
+impl Head {
+    /// Parses the header line at `start` and returns where it ends.
+    #[inline]
+    pub(super) fn header_line(
+        &mut self,
+        line: &[u8],
+        start: usize,
+        rules: &Rules,
+    ) -> Result<usize, Stop> {
+        let name = name(line, start, rules)?;
+        let (value, value_end) = value(line, name.end + usize::from(name.colon), rules)?;
+        let end = eol(line, value_end, rules, Bad::Header)?;
+        if self.lines >= rules.headers {
+            return Err(Stop::Bad(Bad::TooManyHeaders));
+        }
+        self.lines += 1;
+        if name.odd && rules.ignore_invalid {
+            self.names = if rules.underscores { Names::Underscored } else { Names::Plain };
+        } else if let Some(known) = line.get(start..name.end).and_then(Known::of) {
+            self.note(line, known, value)?;
+        }
+        Ok(end)
+    }
+
+    fn note(&mut self, line: &[u8], known: Known, value: Span) -> Result<(), Stop> {
+        if known == Known::Connection {
+            self.connection.add(value.of(line));
+        }
+        let place = &mut self.known[known as usize];
+        if place.is_none() {
+            *place = value;
+            return Ok(());
+        }
+        self.repeated |= 1 << known as u32;
+        match known {
+            Known::Host => Err(Stop::Bad(Bad::DuplicateHost)),
+            _ if known.is_unique() => Err(Stop::Bad(Bad::DuplicateHeader)),
+            _ => Ok(()),
+        }
+    }
+
+    /// All header lines but those whose names are to be ignored, in order.
+    pub fn fields<'a>(&self, buffer: &'a [u8]) -> Fields<'a> {
+        let rest = Span { start: self.fields, end: self.len }.of(buffer);
+        Fields { rest, names: self.names }
+    }
+}
+
+impl Connection {
+    fn add(&mut self, value: &[u8]) {
+        for option in ascii::list(value) {
+            if ascii::eq_ignore_case(option, b"keep-alive") {
+                self.keep_alive = true;
+            } else if ascii::eq_ignore_case(option, b"close") {
+                self.close = true;
+            } else if ascii::eq_ignore_case(option, b"upgrade") {
+                self.upgrade = true;
+            } else {
+                self.names = true;
+            }
+        }
+    }
+}
+
+struct Name {
+    end: usize,
+    /// Has bytes that nginx calls invalid.
+    odd: bool,
+    /// A colon follows; else the line ends here.
+    colon: bool,
+}
+
+/// The name at `start`.
+#[inline(always)]
+fn name(line: &[u8], start: usize, rules: &Rules) -> Result<Name, Stop> {
+    let mut end = start;
+    while let Some(&b) = line.get(end)
+        && ascii::is(b, ascii::NAME)
+    {
+        end += 1;
+    }
+    match line.get(end) {
+        Some(b':') if end > start => Ok(Name { end, odd: false, colon: true }),
+        Some(_) => odd_name(line, start, end, rules),
+        None => Err(Stop::More(Token::Name)),
+    }
+}
+
+/// A name with bytes beyond letters, digits and dashes: some are merely odd,
+/// to be ignored or passed on; others make the line none.
+#[cold]
+fn odd_name(line: &[u8], start: usize, mut end: usize, rules: &Rules) -> Result<Name, Stop> {
+    loop {
+        match *line.get(end).ok_or(Stop::More(Token::OddName))? {
+            b':' if end > start => return Ok(Name { end, odd: true, colon: true }),
+            b'\r' | b'\n' if rules.colonless => {
+                let odd = !ascii::all(line.get(start..end).unwrap_or_default(), ascii::NAME);
+                return Ok(Name { end, odd, colon: false });
+            }
+            b':' | 0..=b' ' | 0x7f.. => return Err(Stop::Bad(Bad::Header)),
+            _ => end += 1,
+        }
+    }
+}
+
+/// The value behind the colon without blanks around it, and where its line end
+/// begins. Tabs stay, as in nginx.
+#[inline(always)]
+fn value(line: &[u8], after: usize, rules: &Rules) -> Result<(Span, usize), Stop> {
+    let mut start = after;
+    while line.get(start) == Some(&b' ') {
+        start += 1;
+    }
+    let mut line_end = start;
+    loop {
+        let rest = line.get(line_end..).unwrap_or_default();
+        let token = if rules.controls { Token::AnyValue } else { Token::Value };
+        line_end += scan::control(rest).ok_or(Stop::More(token))?;
+        match line.get(line_end) {
+            Some(b'\r' | b'\n') => break,
+            Some(b'\t') => line_end += 1,
+            Some(1..) if rules.controls => line_end += 1,
+            _ => return Err(Stop::Bad(Bad::Header)),
+        }
+    }
+    let mut end = line_end;
+    while end > start && line.get(end - 1) == Some(&b' ') {
+        end -= 1;
+    }
+    Ok((Span::new(start, end), line_end))
+}
+
+/// One header line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field<'a> {
+    pub name: &'a [u8],
+    pub value: &'a [u8],
+}
+
+/// Which header names are not ignored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Names {
+    /// There are none that would be, or nothing is ignored.
+    #[default]
+    All,
+    /// Letters, digits and dashes.
+    Plain,
+    /// Letters, digits, dashes and underscores.
+    Underscored,
+}
+
+impl Names {
+    fn include(self, name: &[u8]) -> bool {
+        let plain = |&b: &u8| ascii::is(b, ascii::NAME);
+        match self {
+            Names::All => true,
+            Names::Plain => name.iter().all(plain),
+            Names::Underscored => name.iter().all(|b| plain(b) || *b == b'_'),
+        }
+    }
+}
+
+/// The header lines of a complete head.
+#[derive(Clone)]
+pub struct Fields<'a> {
+    rest: &'a [u8],
+    names: Names,
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Field<'a>;
+
+    fn next(&mut self) -> Option<Field<'a>> {
+        loop {
+            let end = scan::byte(self.rest, b'\n')?;
+            let (line, rest) = (self.rest.get(..end)?, self.rest.get(end + 1..)?);
+            self.rest = rest;
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            if line.is_empty() {
+                return None;
+            }
+            let colon = scan::byte(line, b':').unwrap_or(line.len());
+            let (name, value) = line.split_at_checked(colon)?;
+            if self.names.include(name) {
+                let value = value.strip_prefix(b":").unwrap_or(value);
+                return Some(Field { name, value: trim_blanks(value) });
+            }
+        }
+    }
+}
+
+/// Blanks alone: a tab at either end is part of the value.
+fn trim_blanks(mut text: &[u8]) -> &[u8] {
+    while let [b' ', rest @ ..] = text {
+        text = rest;
+    }
+    while let [rest @ .., b' '] = text {
+        text = rest;
+    }
+    text
+}
