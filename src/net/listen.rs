@@ -5,7 +5,7 @@
 //! a reload takes over what has the same address, and dropping a cycle closes
 //! what only it had. So a roll-back is a drop.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
 use super::bind::Failure;
@@ -292,6 +292,7 @@ mod tests {
     use super::*;
     use crate::net::bind::unix_path;
     use crate::sys::file;
+    use std::os::fd::AsRawFd;
 
     fn listening(addrs: &[Addr], options: &ListenOptions, workers: usize) -> Listening {
         let mut listening = Listening::new();

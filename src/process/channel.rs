@@ -9,14 +9,21 @@
 //! A message is four native integers. Its pid and slot name the child that the
 //! message is *about*, never the sender. A descriptor travels beside it as
 //! SCM_RIGHTS. This file knows the form and what is wrong with a message; what
-//! a message means is for the worker and the master to say.
+//! a message means is for the worker and the master to say. A message that is
+//! wrong is dropped and the channel stays; one that is short breaks the framing
+//! for good (nginx goes deaf after any error, and a QUIT written later is
+//! silently lost).
 //!
 //! Connections will travel on a second pair (SOCK_SEQPACKET, whole messages);
 //! *open channel* then carries its sender end as a second descriptor.
 
-use std::os::fd::OwnedFd;
+use std::io::IoSlice;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use super::table::MAX_PROCESSES;
+use crate::log::{Level, log};
+use crate::sys::msg::{self, FdBuf};
+use crate::sys::{self, Errno, fd, process, socket};
 
 /// Both ends, as the master holds them.
 pub struct Channel {
@@ -24,6 +31,17 @@ pub struct Channel {
     pub end0: OwnedFd,
     /// Read by the child.
     pub end1: OwnedFd,
+}
+
+impl Channel {
+    /// A pair whose end 0 tells this process by SIGIO what the child does: it has written, or
+    /// it has read and made room.
+    pub fn new() -> sys::Result<Self> {
+        let (end0, end1) = socket::socketpair(socket::STREAM)?;
+        fd::set_async(&end0, true)?;
+        fd::set_owner(&end0, process::getpid())?;
+        Ok(Self { end0, end1 })
+    }
 }
 
 /// Bytes of a message; they arrive whole or the framing is lost.
@@ -105,9 +123,109 @@ impl Message {
     }
 }
 
+/// What became of a message.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Written {
+    Whole,
+    /// No room now: for bytes, or for descriptors in flight, which the kernel limits for each
+    /// user to RLIMIT_NOFILE (ETOOMANYREFS).
+    Full,
+    /// Logged: the channel is of no use any more.
+    Failed,
+}
+
+/// Writes one message, which is so small that it goes whole or not at all.
+pub fn write(end0: &OwnedFd, message: Message, carried: Option<BorrowedFd<'_>>) -> Written {
+    let bytes = message.encode(carried.map_or(-1, |fd| fd.as_raw_fd()));
+    match msg::send_fds(end0, &[IoSlice::new(&bytes)], carried.as_slice(), 0) {
+        Ok(MESSAGE) => Written::Whole,
+        Err(Errno::EAGAIN | Errno::ETOOMANYREFS | Errno::ENOBUFS) => Written::Full,
+        Ok(len) => {
+            log!(Level::Alert, "sendmsg() wrote {len} bytes of a message");
+            Written::Failed
+        }
+        Err(e) => {
+            log!(Level::Alert, errno e, "sendmsg() failed");
+            Written::Failed
+        }
+    }
+}
+
+/// What a channel gave.
+pub enum Read {
+    Message(Message, Option<OwnedFd>),
+    /// Nothing more for now.
+    Empty,
+    /// No message of ours: logged, its descriptors closed. The next may be right.
+    Forged,
+    /// The framing is lost for good, or the other end is gone. Logged.
+    Broken,
+}
+
+/// Reads one message, believing nothing.
+pub fn read(end: impl AsFd) -> Read {
+    let mut bytes = [0; MESSAGE];
+    let mut carried = FdBuf::<1>::new();
+    let received = match msg::recv_fds(end, &mut bytes, &mut carried) {
+        Ok(received) => received,
+        Err(e) if e.is_transient() => return Read::Empty,
+        Err(e) => {
+            log!(Level::Alert, errno e, "recvmsg() failed");
+            return Read::Broken;
+        }
+    };
+    match received.len {
+        MESSAGE => {}
+        0 => {
+            log!(Level::Debug, "recvmsg() returned zero");
+            return Read::Broken;
+        }
+        len => {
+            log!(Level::Alert, "recvmsg() returned not enough data: {len}");
+            return Read::Broken;
+        }
+    }
+    log!(Level::Debug, "channel: {MESSAGE}");
+    if received.control_truncated || received.truncated {
+        log!(Level::Alert, "recvmsg() truncated data");
+        return Read::Forged;
+    }
+    if received.stray {
+        log!(Level::Alert, "recvmsg() returned invalid ancillary data");
+        return Read::Forged;
+    }
+    match Message::decode(&bytes, carried.len()) {
+        Ok(message) => {
+            log!(Level::Debug, "channel command: {}", message.command as i32);
+            Read::Message(message, carried.take(0))
+        }
+        Err(forged) => {
+            log!(Level::Alert, "{forged}");
+            Read::Forged
+        }
+    }
+}
+
+impl std::fmt::Display for Forged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Forged::Command(number) => write!(f, "unknown channel command: {number}"),
+            Forged::Slot(slot) => write!(f, "channel message about slot {slot}"),
+            Forged::Descriptors(0) => f.write_str("recvmsg() returned too small ancillary data"),
+            Forged::Descriptors(count) => write!(f, "channel message with {count} descriptors"),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Without SIGIO, which would end the test.
+    fn pair() -> Channel {
+        let (end0, end1) = socket::socketpair(socket::STREAM).unwrap();
+        Channel { end0, end1 }
+    }
 
     #[test]
     fn messages_round_trip() {
@@ -136,5 +254,64 @@ mod tests {
         assert_eq!(forged([1, 1, 1, 5], 0), Forged::Descriptors(0));
         assert_eq!(forged([1, 1, 1, 5], 2), Forged::Descriptors(2));
         assert_eq!(forged([3, 0, 0, 5], 1), Forged::Descriptors(1));
+    }
+
+    fn received(end: &OwnedFd) -> (&'static str, Option<Message>) {
+        match read(end) {
+            Read::Message(message, carried) => {
+                (if carried.is_some() { "carrying" } else { "message" }, Some(message))
+            }
+            Read::Empty => ("empty", None),
+            Read::Forged => ("forged", None),
+            Read::Broken => ("broken", None),
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read_with_its_descriptor() {
+        let Channel { end0, end1 } = pair();
+        let open = Message { command: Command::OpenChannel, pid: 4711, slot: 7 };
+        let quit = Message::order(Command::Quit);
+        assert_eq!(write(&end0, open, Some(end0.as_fd())), Written::Whole);
+        assert_eq!(write(&end0, quit, None), Written::Whole);
+        assert_eq!(received(&end1), ("carrying", Some(open)));
+        assert_eq!(received(&end1), ("message", Some(quit)));
+        assert_eq!(received(&end1), ("empty", None));
+    }
+
+    #[test]
+    fn a_full_channel_says_so_and_keeps_its_framing() {
+        let Channel { end0, end1 } = pair();
+        let open = |pid| Message { command: Command::OpenChannel, pid, slot: 1 };
+        let fit = (0..100_000)
+            .take_while(|pid| write(&end0, open(*pid), Some(end0.as_fd())) == Written::Whole);
+        let fit = fit.count() as i32;
+        assert!((100..100_000).contains(&fit), "{fit}");
+        for pid in 0..fit {
+            assert_eq!(received(&end1), ("carrying", Some(open(pid))));
+        }
+        assert_eq!(received(&end1), ("empty", None));
+    }
+
+    #[test]
+    fn forged_messages_are_dropped_and_short_ones_break_the_framing() {
+        let Channel { end0, end1 } = pair();
+        let send = |bytes: &[u8], fds: &[BorrowedFd<'_>]| {
+            msg::send_fds(&end0, &[IoSlice::new(bytes)], fds, 0).unwrap();
+        };
+        let quit = Message::order(Command::Quit);
+        send(&[0xff; MESSAGE], &[]);
+        send(&quit.encode(-1), &[end0.as_fd()]);
+        send(&quit.encode(-1), &[end0.as_fd(), end1.as_fd()]);
+        send(&Message { command: Command::OpenChannel, ..quit }.encode(9), &[]);
+        for _ in 0..4 {
+            assert_eq!(received(&end1).0, "forged");
+        }
+        send(&quit.encode(-1), &[]);
+        assert_eq!(received(&end1), ("message", Some(quit)), "the channel stays");
+        send(b"short", &[]);
+        assert_eq!(received(&end1).0, "broken");
+        drop(end0);
+        assert_eq!(received(&end1).0, "broken");
     }
 }

@@ -13,6 +13,7 @@ mod daemon;
 mod deadlines;
 mod outbox;
 mod siblings;
+pub mod signals;
 mod table;
 mod termination;
 mod verdict;
