@@ -12,7 +12,7 @@ use super::lines::Lines;
 use super::output::Output;
 use super::syslog::Syslog;
 use super::{Bytes, Level, log};
-use crate::sys::{Errno, Result};
+use crate::sys::{Errno, Result, fd};
 use crate::time;
 
 /// After a failure: how long before the next try.
@@ -60,7 +60,17 @@ impl LogFile {
     }
 
     pub(super) fn is_stderr(&self) -> bool {
-        matches!(&*self.name, b"stderr" | b"/dev/stderr" | b"/proc/self/fd/2")
+        &*self.name == b"stderr"
+    }
+
+    /// Makes stderr mean this file. False if it is none.
+    pub(super) fn redirect_stderr(&self) -> Result<bool> {
+        match &self.sink {
+            Sink::Lines(queue) => {
+                fd::replace(fd::STDERR, queue.output.borrow().fd()).map(|()| true)
+            }
+            Sink::Syslog(_) => Ok(false),
+        }
     }
 
     /// `buffer=` and `flush=`: lines wait until they are so many bytes, or until

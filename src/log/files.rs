@@ -65,13 +65,13 @@ impl Files {
     }
 
     fn full_name(&self, name: &[u8]) -> Box<[u8]> {
-        match name {
-            b"" | b"/dev/stderr" => b"stderr"[..].into(),
-            b"/dev/stdout" => b"stdout"[..].into(),
-            path if is_path(path) => {
-                self.prefix.join(OsStr::from_bytes(path)).into_os_string().as_bytes().into()
+        match inherited_number(name) {
+            Some(1) => b"stdout"[..].into(),
+            Some(2) => b"stderr"[..].into(),
+            None if is_path(name) => {
+                self.prefix.join(OsStr::from_bytes(name)).into_os_string().as_bytes().into()
             }
-            other => other.into(),
+            _ => name.into(),
         }
     }
 }
@@ -118,14 +118,11 @@ fn give(output: &Output, uid: u32) -> crate::sys::Result<()> {
 
 fn inherited_number(name: &[u8]) -> Option<RawFd> {
     match name {
-        b"stdout" => Some(1),
-        b"stderr" => Some(2),
-        other => {
-            let number = other.strip_prefix(b"/proc/self/fd/");
-            std::str::from_utf8(number.or_else(|| other.strip_prefix(b"/dev/fd/"))?)
-                .ok()?
-                .parse()
-                .ok()
+        b"stdout" | b"/dev/stdout" => Some(1),
+        b"" | b"stderr" | b"/dev/stderr" => Some(2),
+        path => {
+            let number = path.strip_prefix(b"/proc/self/fd/").or(path.strip_prefix(b"/dev/fd/"))?;
+            std::str::from_utf8(number).ok()?.parse().ok()
         }
     }
 }
@@ -159,5 +156,34 @@ impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)?;
         self.errno.map_or(Ok(()), |errno| write!(f, " ({errno})"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_inherited_descriptors_are_one() {
+        let files = Files::new("/prefix");
+        for name in ["", "stderr", "/dev/stderr", "/dev/fd/2", "/proc/self/fd/2"] {
+            assert_eq!(&*files.full_name(name.as_bytes()), b"stderr", "{name}");
+        }
+        assert_eq!(&*files.full_name(b"logs/a"), b"/prefix/logs/a");
+        assert_eq!(&*files.full_name(b"/logs/a"), b"/logs/a");
+        assert_eq!(&*files.full_name(b"syslog:server=x"), b"syslog:server=x");
+        assert_eq!(&*files.full_name(b"/proc/self/fd/x"), b"/proc/self/fd/x");
+    }
+
+    #[test]
+    fn refusals_in_the_words_of_nginx() {
+        let files = Files::new("/nowhere");
+        let refused = |name: &str| files.open(name.as_bytes()).err().unwrap().to_string();
+        let missing = "open() \"/nowhere/a\" failed (2: No such file or directory)";
+        assert_eq!(refused("a"), missing);
+        assert_eq!(refused("syslog:tag=x"), "no syslog server specified");
+        assert!(refused("memory:1m").starts_with("\"memory:\" logs are not supported by limpet"));
+        let unopened = "open() \"/proc/self/fd/999999\" failed (9: Bad file descriptor)";
+        assert_eq!(refused("/proc/self/fd/999999"), unopened);
     }
 }

@@ -124,6 +124,22 @@ pub fn console(on: bool) {
     STATE.with(|state| state.console.set(on));
 }
 
+/// What others write to stderr (a library, the kernel's last word about us) goes to
+/// the log from here on, if that is a file.
+pub fn redirect_stderr() {
+    let targets = current().targets;
+    if targets.iter().any(|target| target.file.is_stderr()) {
+        return;
+    }
+    for target in targets.iter() {
+        match target.file.redirect_stderr() {
+            Ok(false) => {}
+            Ok(true) => return,
+            Err(e) => return log!(Level::Alert, errno e, "dup2(STDERR_FILENO) failed"),
+        }
+    }
+}
+
 /// Whether lines wait for the end of the loop turn. Crit and worse never do.
 pub fn batch(on: bool) {
     STATE.with(|state| state.batch.set(on));
