@@ -57,10 +57,26 @@ pub struct Counters {
     pub handled: Cell<u64>,
 }
 
-pub struct Conversations<F: Future<Output = ()>, M: Fn(Accepted) -> F> {
+/// What makes the conversation of a connection: any `Fn(Accepted) -> impl Future`.
+pub trait Converse {
+    type Talk: Future<Output = ()>;
+    fn converse(&self, accepted: Accepted) -> Self::Talk;
+}
+
+impl<M: Fn(Accepted) -> F, F: Future<Output = ()>> Converse for M {
+    type Talk = F;
+    #[inline]
+    fn converse(&self, accepted: Accepted) -> F {
+        self(accepted)
+    }
+}
+
+type Background = Pin<Box<dyn Future<Output = ()>>>;
+
+pub struct Conversations<M: Converse> {
     reactor: &'static Reactor,
-    tasks: Arena<F>,
-    background: RefCell<Vec<Option<Pin<Box<dyn Future<Output = ()>>>>>>,
+    tasks: Arena<M::Talk>,
+    background: RefCell<Vec<Option<Background>>>,
     make: M,
     multi_accept: bool,
     pub counters: Counters,
@@ -73,7 +89,7 @@ pub struct Conversations<F: Future<Output = ()>, M: Fn(Accepted) -> F> {
     log_wait: Cell<Option<u64>>,
 }
 
-impl<F: Future<Output = ()>, M: Fn(Accepted) -> F> Conversations<F, M> {
+impl<M: Converse> Conversations<M> {
     /// Room for `connections` conversations, each made by `make`; `None` when
     /// the address space cannot be had.
     pub fn new(
@@ -102,7 +118,7 @@ impl<F: Future<Output = ()>, M: Fn(Accepted) -> F> Conversations<F, M> {
     }
 
     /// Bytes of one conversation's slot, for `make sizes`.
-    pub const SLOT: usize = Arena::<F>::SLOT;
+    pub const SLOT: usize = Arena::<M::Talk>::SLOT;
 
     /// Runs a task beside the connections. It may allocate when it is made; it
     /// does not keep the worker from leaving.
@@ -277,7 +293,7 @@ impl<F: Future<Output = ()>, M: Fn(Accepted) -> F> Conversations<F, M> {
             return;
         };
         self.counters.handled.set(self.counters.handled.get() + 1);
-        self.tasks.put(task, || (self.make)(Accepted { io, listener, peer }));
+        self.tasks.put(task, || self.make.converse(Accepted { io, listener, peer }));
         self.poll(task);
     }
 

@@ -103,7 +103,6 @@ impl Io {
     /// Reads what there is, waiting for it until the deadline.
     ///
     /// Cancellation: nothing is lost, nothing was read.
-    #[track_caller]
     pub async fn read(&self, buffer: &mut [u8], deadline: Deadline) -> Result<usize> {
         loop {
             match self.try_read(buffer) {
@@ -141,13 +140,11 @@ impl Io {
     }
 
     /// Waits until the socket may be read.
-    #[track_caller]
     pub async fn readable(&self, deadline: Deadline) -> Result<()> {
         self.wait(READ, deadline).await
     }
 
     /// Waits until the socket may be written.
-    #[track_caller]
     pub async fn writable(&self, deadline: Deadline) -> Result<()> {
         self.wait(WRITE, deadline).await
     }

@@ -15,7 +15,7 @@ mod reactor;
 mod wait;
 mod wheel;
 
-pub use conversations::{Accepted, Conversations, Fired};
+pub use conversations::{Accepted, Conversations, Converse, Fired};
 pub use io::{Dismissal, Io};
 pub use reactor::{Reactor, WatchId};
 pub use wait::{both, race, sleep, yield_now};

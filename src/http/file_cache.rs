@@ -66,7 +66,8 @@ struct Entry {
     seen: Result<Stat>,
     found: Found,
     turn: Cell<u32>,
-    used_at: Cell<u64>,
+    /// When it was last compared, which is when it was last used.
+    checked_at: Cell<u64>,
 }
 
 pub struct FileCache {
@@ -90,8 +91,9 @@ impl FileCache {
         }
     }
 
-    /// What `path` names in this turn.
-    pub fn look_up(&self, path: &CStr) -> Found {
+    /// What `path` names in this turn; or did within the last `valid` ms, where
+    /// `open_file_cache` says that this will do.
+    pub fn look_up(&self, path: &CStr, valid: Option<u64>) -> Found {
         let hash = hash::hash(path.to_bytes());
         let ways = set_of(hash);
         let mut entries = self.entries.borrow_mut();
@@ -103,13 +105,14 @@ impl FileCache {
             return self.load(hash, path, file::stat(path));
         };
         if let Some(entry) = &entries[at] {
-            if entry.turn.get() == event::turn() {
+            let age = time::now_ms().saturating_sub(entry.checked_at.get());
+            if entry.turn.get() == event::turn() || valid.is_some_and(|valid| age < valid) {
                 return entry.found.clone();
             }
             let seen = file::stat(path);
             if seen == entry.seen {
                 entry.turn.set(event::turn());
-                entry.used_at.set(time::now_ms());
+                entry.checked_at.set(time::now_ms());
                 return entry.found.clone();
             }
             self.forget(&mut entries[at]);
@@ -128,9 +131,9 @@ impl FileCache {
             Found::Directory | Found::Special => true,
         };
         if keep {
-            let (turn, used_at) = (Cell::new(event::turn()), Cell::new(time::now_ms()));
+            let (turn, checked_at) = (Cell::new(event::turn()), Cell::new(time::now_ms()));
             let found = found.clone();
-            self.keep(Entry { hash, path: path.into(), seen, found, turn, used_at });
+            self.keep(Entry { hash, path: path.into(), seen, found, turn, checked_at });
         }
         found
     }
@@ -153,7 +156,7 @@ impl FileCache {
             self.forget(&mut entries[victim]);
         }
         let unused_longest = set_of(entry.hash)
-            .min_by_key(|&way| entries[way].as_ref().map_or(0, |entry| entry.used_at.get()));
+            .min_by_key(|&way| entries[way].as_ref().map_or(0, |entry| entry.checked_at.get()));
         if let Some(way) = unused_longest {
             self.forget(&mut entries[way]);
             self.bytes.set(self.bytes.get() + bytes);
@@ -177,7 +180,7 @@ impl FileCache {
             event::sleep(event::after(SWEEP_MS)).await;
             let now = time::now_ms();
             for slot in self.entries.borrow_mut().iter_mut() {
-                let old = |entry: &Entry| now.saturating_sub(entry.used_at.get()) > UNUSED_MS;
+                let old = |entry: &Entry| now.saturating_sub(entry.checked_at.get()) > UNUSED_MS;
                 if slot.as_ref().is_some_and(old) {
                     self.forget(slot);
                 }

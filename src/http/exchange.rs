@@ -1,0 +1,189 @@
+//! Requests of one connection, one after the other, until its input is used up.
+//!
+//! This is the larger future: it lives from the first byte of a request to the
+//! last byte of an answer. Pipelined requests are answered into one output, which
+//! is flushed before anything is waited for.
+
+use super::answer::{self, Answer};
+use super::conf::Site;
+use super::connection::{Conn, Limits};
+use super::input::Input;
+use super::output::Output;
+use super::request::Request;
+use super::worker::Worker;
+use super::{body, linger, log, respond};
+use crate::event;
+use crate::proto::framing::Framing;
+use crate::proto::request::{Bad, Head, Outcome};
+use crate::sys::errno::Errno;
+use crate::sys::sockopt;
+
+/// Pipelined requests answered before the other connections have their turn.
+const BATCH: u32 = 64;
+
+/// How a request ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// The connection lives on.
+    Kept,
+    /// It is to be closed once the answer has left; the client may still send.
+    Close,
+    /// It is of no use any more.
+    Broken,
+}
+
+/// Serves requests from `input`; gives the connection back when it is idle and may
+/// live on.
+///
+/// Cancellation: closes the connection.
+pub async fn run(worker: &'static Worker, mut conn: Conn, mut input: Input) -> Option<Conn> {
+    let http = worker.http();
+    let site = http.listening.get(usize::from(conn.listening))?.site_of(&conn.io);
+    let mut limits = Limits::of(&site.default_server.location);
+    let mut output = worker.output()?;
+    loop {
+        let ending = one(worker, site, &mut conn, &mut input, &mut output, &mut limits).await;
+        match ending {
+            Ending::Kept => {}
+            Ending::Close => {
+                output.flush(&conn.io, limits.send_timeout, false).await.ok()?;
+                linger::close(conn, input, &limits).await;
+                return None;
+            }
+            Ending::Broken => return None,
+        }
+        if input.is_empty() {
+            output.flush(&conn.io, limits.send_timeout, false).await.ok()?;
+            conn.keep_ms = limits.keepalive_timeout;
+            return Some(conn);
+        }
+        if !output.has_room() {
+            output.flush(&conn.io, limits.send_timeout, false).await.ok()?;
+        }
+        if conn.requests % BATCH == 0 {
+            event::yield_now().await;
+        }
+    }
+}
+
+/// One request: head, answer, log, rest of the body.
+async fn one(
+    worker: &'static Worker,
+    site: &Site,
+    conn: &mut Conn,
+    input: &mut Input,
+    output: &mut Output,
+    limits: &mut Limits,
+) -> Ending {
+    let mut head = Head::default();
+    let bad = match read_head(worker, site, conn, input, output, (&mut head, limits)).await {
+        Ok(bad) => bad,
+        Err(ending) => return ending,
+    };
+    conn.requests += 1;
+    let ending = {
+        let mut request = Request::new(worker, conn, site, input.bytes(), &head);
+        // A body that waits to be asked for, and is not: whether it comes, nobody
+        // knows, so nothing can follow it (RFC 9110 10.1.1).
+        if head.expects_continue && input.bytes().len() == head.len as usize {
+            request.keep_alive = false;
+        }
+        let found = match bad {
+            Some(bad) => answer::refuse(&mut request, bad),
+            None => answer::find(&mut request),
+        };
+        let sent = respond::send(&mut request, &found, output).await;
+        log::record(&request);
+        *limits = Limits::of(request.location);
+        match found {
+            Answer::Close => Ending::Broken,
+            _ if sent.is_err() => Ending::Broken,
+            _ if request.keep_alive => Ending::Kept,
+            _ => Ending::Close,
+        }
+    };
+    worker.requests.set(worker.requests.get() + 1);
+    if bad.is_some() {
+        limits.unread = true;
+        return ending;
+    }
+    input.consume(head.len as usize);
+    match ending {
+        Ending::Kept => body::discard(conn, input, output, head.framing, limits).await,
+        ending => {
+            limits.unread = head.framing != Framing::None || !input.is_empty();
+            ending
+        }
+    }
+}
+
+/// Reads until the head is complete. `Some`: it is bad, and why.
+async fn read_head(
+    worker: &'static Worker,
+    site: &Site,
+    conn: &Conn,
+    input: &mut Input,
+    output: &mut Output,
+    (head, limits): (&mut Head, &Limits),
+) -> Result<Option<Bad>, Ending> {
+    let server = &site.default_server;
+    let rules = server.conf.core.head_rules();
+    let mut deadline = None;
+    loop {
+        match head.parse(input.bytes(), &rules) {
+            Outcome::Done => return Ok(None),
+            Outcome::Bad(bad) => return Ok(Some(bad)),
+            Outcome::Partial => {}
+        }
+        if input.is_full() {
+            match worker.large() {
+                Some(large) if large.len() > input.capacity() => input.grow(large),
+                _ => return Ok(Some(Bad::TooLarge)),
+            }
+        }
+        let flushed = output.flush(&conn.io, limits.send_timeout, false).await;
+        flushed.map_err(|_| Ending::Broken)?;
+        // One deadline for the whole head: a trickle of bytes does not move it.
+        let timeout = server.conf.core.client_header_timeout;
+        let deadline = *deadline.get_or_insert_with(|| event::after(timeout));
+        let errno = match conn.io.read(input.room(), deadline).await {
+            Ok(0) => None,
+            Ok(count) => {
+                input.filled(count);
+                continue;
+            }
+            Err(errno) => Some(errno),
+        };
+        abandoned(worker, conn, site, input, head, errno);
+        return Err(Ending::Broken);
+    }
+}
+
+/// The client left, or was too slow, in the middle of a head: there is a log line
+/// (400 or 408, as in nginx) and no answer.
+fn abandoned(
+    worker: &'static Worker,
+    conn: &Conn,
+    site: &Site,
+    input: &Input,
+    head: &Head,
+    errno: Option<Errno>,
+) {
+    if input.is_empty() {
+        return;
+    }
+    let mut request = Request::new(worker, conn, site, input.bytes(), head);
+    request.status = if errno == Some(Errno::ETIMEDOUT) { 408 } else { 400 };
+    match errno {
+        Some(Errno::ETIMEDOUT) => {
+            request.log_info(errno, format_args!("client timed out"));
+            if request.location.conf.core.reset_timedout_connection {
+                // A failure changes nothing: the connection is closed either way.
+                let _ = sockopt::set_linger_reset(&conn.io);
+            }
+        }
+        Some(_) => request.log_info(errno, format_args!("recv() failed")),
+        None => request.log_info(None, format_args!("client prematurely closed connection")),
+    }
+    log::record(&request);
+}

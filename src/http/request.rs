@@ -1,0 +1,187 @@
+//! One request: what was asked for, where it leads, and what came of it.
+
+use super::conf::{Location, Server, Site};
+use super::connection::Conn;
+use super::worker::Worker;
+use crate::event;
+use crate::log::{Entry, Level};
+use crate::mem::buffers::Buf;
+use crate::proto::request::{Head, Known, Method, Version};
+use crate::proto::uri;
+use crate::sys::errno::Errno;
+use crate::time;
+use std::fmt;
+use std::ops::Deref;
+
+pub struct Request<'r> {
+    pub worker: &'static Worker,
+    pub conn: &'r Conn,
+    /// The bytes that `head` has spans of.
+    pub bytes: &'r [u8],
+    pub head: &'r Head,
+    pub site: &'r Site,
+    pub server: &'r Server,
+    pub location: &'r Location,
+    /// The normalised path.
+    pub uri: Uri<'r>,
+    pub args: &'r [u8],
+    pub method: Method,
+    pub keep_alive: bool,
+    /// Not what the client asked for any more: `internal` locations may be entered.
+    pub internal: bool,
+    /// A page of `error_page` is being made for this status.
+    pub error_page: bool,
+    /// The status that overrules the one the content comes with; 0: none.
+    pub err_status: u16,
+    /// `location` was chosen by name: it is not looked up.
+    pub located: bool,
+    /// The size of the file that no wanted range is in (416).
+    pub unsatisfied: Option<u64>,
+    /// What was answered, once it was.
+    pub status: u16,
+    /// Bytes of the body that were sent.
+    pub body_sent: u64,
+}
+
+/// A normalised path.
+pub enum Uri<'r> {
+    /// As it was sent, or as the configuration says.
+    Plain(&'r [u8]),
+    Made(Buf, usize),
+}
+
+impl Deref for Uri<'_> {
+    type Target = [u8];
+    fn deref(&self) -> &[u8] {
+        match self {
+            Uri::Plain(bytes) => bytes,
+            Uri::Made(buffer, len) => &buffer[..*len],
+        }
+    }
+}
+
+impl<'r> Request<'r> {
+    /// A request whose path is not known yet; see [`Request::normalise`].
+    pub fn new(
+        worker: &'static Worker,
+        conn: &'r Conn,
+        site: &'r Site,
+        bytes: &'r [u8],
+        head: &'r Head,
+    ) -> Request<'r> {
+        let server = server_of(site, bytes, head);
+        Request {
+            worker,
+            conn,
+            bytes,
+            head,
+            site,
+            server,
+            location: &server.location,
+            uri: Uri::Plain(b"/"),
+            args: head.args.of(bytes),
+            method: head.method,
+            keep_alive: head.keeps_alive() && !event::draining(),
+            internal: false,
+            error_page: false,
+            err_status: 0,
+            located: false,
+            unsatisfied: None,
+            status: 0,
+            body_sent: 0,
+        }
+    }
+
+    /// Sets the path; the error is the status to answer with.
+    pub fn normalise(&mut self) -> Result<(), u16> {
+        let path = self.head.path(self.bytes);
+        if !self.head.complex {
+            self.uri = Uri::Plain(path);
+            return Ok(());
+        }
+        let mut room = self.worker.scratch(path.len()).ok_or(500_u16)?;
+        let merge = self.server.conf.core.merge_slashes;
+        let len = uri::normalise(path, merge, &mut room).ok_or(400_u16)?;
+        self.uri = Uri::Made(room, len);
+        Ok(())
+    }
+
+    pub fn header(&self, known: Known) -> Option<&'r [u8]> {
+        self.head.get(self.bytes, known)
+    }
+
+    /// The answer has a head only.
+    pub fn head_only(&self) -> bool {
+        self.head.method == Method::Head
+    }
+
+    /// HTTP/0.9: the answer has no head.
+    pub fn body_only(&self) -> bool {
+        self.head.version == Version::V09
+    }
+
+    /// The location was chosen: do its settings let the connection live on? As in
+    /// nginx each location that is entered may say no, none can say yes again.
+    pub fn settle_keep_alive(&mut self) {
+        let conf = &self.location.conf.core;
+        let lived = time::now_ms().saturating_sub(self.conn.accepted_at);
+        self.keep_alive &= conf.keepalive_timeout > 0
+            && u64::from(self.conn.requests) < conf.keepalive_requests
+            && lived <= conf.keepalive_time;
+    }
+
+    pub fn log_info(&self, errno: Option<Errno>, text: fmt::Arguments<'_>) {
+        self.log(Level::Info, errno, text);
+    }
+
+    /// Writes to the error log of the request's location, with its context.
+    pub fn log(&self, level: Level, errno: Option<Errno>, text: fmt::Arguments<'_>) {
+        let log = &self.location.conf.core.error_log;
+        if log.enabled(level) {
+            let context = Context(self);
+            let connection = self.conn.number;
+            log.put(&Entry { level, connection, errno, text, context: Some(&context) });
+        }
+    }
+}
+
+/// The server whose name the request asks for.
+fn server_of<'r>(site: &'r Site, bytes: &[u8], head: &Head) -> &'r Server {
+    let host = head.host.of(bytes);
+    let mut lower = [0; 255];
+    if !head.host_has_upper {
+        return site.server(host);
+    }
+    match lower.get_mut(..host.len()) {
+        Some(lower) => {
+            lower.copy_from_slice(host);
+            lower.make_ascii_lowercase();
+            site.server(lower)
+        }
+        // Longer than any name can be.
+        None => &site.default_server,
+    }
+}
+
+/// What nginx adds to the lines of a request.
+struct Context<'a, 'r>(&'a Request<'r>);
+
+impl fmt::Display for Context<'_, '_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use crate::log::Bytes;
+        let request = self.0;
+        write!(f, ", client: {}", request.conn.peer.ip)?;
+        write!(f, ", server: {}", Bytes(&request.server.name))?;
+        let line = request.head.line.of(request.bytes);
+        if !line.is_empty() {
+            write!(f, ", request: \"{}\"", Bytes(line))?;
+        }
+        if let Some(host) = request.header(Known::Host) {
+            write!(f, ", host: \"{}\"", Bytes(host))?;
+        }
+        if let Some(referer) = request.header(Known::Referer) {
+            write!(f, ", referrer: \"{}\"", Bytes(referer))?;
+        }
+        Ok(())
+    }
+}

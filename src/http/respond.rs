@@ -1,0 +1,356 @@
+//! Sending an answer: its head, its body, and what is counted of both.
+
+use super::answer::{Answer, Part, Target};
+use super::core::ServerTokens;
+use super::file_cache::{Contents, File};
+use super::output::{Output, send_file};
+use super::request::Request;
+use crate::log::{Bytes, Level};
+use crate::proto::request::{Known, Version};
+use crate::proto::{range, status};
+use crate::sys::errno::Result;
+use crate::text::escape;
+use crate::text::writer::Writer;
+use crate::time;
+
+const NAME: &str = concat!("limpet/", env!("CARGO_PKG_VERSION"));
+const BARE_NAME: &str = "limpet";
+
+/// The lines of a head that differ from answer to answer, in the order they leave.
+#[derive(Default)]
+struct Lines<'a> {
+    status: u16,
+    content_type: Option<&'a [u8]>,
+    length: Option<u64>,
+    last_modified: Option<&'a [u8]>,
+    location: Option<&'a Target<'a>>,
+    etag: Option<&'a [u8]>,
+    accept_ranges: bool,
+    content_range: Option<ContentRange>,
+}
+
+#[derive(Clone, Copy)]
+enum ContentRange {
+    Part(u64, u64, u64),
+    Unsatisfied(u64),
+}
+
+/// Sends `answer`. An error means that the connection can only be closed.
+///
+/// Cancellation: the answer is cut off; the connection must be closed.
+pub async fn send(
+    request: &mut Request<'_>,
+    answer: &Answer<'_>,
+    output: &mut Output,
+) -> Result<()> {
+    match answer {
+        Answer::Close => {
+            request.keep_alive = false;
+            request.status = 444;
+            Ok(())
+        }
+        Answer::File { file, part } => send_whole_or_part(request, file, part, output).await,
+        Answer::NotModified(file) => {
+            request.status = 304;
+            let etag = file.etag.as_bytes();
+            let lines = Lines {
+                status: 304,
+                last_modified: Some(&file.last_modified),
+                etag: request.location.conf.core.etag.then_some(etag),
+                ..Lines::default()
+            };
+            write_head(request, &lines, output);
+            Ok(())
+        }
+        Answer::Text { status, text } => send_text(request, *status, text, output).await,
+        Answer::Moved { status, to } => {
+            send_page(request, *status, Some(to), output);
+            Ok(())
+        }
+        Answer::Page { status } => {
+            send_page(request, *status, None, output);
+            Ok(())
+        }
+    }
+}
+
+async fn send_whole_or_part(
+    request: &mut Request<'_>,
+    file: &File,
+    part: &Part,
+    output: &mut Output,
+) -> Result<()> {
+    let size = file.stat.size;
+    let content_type = request.content_type();
+    let etag = request.location.conf.core.etag.then_some(file.etag.as_bytes());
+    let mut lines = Lines {
+        status: if request.err_status != 0 { request.err_status } else { 200 },
+        content_type: Some(content_type),
+        length: Some(size),
+        last_modified: Some(&file.last_modified),
+        etag,
+        accept_ranges: request.location.conf.core.max_ranges > 0,
+        ..Lines::default()
+    };
+    lines.accept_ranges &= lines.status == 200;
+    let (start, len) = match part {
+        Part::Whole => (0, size),
+        Part::One(range) => {
+            lines.status = 206;
+            lines.accept_ranges = false;
+            lines.length = Some(range.len());
+            lines.content_range = Some(ContentRange::Part(range.start, range.end, size));
+            (range.start, range.len())
+        }
+        Part::Many(ranges) => return send_many(request, file, ranges, lines, output).await,
+    };
+    request.status = lines.status;
+    write_head(request, &lines, output);
+    if request.head_only() || len == 0 {
+        return Ok(());
+    }
+    send_contents(request, file, start, len, output).await
+}
+
+/// Sends bytes `start..start + len` of a file.
+async fn send_contents(
+    request: &mut Request<'_>,
+    file: &File,
+    start: u64,
+    len: u64,
+    output: &mut Output,
+) -> Result<()> {
+    let (io, timeout) = (&request.conn.io, request.location.conf.core.send_timeout);
+    match &file.contents {
+        Contents::Bytes(bytes) => {
+            let part = bytes.get(start as usize..(start + len) as usize).unwrap_or_default();
+            output.body(io, part, timeout).await?;
+        }
+        Contents::Descriptor(fd) => {
+            output.flush(io, timeout, true).await?;
+            let sent = send_file(io, fd, start, len, timeout).await;
+            if let Err(errno) = sent {
+                let text = format_args!("sendfile() failed");
+                request.log(Level::Info, Some(errno), text);
+                return Err(errno);
+            }
+        }
+    }
+    request.body_sent += len;
+    Ok(())
+}
+
+/// Several ranges, as multipart/byteranges (RFC 9110 14.6).
+async fn send_many(
+    request: &mut Request<'_>,
+    file: &File,
+    ranges: &range::Ranges,
+    mut lines: Lines<'_>,
+    output: &mut Output,
+) -> Result<()> {
+    let size = file.stat.size;
+    let content_type = lines.content_type.unwrap_or_default();
+    let parts = range::Multipart::new(ranges, size, content_type.len(), request.worker.boundary());
+    let mut boundary_type = [0; range::CONTENT_TYPE];
+    lines.status = 206;
+    lines.accept_ranges = false;
+    lines.length = Some(parts.length());
+    lines.content_type = Some(parts.content_type(&mut boundary_type));
+    request.status = 206;
+    write_head(request, &lines, output);
+    if request.head_only() {
+        return Ok(());
+    }
+    let timeout = request.location.conf.core.send_timeout;
+    for range in ranges.iter() {
+        if !output.has_room() {
+            output.flush(&request.conn.io, timeout, true).await?;
+        }
+        let before = output.len();
+        output.write(|out| parts.head(range, content_type, out));
+        request.body_sent += (output.len() - before) as u64;
+        send_contents(request, file, range.start, range.len(), output).await?;
+    }
+    let before = output.len();
+    output.write(|out| parts.tail(out));
+    request.body_sent += (output.len() - before) as u64;
+    Ok(())
+}
+
+async fn send_text(
+    request: &mut Request<'_>,
+    status: u16,
+    text: &[u8],
+    output: &mut Output,
+) -> Result<()> {
+    request.status = if request.err_status != 0 { request.err_status } else { status };
+    let bare = request.status == 204;
+    let content_type = request.content_type();
+    let lines = Lines {
+        status: request.status,
+        content_type: (!bare).then_some(content_type),
+        length: (!bare).then_some(text.len() as u64),
+        ..Lines::default()
+    };
+    write_head(request, &lines, output);
+    if bare || request.head_only() || text.is_empty() || request.status == 304 {
+        return Ok(());
+    }
+    let timeout = request.location.conf.core.send_timeout;
+    output.body(&request.conn.io, text, timeout).await?;
+    request.body_sent += text.len() as u64;
+    Ok(())
+}
+
+/// A built-in page.
+fn send_page(
+    request: &mut Request<'_>,
+    status: u16,
+    to: Option<&Target<'_>>,
+    output: &mut Output,
+) {
+    let core = &request.location.conf.core;
+    let shown = if request.err_status != 0 { request.err_status } else { status };
+    request.status = shown;
+    let agent = request.header(Known::UserAgent);
+    let padded = core.msie_padding
+        && request.head.version >= Version::V10
+        && agent.is_some_and(status::wants_padding);
+    let page = status::page(status, server_name(core.server_tokens), padded);
+    let unsatisfied = request.unsatisfied.filter(|_| status == 416);
+    let lines = Lines {
+        status: shown,
+        content_type: page.as_ref().map(|_| b"text/html".as_slice()),
+        length: page.as_ref().map(status::Page::len),
+        location: to,
+        content_range: unsatisfied.map(ContentRange::Unsatisfied),
+        ..Lines::default()
+    };
+    write_head(request, &lines, output);
+    if let Some(page) = page
+        && !request.head_only()
+    {
+        output.write(|out| page.write(out));
+        request.body_sent += page.len();
+    }
+}
+
+fn server_name(tokens: ServerTokens) -> &'static str {
+    if tokens == ServerTokens::Off { BARE_NAME } else { NAME }
+}
+
+/// Writes a head. What does not fit, or would break its lines, becomes an empty 500
+/// that closes the connection: a head is never cut, nor carries bytes it must not.
+fn write_head(request: &mut Request<'_>, lines: &Lines<'_>, output: &mut Output) {
+    if request.body_only() {
+        return;
+    }
+    let safe = lines.location.is_none_or(|to| match to {
+        Target::Text(text) => !text.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)),
+        Target::Directory => true,
+    });
+    if safe && output.write(|out| put_head(request, lines, out)) {
+        return;
+    }
+    let uri = Bytes(&request.uri);
+    request.log(Level::Alert, None, format_args!("the answer's head cannot be sent: \"{uri}\""));
+    request.keep_alive = false;
+    request.status = 500;
+    let lines = Lines { status: 500, length: Some(0), ..Lines::default() };
+    output.write(|out| put_head(request, &lines, out));
+}
+
+/// The head, its lines in nginx's order.
+fn put_head(request: &Request<'_>, lines: &Lines<'_>, out: &mut Writer<'_>) {
+    let core = &request.location.conf.core;
+    out.put(b"HTTP/1.1 ");
+    out.put(status::line(lines.status).as_bytes());
+    out.put(b"\r\nServer: ");
+    out.put(server_name(core.server_tokens).as_bytes());
+    out.put(b"\r\nDate: ");
+    out.put(&time::http_date());
+    if let Some(content_type) = lines.content_type {
+        out.put(b"\r\nContent-Type: ");
+        out.put(content_type);
+    }
+    if let Some(length) = lines.length {
+        out.put(b"\r\nContent-Length: ");
+        out.put_u64(length);
+    }
+    if let Some(last_modified) = lines.last_modified {
+        out.put(b"\r\nLast-Modified: ");
+        out.put(last_modified);
+    }
+    if let Some(to) = lines.location {
+        put_location(request, to, out);
+    }
+    if request.keep_alive {
+        out.put(b"\r\nConnection: keep-alive");
+        if core.keepalive_header > 0 {
+            out.put(b"\r\nKeep-Alive: timeout=");
+            out.put_u64(core.keepalive_header);
+        }
+    } else {
+        out.put(b"\r\nConnection: close");
+    }
+    if let Some(etag) = lines.etag {
+        out.put(b"\r\nETag: ");
+        out.put(etag);
+    }
+    if lines.accept_ranges {
+        out.put(b"\r\nAccept-Ranges: bytes");
+    }
+    match lines.content_range {
+        None => {}
+        Some(ContentRange::Part(start, end, size)) => {
+            out.put(b"\r\nContent-Range: bytes ");
+            out.put_u64(start);
+            out.put(b"-");
+            out.put_u64(end - 1);
+            out.put(b"/");
+            out.put_u64(size);
+        }
+        Some(ContentRange::Unsatisfied(size)) => {
+            out.put(b"\r\nContent-Range: bytes */");
+            out.put_u64(size);
+        }
+    }
+    out.put(b"\r\n\r\n");
+}
+
+/// `Location`; a path is made absolute as `absolute_redirect` and its like say.
+fn put_location(request: &Request<'_>, to: &Target<'_>, out: &mut Writer<'_>) {
+    let core = &request.location.conf.core;
+    out.put(b"\r\nLocation: ");
+    let is_path = match to {
+        Target::Text(text) => text.first() == Some(&b'/'),
+        Target::Directory => true,
+    };
+    if is_path && core.absolute_redirect {
+        out.put(b"http://");
+        let host = request.head.host.of(request.bytes);
+        if core.server_name_in_redirect && !request.server.name.is_empty() {
+            out.put(&request.server.name);
+        } else if !host.is_empty() {
+            host.iter().for_each(|byte| out.put_byte(byte.to_ascii_lowercase()));
+        } else {
+            request.put_local_ip(out);
+        }
+        let port = request.site.addr.port();
+        if core.port_in_redirect && port != 80 && port != 0 {
+            out.put(b":");
+            out.put_u64(u64::from(port));
+        }
+    }
+    match to {
+        Target::Text(text) => out.put(text),
+        Target::Directory => {
+            escape::uri(&request.uri, escape::Uri::Path, out);
+            out.put(b"/");
+            if !request.args.is_empty() {
+                out.put(b"?");
+                out.put(request.args);
+            }
+        }
+    }
+}

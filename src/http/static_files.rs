@@ -1,0 +1,81 @@
+//! Files: from a URI to what it names, and what that means for the answer.
+
+use super::answer::{self, Answer, Step, Target};
+use super::file_cache::Found;
+use super::request::Request;
+use crate::log::{Bytes, Level};
+use crate::proto::request::Method;
+use crate::sys::errno::Errno;
+use std::ffi::CStr;
+
+/// Paths beyond PATH_MAX name nothing.
+const PATH_MOST: usize = libc_path_max();
+const fn libc_path_max() -> usize {
+    4096
+}
+
+/// The answer for a URI that does not end in a slash.
+pub fn find<'r>(request: &mut Request<'r>) -> Step<'r> {
+    if !matches!(request.method, Method::Get | Method::Head | Method::Post) {
+        return Step::Status(405);
+    }
+    match look_up(request, b"") {
+        Found::File(_) if request.method == Method::Post => Step::Status(405),
+        Found::File(file) => answer::of_file(request, file),
+        Found::Directory => Step::Answer(Answer::Moved { status: 301, to: Target::Directory }),
+        Found::Special => {
+            with_path(request, b"", |path| {
+                let path = Bytes(path.to_bytes());
+                request.log(Level::Crit, None, format_args!("\"{path}\" is not a regular file"));
+            });
+            Step::Status(404)
+        }
+        Found::Failed(errno) => failed(request, errno, "open()"),
+    }
+}
+
+/// What the file system has for the request's URI with `suffix` behind it.
+pub fn look_up(request: &Request<'_>, suffix: &[u8]) -> Found {
+    let valid = request.location.conf.core.open_file_cache_ms();
+    with_path(request, suffix, |path| request.worker.files.look_up(path, valid))
+        .unwrap_or(Found::Failed(Errno::ENAMETOOLONG))
+}
+
+/// Calls `then` with the path of the request's URI; `None` when there can be none.
+pub fn with_path<T>(
+    request: &Request<'_>,
+    suffix: &[u8],
+    then: impl FnOnce(&CStr) -> T,
+) -> Option<T> {
+    let root = &request.location.conf.core.root;
+    // `alias`: the location's name is replaced. A URI that is shorter (after a
+    // redirect) has nothing below the directory.
+    let below = request.uri.get(root.alias.unwrap_or(0)..)?;
+    let mut room = request.worker.path.borrow_mut();
+    let mut len = 0;
+    for part in [&root.path, below, suffix, b"\0"] {
+        room.get_mut(len..len + part.len())?.copy_from_slice(part);
+        len += part.len();
+    }
+    CStr::from_bytes_with_nul(&room[..len]).ok().map(then)
+}
+
+/// The status for a file that could not be had, with the log line of nginx.
+pub fn failed<'r>(request: &Request<'r>, errno: Errno, call: &str) -> Step<'r> {
+    let (level, status) = match errno {
+        Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG => (Level::Error, 404),
+        Errno::EACCES | Errno::EMLINK | Errno::ELOOP => (Level::Error, 403),
+        _ => (Level::Crit, 500),
+    };
+    if status != 404 || request.location.conf.core.log_not_found {
+        let told = with_path(request, b"", |path| {
+            let path = Bytes(path.to_bytes());
+            request.log(level, Some(errno), format_args!("{call} \"{path}\" failed"));
+        });
+        if told.is_none() {
+            let uri = Bytes(&request.uri);
+            request.log(level, Some(errno), format_args!("{call} for \"{uri}\" failed"));
+        }
+    }
+    Step::Status(status)
+}

@@ -1,0 +1,84 @@
+//! What every conversation of a worker shares: the configuration, the buffers,
+//! the files.
+
+use super::conf::Http;
+use super::connection::Conn;
+use super::file_cache::FileCache;
+use super::input::Input;
+use super::output::{self, Output};
+use crate::event::{self, Deadline};
+use crate::mem::buffers::{Buf, Pool};
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+/// A small input buffer: `client_header_buffer_size` is 1k in nginx, but then a
+/// batch of pipelined requests would take many reads.
+const INPUT: usize = 8 * 1024;
+/// Sixteen pipelined answers of 1 KiB with their heads fit.
+const OUTPUT: usize = 32 * 1024;
+const _: () = assert!(OUTPUT >= 2 * output::HEAD_MOST);
+
+pub struct Worker {
+    http: RefCell<Rc<Http>>,
+    inputs: &'static Pool,
+    larges: &'static Pool,
+    outputs: &'static Pool,
+    pub files: FileCache,
+    /// Requests answered.
+    pub requests: Cell<u64>,
+    next_number: fn() -> u64,
+}
+
+impl Worker {
+    /// For `connections` of them; `None` when the address space cannot be had.
+    /// `next_number` gives each connection its `*N`.
+    pub fn new(http: Rc<Http>, connections: usize, next_number: fn() -> u64) -> Option<Worker> {
+        let large = http.largest_head().max(INPUT);
+        Some(Worker {
+            inputs: Pool::new(connections + 1, INPUT)?,
+            larges: Pool::new(connections + 1, large)?,
+            outputs: Pool::new(connections + 1, OUTPUT)?,
+            http: RefCell::new(http),
+            files: FileCache::new(),
+            requests: Cell::new(0),
+            next_number,
+        })
+    }
+
+    /// The configuration that new requests are served by.
+    pub fn http(&self) -> Rc<Http> {
+        Rc::clone(&self.http.borrow())
+    }
+
+    pub fn next_number(&self) -> u64 {
+        (self.next_number)()
+    }
+
+    pub fn input(&self) -> Option<Input> {
+        self.inputs.take().map(Input::new)
+    }
+
+    /// A buffer for a head that did not fit a small one.
+    pub fn large(&self) -> Option<Buf> {
+        self.larges.take()
+    }
+
+    pub fn output(&self) -> Option<Output> {
+        self.outputs.take().map(Output::new)
+    }
+
+    /// A buffer for at least `len` bytes of a request's own making.
+    pub fn scratch(&self, len: usize) -> Option<Buf> {
+        [self.inputs, self.larges, self.outputs]
+            .into_iter()
+            .find(|pool| pool.size() >= len)
+            .and_then(Pool::take)
+    }
+
+    /// By when the first request must have begun.
+    pub fn first_deadline(&self, conn: &Conn) -> Deadline {
+        let http = self.http.borrow();
+        let server = http.listening.get(usize::from(conn.listening)).and_then(|it| it.first());
+        event::after(server.map_or(60_000, |server| server.conf.core.client_header_timeout))
+    }
+}
