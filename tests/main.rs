@@ -4,4 +4,7 @@
 //! `cargo test --test server reload::` runs a file of them.
 mod common;
 
+mod respawn;
 mod signals;
+mod table;
+mod termination;

@@ -105,7 +105,7 @@ pub fn wait_end(pid: Pid, limit: Duration) -> Option<Ended> {
     }
 }
 
-pub fn prlimit(pid: Pid, resource: u32, soft: u64, hard: u64) -> io::Result<()> {
+pub fn prlimit(pid: Pid, resource: i32, soft: u64, hard: u64) -> io::Result<()> {
     let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
     // SAFETY: `limit` is what prlimit64(2) reads; no old value is asked for.
     check(unsafe {
@@ -150,7 +150,7 @@ impl Watch {
 #[derive(Clone, Default, Debug)]
 pub struct Birth {
     pub close: Vec<RawFd>,
-    pub limits: Vec<(u32, u64, u64)>,
+    pub limits: Vec<(i32, u64, u64)>,
     pub block: Vec<i32>,
     pub ignore: Vec<i32>,
     pub chroot: Option<std::path::PathBuf>,

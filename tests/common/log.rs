@@ -58,7 +58,7 @@ impl Log {
     /// Waits until at least `count` lines contain `words`.
     pub fn wait_count(&self, words: &str, count: usize) -> Vec<Line> {
         self.wait_within(words, count, LIMIT).unwrap_or_else(|| {
-            panic!("no {count} lines with {words:?} in {}", self.tail());
+            panic!("no {count} lines with {words:?}");
         })
     }
 
@@ -83,10 +83,15 @@ impl Log {
         let mut rest = text.as_str();
         for word in words {
             let Some(at) = rest.find(word) else {
-                panic!("no {word:?} after its predecessors in {}", self.tail());
+                panic!("no {word:?} after its predecessors");
             };
             rest = &rest[at + word.len()..];
         }
+    }
+
+    /// The lines that are `words`, all of them.
+    pub fn exactly(&self, words: &str) -> usize {
+        self.lines().iter().filter(|line| line.text == words).count()
     }
 
     /// Nothing of these levels was logged.
@@ -100,7 +105,7 @@ impl Log {
     pub fn tail(&self) -> String {
         let text = self.text();
         let lines: Vec<_> = text.lines().collect();
-        let from = lines.len().saturating_sub(60);
+        let from = lines.len().saturating_sub(40);
         format!("{}:\n{}", self.path.display(), lines[from..].join("\n"))
     }
 }

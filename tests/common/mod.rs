@@ -122,7 +122,7 @@ impl Limpet {
         kernel::become_subreaper();
         let mut limpet = Self::prepare(place, &format!("daemon on;{config}"));
         let output = limpet.run(&[]);
-        assert!(output.status.success(), "{output:?} {}", limpet.log.tail());
+        assert!(output.status.success(), "{output:?}");
         limpet.wait_for("a pid file", |limpet| limpet.pid_file().is_some());
         limpet.pid = limpet.pid_file();
         limpet.wait_started();
@@ -141,7 +141,7 @@ impl Limpet {
     fn wait_for(&self, what: &str, happened: impl Fn(&Self) -> bool) {
         let ended = || self.pid.is_some_and(|pid| !Process(pid).lives());
         let came = within(LIMIT, || ended() || happened(self)) && happened(self);
-        assert!(came, "no {what}: {} {}", self.stderr(), self.log.tail());
+        assert!(came, "no {what}");
     }
 
     pub fn master(&self) -> Process {
@@ -165,7 +165,7 @@ impl Limpet {
     /// Waits until exactly `count` workers run, and none is shutting down.
     pub fn wait_workers(&self, count: usize) -> Vec<Process> {
         let settled = || self.workers().len() == count && self.master().children().len() == count;
-        assert!(within(LIMIT, settled), "no {count} workers: {}", self.log.tail());
+        assert!(within(LIMIT, settled), "no {count} workers");
         self.workers()
     }
 
@@ -198,7 +198,7 @@ impl Limpet {
     /// Waits for the end of the master.
     pub fn wait_end(&mut self) -> Ended {
         let ended = self.master().wait_end_within(LIMIT);
-        ended.unwrap_or_else(|| panic!("the master does not end: {}", self.log.tail()))
+        ended.expect("the master ends")
     }
 
     pub fn stderr(&self) -> String {
