@@ -1,6 +1,7 @@
 //! `daemon on`: the server leaves the terminal. Beyond nginx, the process that was
 //! started stays until the server serves, and its exit code says whether it does.
 
+use std::fmt;
 use std::os::fd::OwnedFd;
 
 use crate::sys::epoll::{self, Epoll};
@@ -9,28 +10,62 @@ use crate::sys::{Result, clock, fd, file, io};
 
 /// How long the foreground waits for the verdict.
 const WAIT_MS: u64 = 10_000;
+/// A verdict is written and read at once: it fits an atomic write to a pipe.
+const MESSAGE_MAX: usize = 4096;
 
-/// On which side we are.
+/// On which side of the fork we are.
 pub enum Side {
-    /// The process that was started: the verdict, an exit code. None: no word in time.
-    Foreground(Option<i32>),
+    /// The process that was started, when it knows.
+    Foreground(Verdict),
     /// The server.
-    Background(Report),
+    Background(Herald),
+}
+
+/// How the start went, as the foreground learns it.
+#[derive(PartialEq, Eq, Debug)]
+pub enum Verdict {
+    Started,
+    /// Why not.
+    Failed(String),
+    /// It ended without a word.
+    Gone,
+    /// No word in time.
+    Late,
 }
 
 /// Tells the foreground how the start went. Dropped without a word: it failed.
-pub struct Report(Option<OwnedFd>);
+pub struct Herald(OwnedFd);
 
-impl Report {
-    /// For a server that stays in the foreground: there is nobody to tell.
-    pub fn nobody() -> Report {
-        Report(None)
+impl Herald {
+    pub fn started(self) {
+        self.tell(b"");
     }
 
-    pub fn tell(self, code: u8) {
-        if let Some(pipe) = self.0 {
-            // A foreground that was killed no longer wants to know.
-            let _ = io::write(&pipe, &[code]);
+    pub fn failed(self, reason: &str) {
+        let end = reason.floor_char_boundary(MESSAGE_MAX - 1);
+        self.tell(&reason.as_bytes()[..end]);
+    }
+
+    /// An empty reason is none.
+    fn tell(&self, reason: &[u8]) {
+        // A foreground that was killed no longer wants to know.
+        let _ = io::write(&self.0, &[b"!", reason].concat());
+    }
+}
+
+impl Verdict {
+    pub fn exit_code(&self) -> i32 {
+        i32::from(*self != Verdict::Started)
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Started => f.write_str("started"),
+            Verdict::Failed(reason) => f.write_str(reason),
+            Verdict::Gone => f.write_str("the server ended while it started: see its error log"),
+            Verdict::Late => write!(f, "the server has not started within {} s", WAIT_MS / 1000),
         }
     }
 }
@@ -41,16 +76,16 @@ pub fn leave() -> Result<Side> {
     match process::fork()? {
         Fork::Parent(_) => {
             drop(writer);
-            Ok(Side::Foreground(verdict(&reader)))
+            wait(&reader).map(Side::Foreground)
         }
         Fork::Child => {
             detach()?;
-            Ok(Side::Background(Report(Some(writer))))
+            Ok(Side::Background(Herald(writer)))
         }
     }
 }
 
-/// stderr stays until the log has taken it over.
+/// stderr stays until the log takes it over.
 fn detach() -> Result<()> {
     process::setsid()?;
     process::umask(0);
@@ -62,15 +97,20 @@ fn detach() -> Result<()> {
     Ok(())
 }
 
-fn verdict(reader: &OwnedFd) -> Option<i32> {
-    let mut code = [1];
-    wait_readable(reader).ok()?.then_some(())?;
-    // Nothing to read means that the server is gone and never said a word.
-    let _ = io::read(reader, &mut code);
-    Some(i32::from(code[0]))
+fn wait(reader: &OwnedFd) -> Result<Verdict> {
+    if !becomes_readable(reader)? {
+        return Ok(Verdict::Late);
+    }
+    let mut message = [0; MESSAGE_MAX];
+    let len = io::read(reader, &mut message)?;
+    Ok(match &message[..len] {
+        [] => Verdict::Gone,
+        [_] => Verdict::Started,
+        [_, reason @ ..] => Verdict::Failed(String::from_utf8_lossy(reason).into_owned()),
+    })
 }
 
-fn wait_readable(reader: &OwnedFd) -> Result<bool> {
+fn becomes_readable(reader: &OwnedFd) -> Result<bool> {
     let epoll = Epoll::new()?;
     epoll.add(reader, epoll::IN, 0)?;
     let end = clock::monotonic_ms() + WAIT_MS;
@@ -89,21 +129,23 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(server: impl FnOnce(Report), expected: i32) {
+    fn check(server: impl FnOnce(Herald), expected: &Verdict) {
         process::in_child(|| match leave().unwrap() {
-            Side::Background(report) => {
-                server(report);
+            Side::Background(herald) => {
+                server(herald);
                 process::exit(0)
             }
-            Side::Foreground(verdict) => assert_eq!(verdict, Some(expected)),
+            Side::Foreground(verdict) => assert_eq!(verdict, *expected),
         });
     }
 
     #[test]
-    fn the_exit_code_is_the_verdict() {
-        check(|report| report.tell(0), 0);
-        check(|report| report.tell(2), 2);
-        check(drop, 1);
-        check(|_report| process::exit(0), 1);
+    fn the_foreground_learns_the_verdict() {
+        check(Herald::started, &Verdict::Started);
+        check(|herald| herald.failed("no room"), &Verdict::Failed("no room".into()));
+        check(drop, &Verdict::Gone);
+        check(|_herald| process::exit(0), &Verdict::Gone);
+        let long = "é".repeat(5000);
+        check(|herald| herald.failed(&long), &Verdict::Failed("é".repeat(2047)));
     }
 }
