@@ -38,18 +38,17 @@ pub struct Herald(OwnedFd);
 
 impl Herald {
     pub fn started(self) {
-        self.tell(b"");
+        self.tell(b"+");
     }
 
     pub fn failed(self, reason: &str) {
         let end = reason.floor_char_boundary(MESSAGE_MAX - 1);
-        self.tell(&reason.as_bytes()[..end]);
+        self.tell(&[b"-", &reason.as_bytes()[..end]].concat());
     }
 
-    /// An empty reason is none.
-    fn tell(&self, reason: &[u8]) {
+    fn tell(&self, message: &[u8]) {
         // A foreground that was killed no longer wants to know.
-        let _ = io::write(&self.0, &[b"!", reason].concat());
+        let _ = io::write(&self.0, message);
     }
 }
 
@@ -105,7 +104,7 @@ fn wait(reader: &OwnedFd) -> Result<Verdict> {
     let len = io::read(reader, &mut message)?;
     Ok(match &message[..len] {
         [] => Verdict::Gone,
-        [_] => Verdict::Started,
+        [b'+', ..] => Verdict::Started,
         [_, reason @ ..] => Verdict::Failed(String::from_utf8_lossy(reason).into_owned()),
     })
 }
