@@ -4,7 +4,10 @@
 //! `cargo test --test server reload::` runs a file of them.
 mod common;
 
+mod reload;
+mod reopen;
 mod respawn;
 mod signals;
 mod table;
 mod termination;
+mod upgrade;

@@ -59,6 +59,12 @@ impl Process {
         line.unwrap_or("").trim().to_string()
     }
 
+    /// The effective user.
+    pub fn user(self) -> u32 {
+        let ids = self.status("Uid");
+        ids.split_whitespace().nth(1).and_then(|id| id.parse().ok()).unwrap_or(u32::MAX)
+    }
+
     /// One of SigBlk, SigIgn, SigCgt as a mask.
     pub fn signals(self, name: &str) -> u64 {
         u64::from_str_radix(&self.status(name), 16).unwrap_or(0)
@@ -91,11 +97,6 @@ impl Process {
         let flags = text.lines().find_map(|line| line.strip_prefix("flags:")).unwrap_or("0");
         let flags = i64::from_str_radix(flags.trim(), 8).unwrap_or(0);
         flags & i64::from(libc::O_CLOEXEC) != 0
-    }
-
-    pub fn environment(self) -> Vec<String> {
-        let text = self.file("environ").unwrap_or_default();
-        text.split('\0').filter(|entry| !entry.is_empty()).map(str::to_string).collect()
     }
 
     pub fn directory(self) -> String {

@@ -1,0 +1,261 @@
+//! USR2: a new binary beside the old one (process model, section 6), with `daemon on`.
+use crate::common::*;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+const TWO_WORKERS: &str = "
+    worker_processes 2;
+    events { }
+    http { server { listen 8080; location / { return 200 served; } } }
+";
+
+/// A daemon whose binary is a file of the test, so that it can be replaced.
+struct Daemon {
+    limpet: Limpet,
+    binary: PathBuf,
+}
+
+impl Daemon {
+    fn start() -> Self {
+        kernel::become_subreaper();
+        let place = Place::new();
+        let binary = place.path(&name());
+        fs::copy(crate::common::binary(), &binary).unwrap();
+        let mut limpet = Limpet::prepare(place, &format!("daemon on;{TWO_WORKERS}"));
+        let mut command = std::process::Command::new(&binary);
+        command.args(limpet.command().get_args());
+        let status = command.current_dir(limpet.place.dir()).status().unwrap();
+        assert!(status.success());
+        eventually("a pid file", || limpet.pid_file().is_some());
+        limpet.adopt(Process(limpet.pid_file().unwrap()));
+        limpet.wait_workers(2);
+        Self { limpet, binary }
+    }
+
+    fn replace_binary(&self, content: &[u8], mode: u32) {
+        fs::remove_file(&self.binary).unwrap();
+        fs::write(&self.binary, content).unwrap();
+        fs::set_permissions(&self.binary, fs::Permissions::from_mode(mode)).unwrap();
+    }
+
+    fn restore_binary(&self) {
+        fs::remove_file(&self.binary).unwrap();
+        fs::copy(crate::common::binary(), &self.binary).unwrap();
+    }
+
+    fn old_pid_file(&self) -> String {
+        self.limpet.place.read("limpet.pid.oldbin").trim().to_string()
+    }
+
+    /// Sends USR2 and waits for the new master and its workers.
+    fn upgrade(&self) -> Process {
+        let old = self.limpet.master();
+        old.signal(libc::SIGUSR2);
+        let new = || self.limpet.pid_file().map(Process).filter(|process| *process != old);
+        eventually("a new pid file", || new().is_some());
+        let new = new().unwrap();
+        eventually("its workers", || new.children_titled(": worker process").len() == 2);
+        new
+    }
+
+    /// The old master serves with its workers, alone, and its pid file is back.
+    fn check_old_serves(&self) {
+        let old = self.limpet.master();
+        let back = || self.limpet.pid_file() == Some(old.0) && self.old_pid_file().is_empty();
+        eventually("the pid file is back", back);
+        self.limpet.wait_workers(2);
+        for _ in 0..5 {
+            assert_eq!(self.limpet.get("/").text(), "served");
+        }
+    }
+}
+
+#[test]
+fn a_new_binary_takes_over_when_the_old_master_quits() {
+    let mut daemon = Daemon::start();
+    let old = daemon.limpet.master();
+    daemon.restore_binary();
+    let new = daemon.upgrade();
+    assert_eq!(new.parent(), old.0);
+    assert_eq!(daemon.old_pid_file(), old.0.to_string());
+    assert!(new.title().contains(": master process"), "{}", new.title());
+    assert_eq!(daemon.limpet.get("/").text(), "served");
+    old.signal(libc::SIGQUIT);
+    assert_eq!(old.wait_end(), Ended::Code(0));
+    assert_eq!(daemon.limpet.pid_file(), Some(new.0));
+    assert!(daemon.old_pid_file().is_empty());
+    daemon.limpet.adopt(new);
+    daemon.limpet.wait_workers(2);
+    for _ in 0..5 {
+        assert_eq!(daemon.limpet.get("/").text(), "served");
+    }
+    daemon.limpet.log.has_in_order(&[
+        "signal 12 (SIGUSR2) received from",
+        "changing binary",
+        "start new binary process",
+        "using inherited sockets from",
+    ]);
+}
+
+#[test]
+fn the_new_binary_inherits_the_listeners_and_nothing_else() {
+    let daemon = Daemon::start();
+    let dir = daemon.limpet.place.dir().display();
+    let tell = format!(
+        "#!/bin/sh\nenv > {dir}/env\nfor fd in /proc/$$/fd/*; do readlink $fd; done > {dir}/fds\n"
+    );
+    daemon.replace_binary(tell.as_bytes(), 0o755);
+    daemon.limpet.signal(libc::SIGUSR2);
+    daemon.limpet.log.wait("new binary process");
+    daemon.check_old_serves();
+    let variable = format!("{}=", name().to_uppercase());
+    let environment = daemon.limpet.place.read("env");
+    let inherited = environment.lines().find_map(|entry| entry.strip_prefix(&variable));
+    assert!(inherited.is_some_and(|fds| fds.matches(';').count() == 1), "{environment}");
+    let fds = daemon.limpet.place.read("fds");
+    let sockets = fds.lines().filter(|target| target.starts_with("socket:")).count();
+    assert_eq!(sockets, 1, "{fds}");
+    assert!(!fds.contains("memfd:"), "{fds}");
+}
+
+#[test]
+fn no_request_fails_during_an_upgrade() {
+    let mut daemon = Daemon::start();
+    let port = daemon.limpet.port(8080);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let client = scope.spawn(|| {
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                assert_eq!(get(port, "/").text(), "served");
+            }
+        });
+        for _ in 0..3 {
+            let old = daemon.limpet.master();
+            let new = daemon.upgrade();
+            old.signal(libc::SIGQUIT);
+            old.wait_end();
+            daemon.limpet.adopt(new);
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        client.join().unwrap();
+    });
+    daemon.limpet.wait_workers(2);
+}
+
+#[test]
+fn a_binary_that_cannot_start_is_survived_and_a_good_one_taken_then() {
+    let daemon = Daemon::start();
+    let broken: [(&str, &[u8], u32); 4] = [
+        ("not executable", b"#!/bin/sh\nexit 0\n", 0o644),
+        ("no program", b"\x7fELF nonsense", 0o755),
+        ("fails", b"#!/bin/sh\nexit 3\n", 0o755),
+        ("crashes", b"#!/bin/sh\nkill -SEGV $$\n", 0o755),
+    ];
+    for (count, (what, content, mode)) in broken.into_iter().enumerate() {
+        daemon.replace_binary(content, mode);
+        daemon.limpet.signal(libc::SIGUSR2);
+        daemon.limpet.log.wait_count("changing binary", 2 * (count + 1)); // signal and deed
+        daemon.limpet.log.wait_count("start new binary process", count + 1);
+        println!("{what}");
+        daemon.check_old_serves();
+    }
+    fs::remove_file(&daemon.binary).unwrap();
+    daemon.limpet.signal(libc::SIGUSR2);
+    daemon.limpet.log.wait_count("start new binary process", broken.len() + 1);
+    daemon.check_old_serves();
+    fs::copy(crate::common::binary(), &daemon.binary).unwrap();
+    daemon.upgrade();
+}
+
+#[test]
+fn a_binary_that_refuses_the_configuration_is_survived() {
+    let daemon = Daemon::start();
+    daemon.limpet.configure(&format!("daemon on; nonsense on; {TWO_WORKERS}"));
+    daemon.limpet.signal(libc::SIGUSR2);
+    daemon.limpet.log.wait("unknown directive \"nonsense\"");
+    daemon.check_old_serves();
+    daemon.limpet.configure(&format!("daemon on; {TWO_WORKERS}"));
+    daemon.upgrade();
+}
+
+#[test]
+fn when_the_new_master_dies_the_old_one_takes_over() {
+    let daemon = Daemon::start();
+    let new = daemon.upgrade();
+    let workers = new.children();
+    new.signal(libc::SIGKILL);
+    daemon.limpet.log.wait(&format!("new binary process {} exited on signal 9", new.0));
+    if !drives_nginx() {
+        for worker in workers {
+            worker.wait_end();
+        }
+    }
+    daemon.check_old_serves();
+}
+
+#[test]
+fn workers_stopped_by_winch_come_back_when_the_new_master_dies() {
+    let daemon = Daemon::start();
+    let old_workers = daemon.limpet.wait_workers(2);
+    let new = daemon.upgrade();
+    daemon.limpet.signal(libc::SIGWINCH);
+    old_workers.iter().for_each(|worker| drop(worker.wait_end()));
+    assert_eq!(daemon.limpet.get("/").text(), "served");
+    new.signal(libc::SIGKILL);
+    new.children().iter().for_each(|worker| worker.signal(libc::SIGKILL));
+    eventually("workers again", || daemon.limpet.workers().len() == 2);
+    daemon.check_old_serves();
+}
+
+#[test]
+fn a_second_usr2_is_ignored_by_both_masters() {
+    let daemon = Daemon::start();
+    let new = daemon.upgrade();
+    for master in [daemon.limpet.master(), new] {
+        let count = daemon.limpet.log.count("start new binary process");
+        master.signal(libc::SIGUSR2);
+        let crit = "the changing binary signal is ignored: you should shutdown or terminate";
+        eventually("a crit line", || {
+            daemon.limpet.log.with(crit).iter().any(|line| line.pid == master.0)
+        });
+        assert_eq!(daemon.limpet.log.count("start new binary process"), count);
+    }
+    assert_eq!(daemon.limpet.get("/").text(), "served");
+}
+
+/// HUP to the old master beside a new one starts its workers again and reads no file.
+#[test]
+fn hup_brings_the_old_workers_back_without_reading_the_file() {
+    let daemon = Daemon::start();
+    let old_workers = daemon.limpet.wait_workers(2);
+    let new = daemon.upgrade();
+    daemon.limpet.signal(libc::SIGWINCH);
+    old_workers.iter().for_each(|worker| drop(worker.wait_end()));
+    daemon.limpet.configure("broken");
+    daemon.limpet.signal(libc::SIGHUP);
+    eventually("workers again", || daemon.limpet.workers().len() == 2);
+    assert_eq!(daemon.limpet.log.count("unknown directive"), 0);
+    new.signal(libc::SIGQUIT);
+    new.wait_end();
+    daemon.check_old_serves();
+}
+
+/// The path executed is that of the start, even when it was found through PATH or was relative.
+#[test]
+fn a_relative_path_is_made_absolute_at_start() {
+    kernel::become_subreaper();
+    let place = Place::new();
+    fs::copy(crate::common::binary(), place.path(&name())).unwrap();
+    let mut limpet = Limpet::prepare(place, &format!("daemon on;{TWO_WORKERS}"));
+    let mut command = std::process::Command::new(format!("./{}", name()));
+    command.args(limpet.command().get_args());
+    assert!(command.current_dir(limpet.place.dir()).status().unwrap().success());
+    eventually("a pid file", || limpet.pid_file().is_some());
+    limpet.adopt(Process(limpet.pid_file().unwrap()));
+    limpet.wait_workers(2);
+    let binary = limpet.place.path(&name());
+    let daemon = Daemon { limpet, binary };
+    let new = daemon.upgrade();
+    assert_eq!(new.parent(), daemon.limpet.master().0);
+}
