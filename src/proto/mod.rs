@@ -2,7 +2,12 @@
 //!
 //! Nothing here reads a socket, a clock or the configuration; what an answer
 //! depends on is an argument. Nothing here allocates.
+pub mod chunked;
+pub mod conditional;
 pub mod framing;
 pub mod host;
+pub mod range;
 pub mod request;
 pub mod span;
+pub mod status;
+pub mod uri;

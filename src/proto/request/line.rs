@@ -121,10 +121,7 @@ impl Head {
             let b = *line.get(at).ok_or(Stop::More(Token::Target))?;
             if !ascii::is(b, ascii::PLAIN) {
                 match b {
-                    b'/' => match line.get(at + 1) {
-                        Some(b'/' | b'.') => self.complex = true,
-                        _ => {}
-                    },
+                    b'/' => self.complex |= matches!(line.get(at + 1), Some(b'/' | b'.')),
                     b'.' => {}
                     b'%' => self.complex = true,
                     b'?' | b'#' => break,

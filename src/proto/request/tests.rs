@@ -46,7 +46,8 @@ fn a_usual_request() {
 
 #[test]
 fn request_lines() {
-    let cases: &[(&str, Result<(Method, Form, Version), Bad>)] = &[
+    type Read = Result<(Method, Form, Version), Bad>;
+    let cases: &[(&str, Read)] = &[
         ("GET / HTTP/1.1", Ok((Method::Get, Form::Origin, Version::V11))),
         ("GET / HTTP/1.0", Ok((Method::Get, Form::Origin, Version::V10))),
         ("GET / HTTP/1.2", Ok((Method::Get, Form::Origin, Version::V11))),
