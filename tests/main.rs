@@ -4,6 +4,8 @@
 //! `cargo test --test server reload::` runs a file of them.
 mod common;
 
+mod listen;
+mod privileges;
 mod reload;
 mod reopen;
 mod respawn;

@@ -60,6 +60,24 @@ pub fn descriptor_of(pid: Pid, fd: RawFd) -> io::Result<OwnedFd> {
     owned(unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) } as RawFd)
 }
 
+/// An option that is an int.
+pub fn socket_option(socket: &OwnedFd, level: i32, name: i32) -> i32 {
+    let (mut value, mut length) = (0i32, size_of::<i32>() as libc::socklen_t);
+    // SAFETY: `value` is as long as `length` says, and both outlive the call.
+    let result = unsafe {
+        let value = (&raw mut value).cast();
+        libc::getsockopt(socket.as_raw_fd(), level, name, value, &mut length)
+    };
+    check(result).expect("getsockopt");
+    value
+}
+
+pub fn is_nonblocking(fd: &OwnedFd) -> bool {
+    // SAFETY: no pointers.
+    let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
+    flags >= 0 && flags & libc::O_NONBLOCK != 0
+}
+
 /// Waits until `fd` is readable; false when the deadline comes first.
 pub fn wait_readable(fd: RawFd, deadline: Instant) -> bool {
     loop {
@@ -146,7 +164,8 @@ impl Watch {
     }
 }
 
-/// What a command does between fork and exec.
+/// What a command does between fork and exec. By default it only frees itself of what the
+/// test process was started with: descriptors of cargo, a signal mask.
 #[derive(Clone, Default, Debug)]
 pub struct Birth {
     pub close: Vec<RawFd>,
@@ -173,9 +192,11 @@ impl Birth {
         for &(resource, soft, hard) in &self.limits {
             prlimit(0, resource, soft, hard)?;
         }
+        let (from, flags) = (3, libc::CLOSE_RANGE_CLOEXEC);
         // SAFETY: plain calls; the set lives on this stack and is initialised by sigemptyset,
         // the path is a C string made before the fork.
         unsafe {
+            libc::syscall(libc::SYS_close_range, from, u32::MAX, flags);
             for &signal in &self.ignore {
                 libc::signal(signal, libc::SIG_IGN);
             }

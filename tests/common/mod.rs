@@ -103,9 +103,7 @@ impl Limpet {
 
     /// Starts it in the foreground, waiting for nothing.
     pub fn launch(&mut self) -> Process {
-        let mut command = self.command();
-        Birth::default().apply(&mut command);
-        self.launch_as(command)
+        self.launch_as(self.command())
     }
 
     pub fn launch_as(&mut self, mut command: Command) -> Process {
@@ -245,6 +243,7 @@ pub fn command(place: &Place) -> Command {
     if drives_nginx() {
         command.arg("-e").arg(place.path("error.log"));
     }
+    Birth::default().apply(&mut command);
     command
 }
 
