@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 /// One worker behind `listen` lines.
 fn listening(lines: &str) -> String {
-    format!("events {{ }} http {{ access_log off; server {{ {lines} location / {{ return 200 served; }} }} }}")
+    format!(
+        "events {{ }} http {{ access_log off; server {{ {lines} location / {{ return 200 served; }} }} }}"
+    )
 }
 
 /// What ss(8) shows of listening TCP sockets, one line each.
