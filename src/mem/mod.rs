@@ -5,3 +5,4 @@
 
 pub mod arena;
 pub mod buffers;
+pub mod zone;

@@ -1,1 +1,79 @@
-//! Shared memory: zones, their locks and slabs, the scoreboard.
+//! Shared memory: zones, their locks and allocators, and the scoreboard.
+//!
+//! Everything lies in memfds that are mapped before the fork, so that children
+//! inherit the mapping and an exec in place can keep the memory. Inside are only
+//! offsets. Workers write here, so nothing that is read here is believed: see
+//! `mem::zone`, which checks every place, and `slab`, which checks what it says.
+//!
+//! | file | what |
+//! |---|---|
+//! | `scoreboard` | one record per process, written by its owner alone, and what all share |
+//! | `snapshot` | the scoreboard of another master, for `-s status` and verdicts |
+//! | `directory` | the zones of a configuration, kept over a reload |
+//! | `zone` | one named zone: lock, allocator, recovery after a death |
+//! | `slab`, `mutex` | the allocator and the lock inside |
+
+pub mod directory;
+pub mod mutex;
+pub mod scoreboard;
+pub mod slab;
+pub mod snapshot;
+pub mod zone;
+
+use std::cell::Cell;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::mem::zone::{Record, Region};
+use crate::sys::{Errno, Result, file};
+use scoreboard::{Board, Slot};
+
+/// Where there is no shared one: in the tester, and in tests.
+static UNSHARED: Board = Board::ZERO;
+
+thread_local! {
+    static BOARD: Cell<&'static Board> = const { Cell::new(&UNSHARED) };
+    static OWN: Cell<&'static Slot> = const { Cell::new(&UNSHARED.slots[0]) };
+    /// Open for as long as the process lives: it is how others find the board.
+    static MEMORY: Cell<Option<BorrowedFd<'static>>> = const { Cell::new(None) };
+}
+
+/// Makes the scoreboard that this process and those it forks will share. Once.
+pub fn create() -> Result<()> {
+    let len = size_of::<Board>().next_multiple_of(crate::sys::map::page_size());
+    let memory = file::memfd(scoreboard::NAME)?;
+    file::ftruncate(&memory, len as u64)?;
+    file::seal_size(&memory)?;
+    let region: &'static Region = Box::leak(Box::new(Region::shared(&memory, len)?));
+    let board: &'static Board = region.record(0).ok_or(Errno::EINVAL)?;
+    board.master.begin();
+    BOARD.set(board);
+    let memory: &'static OwnedFd = Box::leak(Box::new(memory));
+    MEMORY.set(Some(memory.as_fd()));
+    Ok(())
+}
+
+/// The board of this master and its children.
+pub fn board() -> &'static Board {
+    BOARD.get()
+}
+
+/// The record of this process: a worker's counters.
+pub fn own() -> &'static Slot {
+    OWN.get()
+}
+
+/// A child takes the record that the master has prepared.
+pub fn enter(slot: usize) {
+    if let Some(slot) = board().slots.get(slot) {
+        slot.begin();
+        OWN.set(slot);
+    }
+}
+
+/// The scoreboard's memory, for the exec that hands it to the next image.
+pub fn memory() -> Option<BorrowedFd<'static>> {
+    MEMORY.get()
+}
+
+#[cfg(test)]
+mod tests;

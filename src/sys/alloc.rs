@@ -27,27 +27,35 @@ struct Counted;
 
 // SAFETY: each call is handed on to the system's allocator unchanged.
 unsafe impl GlobalAlloc for Counted {
+    /// # Safety
+    /// As `GlobalAlloc::alloc` demands.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         note(layout.size() as u64);
-        // SAFETY: the caller's promises are the system allocator's.
+        // SAFETY: what the caller promised us is what the system's allocator wants.
         unsafe { System.alloc(layout) }
     }
 
+    /// # Safety
+    /// As `GlobalAlloc::alloc_zeroed` demands.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         note(layout.size() as u64);
-        // SAFETY: the caller's promises are the system allocator's.
+        // SAFETY: what the caller promised us is what the system's allocator wants.
         unsafe { System.alloc_zeroed(layout) }
     }
 
+    /// # Safety
+    /// As `GlobalAlloc::realloc` demands.
     unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         note((size as u64).wrapping_sub(layout.size() as u64));
-        // SAFETY: the caller's promises are the system allocator's.
+        // SAFETY: what the caller promised us is what the system's allocator wants.
         unsafe { System.realloc(at, layout, size) }
     }
 
+    /// # Safety
+    /// As `GlobalAlloc::dealloc` demands.
     unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
         BYTES.store(BYTES.load(Relaxed).wrapping_sub(layout.size() as u64), Relaxed);
-        // SAFETY: the caller's promises are the system allocator's.
+        // SAFETY: what the caller promised us is what the system's allocator wants.
         unsafe { System.dealloc(at, layout) }
     }
 }

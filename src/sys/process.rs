@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString, c_char};
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::atomic::{AtomicI32, Ordering::Relaxed};
 
 use libc::{c_int, c_ulong};
 
@@ -22,7 +23,10 @@ pub enum Fork {
 pub fn fork() -> Result<Fork> {
     // SAFETY: with one thread no lock can be held across the fork.
     match check(unsafe { libc::fork() })? {
-        0 => Ok(Fork::Child),
+        0 => {
+            OWN_PID.store(0, Relaxed);
+            Ok(Fork::Child)
+        }
         pid => Ok(Fork::Parent(pid)),
     }
 }
@@ -69,10 +73,21 @@ pub fn sigqueue(pid: Pid, signo: c_int, value: i32) -> Result<()> {
     done(unsafe { libc::sigqueue(pid, signo, value) })
 }
 
+/// Asked of the kernel once: locks want it often.
 pub fn getpid() -> Pid {
-    // SAFETY: takes nothing, cannot fail.
-    unsafe { libc::getpid() }
+    match OWN_PID.load(Relaxed) {
+        0 => {
+            // SAFETY: takes nothing, cannot fail.
+            let pid = unsafe { libc::getpid() };
+            OWN_PID.store(pid, Relaxed);
+            pid
+        }
+        pid => pid,
+    }
 }
+
+/// 0 until asked for; `fork` makes the child ask again.
+static OWN_PID: AtomicI32 = AtomicI32::new(0);
 
 /// 1, or a subreaper's, once the parent is gone.
 pub fn getppid() -> Pid {

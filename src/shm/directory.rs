@@ -1,0 +1,208 @@
+//! The zones of one configuration, by name.
+//!
+//! Modules declare them while the configuration is read; they are opened
+//! together once it is whole. A zone of the configuration before is kept if
+//! name, size, owner, key and layout are the same; otherwise there is a new one,
+//! and the old one is shown to whoever fills it.
+
+use std::fmt;
+use std::rc::Rc;
+
+use super::zone::{Recovery, Spec, Zone};
+use crate::sys::Errno;
+use crate::sys::process::Pid;
+
+#[derive(Default)]
+pub struct Directory {
+    declared: Vec<(Spec, Option<Rc<Zone>>)>,
+}
+
+/// Where an opened zone comes from.
+pub enum Origin {
+    Fresh,
+    /// Contents and all.
+    Kept,
+    /// New and empty, in place of this one.
+    Replaces(Rc<Zone>),
+}
+
+impl Directory {
+    /// Declares a zone, or refers to one declared before (size 0: whatever it
+    /// has). The number is for `zone`.
+    pub fn declare(&mut self, spec: Spec) -> Result<usize, Refusal> {
+        let known = self.declared.iter_mut().position(|(known, _)| known.name == spec.name);
+        let Some(index) = known else {
+            self.declared.push((spec, None));
+            return Ok(self.declared.len() - 1);
+        };
+        let known = &mut self.declared[index].0;
+        if known.owner != spec.owner {
+            return Err(Refusal::OtherUse { name: spec.name });
+        }
+        if known.size == 0 {
+            known.size = spec.size;
+        } else if spec.size != 0 && spec.size != known.size {
+            return Err(Refusal::OtherSize { name: spec.name, size: spec.size, known: known.size });
+        }
+        Ok(index)
+    }
+
+    /// Opens every declared zone; `opened` hears of each, to fill it.
+    pub fn open(
+        &mut self,
+        old: Option<&Directory>,
+        mut opened: impl FnMut(&Rc<Zone>, Origin),
+    ) -> Result<(), Refusal> {
+        for (spec, zone) in &mut self.declared {
+            let name = || spec.name.clone();
+            if spec.size == 0 {
+                return Err(Refusal::ZeroSize { name: name() });
+            }
+            let before = old.and_then(|old| old.find(&spec.name));
+            if let Some(kept) = before.filter(|before| fits(&before.spec, spec)) {
+                opened(kept, Origin::Kept);
+                *zone = Some(kept.clone());
+                continue;
+            }
+            let new = Zone::create(spec.clone()).map_err(|errno| Refusal::NoMemory {
+                name: name(),
+                size: spec.size,
+                errno,
+            })?;
+            let new = Rc::new(new);
+            opened(&new, before.map_or(Origin::Fresh, |old| Origin::Replaces(old.clone())));
+            *zone = Some(new);
+        }
+        Ok(())
+    }
+
+    /// By the number that `declare` gave; none before `open`.
+    pub fn zone(&self, index: usize) -> Option<&Rc<Zone>> {
+        self.declared.get(index)?.1.as_ref()
+    }
+
+    pub fn find(&self, name: &str) -> Option<&Rc<Zone>> {
+        self.zones().find(|zone| zone.spec.name == name)
+    }
+
+    pub fn zones(&self) -> impl Iterator<Item = &Rc<Zone>> {
+        self.declared.iter().filter_map(|(_, zone)| zone.as_ref())
+    }
+
+    /// Opens what `dead` had locked; names each such zone.
+    pub fn recover(&self, dead: Pid) -> impl Iterator<Item = (&str, Recovery)> {
+        self.zones().filter_map(move |zone| Some((zone.spec.name.as_str(), zone.recover(dead)?)))
+    }
+}
+
+fn fits(old: &Spec, new: &Spec) -> bool {
+    !new.noreuse
+        && (old.size, old.owner, old.layout) == (new.size, new.owner, new.layout)
+        && old.key == new.key
+}
+
+/// Why a zone cannot be had, in nginx's words.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refusal {
+    OtherUse { name: String },
+    OtherSize { name: String, size: usize, known: usize },
+    ZeroSize { name: String },
+    NoMemory { name: String, size: usize, errno: Errno },
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::OtherUse { name } => {
+                write!(
+                    f,
+                    "the shared memory zone \"{name}\" is already declared for a different use"
+                )
+            }
+            Refusal::OtherSize { name, size, known } => write!(
+                f,
+                "the size {size} of shared memory zone \"{name}\" conflicts with already declared size {known}"
+            ),
+            Refusal::ZeroSize { name } => write!(f, "zero size shared memory zone \"{name}\""),
+            Refusal::NoMemory { name, size, errno } => {
+                write!(
+                    f,
+                    "memory of {size} bytes for shared memory zone \"{name}\" failed ({errno})"
+                )
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(name: &str, size: usize) -> Spec {
+        Spec {
+            name: name.into(),
+            size,
+            owner: "test",
+            key: "$remote_addr".into(),
+            layout: 1,
+            noreuse: false,
+            verify: |_| true,
+        }
+    }
+
+    /// Opens one zone in place of one of 64 KiB; tells what became of that.
+    fn reloaded(new: Spec) -> &'static str {
+        let (mut old, mut directory) = (Directory::default(), Directory::default());
+        old.declare(spec("one", 65536)).unwrap();
+        old.open(None, |_, origin| assert!(matches!(origin, Origin::Fresh))).unwrap();
+        directory.declare(new).unwrap();
+        let mut what = "";
+        directory
+            .open(Some(&old), |zone, origin| {
+                what = match origin {
+                    Origin::Fresh => "fresh",
+                    Origin::Kept => "kept",
+                    Origin::Replaces(before) if before.spec.name == zone.spec.name => "replaces",
+                    Origin::Replaces(_) => "confused",
+                }
+            })
+            .unwrap();
+        what
+    }
+
+    #[test]
+    fn what_a_reload_keeps() {
+        assert_eq!(reloaded(spec("one", 65536)), "kept");
+        assert_eq!(reloaded(spec("two", 65536)), "fresh");
+        assert_eq!(reloaded(spec("one", 131072)), "replaces");
+        assert_eq!(reloaded(Spec { noreuse: true, ..spec("one", 65536) }), "replaces");
+        assert_eq!(reloaded(Spec { key: "$uri".into(), ..spec("one", 65536) }), "replaces");
+        assert_eq!(reloaded(Spec { owner: "other", ..spec("one", 65536) }), "replaces");
+        assert_eq!(reloaded(Spec { layout: 2, ..spec("one", 65536) }), "replaces");
+    }
+
+    #[test]
+    fn declarations_agree_or_are_refused() {
+        let mut directory = Directory::default();
+        assert_eq!(directory.declare(spec("one", 0)), Ok(0));
+        assert_eq!(directory.declare(spec("two", 65536)), Ok(1));
+        assert_eq!(directory.declare(spec("one", 65536)), Ok(0));
+        assert_eq!(directory.declare(spec("one", 0)), Ok(0));
+        let words = |refused: Result<usize, Refusal>| refused.unwrap_err().to_string();
+        assert_eq!(
+            words(directory.declare(spec("one", 131072))),
+            "the size 131072 of shared memory zone \"one\" conflicts with already declared size 65536"
+        );
+        assert_eq!(
+            words(directory.declare(Spec { owner: "other", ..spec("one", 65536) })),
+            "the shared memory zone \"one\" is already declared for a different use"
+        );
+        assert!(directory.zone(0).is_none());
+        directory.open(None, |_, _| {}).unwrap();
+        assert!(directory.zone(0).is_some_and(|zone| zone.spec.size == 65536));
+        assert!(directory.find("two").is_some() && directory.find("three").is_none());
+        directory.declare(spec("three", 0)).unwrap();
+        let refused = directory.open(None, |_, _| {}).unwrap_err();
+        assert_eq!(refused.to_string(), "zero size shared memory zone \"three\"");
+    }
+}

@@ -1,0 +1,462 @@
+//! The scoreboard: what the master and each of its processes say about themselves.
+//!
+//! One record per slot of the process table, written by that process alone and
+//! read by anybody, so without locks: a counter is a plain load and store, and a
+//! reader may see one number a moment older than the next. Only what several
+//! processes must count together is shared, each on a cache line of its own.
+//! Untouched slots cost no memory.
+
+use std::ffi::CStr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::Release};
+
+use super::mutex::Mutex;
+use crate::mem::zone::{Record, record};
+use crate::sys::process::{self, Pid};
+use crate::sys::{alloc, clock};
+
+/// As /proc shows it: `memfd:limpet:scoreboard`.
+pub const NAME: &CStr = c"limpet:scoreboard";
+
+pub const SLOTS: usize = 1024;
+
+/// "limpet" and the version of the records below: raise it with every change.
+const MAGIC: u64 = 0x6c69_6d70_6574_0001;
+
+record! {
+    pub struct Board {
+        pub master: Master,
+        /// Held by the worker that may accept (`accept_mutex on`).
+        pub accept_mutex: AcceptMutex,
+        /// `*N` in logs and `$connection`: unique over workers and reloads.
+        pub connection_number: Numbers,
+        pub temp_number: Numbers,
+        /// What slots counted whose processes have ended.
+        pub retired: Retired,
+        pub slots: [Slot; SLOTS],
+    }
+}
+
+record! {
+    #[repr(align(64))]
+    pub struct AcceptMutex {
+        pub mutex: Mutex,
+    }
+}
+
+record! {
+    /// Numbers that no two processes get twice.
+    #[repr(align(64))]
+    pub struct Numbers {
+        last: AtomicU64,
+    }
+}
+
+impl Numbers {
+    pub fn next(&self) -> u64 {
+        self.last.fetch_add(1, Relaxed) + 1
+    }
+}
+
+record! {
+    /// A number that only one process writes.
+    pub struct Word {
+        value: AtomicU64,
+    }
+}
+
+impl Word {
+    pub fn get(&self) -> u64 {
+        self.value.load(Relaxed)
+    }
+
+    pub fn set(&self, value: u64) {
+        self.value.store(value, Relaxed);
+    }
+
+    pub fn add(&self, more: u64) {
+        self.set(self.get().wrapping_add(more));
+    }
+
+    pub fn sub(&self, less: u64) {
+        debug_assert!(self.get() >= less);
+        self.set(self.get().saturating_sub(less));
+    }
+}
+
+record! {
+    pub struct Master {
+        magic: Word,
+        pid: Word,
+        state: Word,
+        /// Of the newest workers; the first is 1.
+        pub generation: Word,
+        /// Wall clock, milliseconds since 1970.
+        pub started_ms: Word,
+        pub workers_wanted: Word,
+        /// Slots below this have been used: the process table's last_process.
+        pub slots_used: Word,
+        verdict_serial: Word,
+        verdict_good: Word,
+        verdict: Text,
+        /// The configuration file as it was named.
+        pub config: Text,
+    }
+}
+
+/// How the last start, reload, reopen or upgrade came out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// Grows with each; a signaller waits for it to change.
+    pub serial: u64,
+    pub good: bool,
+    pub text: String,
+}
+
+impl Master {
+    pub(super) fn begin(&self) {
+        self.magic.set(MAGIC);
+        self.pid.set(process::getpid() as u64);
+        let (secs, nanos) = clock::realtime();
+        self.started_ms.set(secs as u64 * 1000 + u64::from(nanos / 1_000_000));
+    }
+
+    /// Whether these are records of our shape.
+    pub fn is_known(&self) -> bool {
+        self.magic.get() == MAGIC
+    }
+
+    pub fn pid(&self) -> Pid {
+        self.pid.get() as Pid
+    }
+
+    /// After a fork that leaves the parent (daemon on), or an exec.
+    pub fn set_pid(&self, pid: Pid) {
+        self.pid.set(pid as u64);
+    }
+
+    pub fn state(&self) -> MasterState {
+        MasterState::from_word(self.state.get())
+    }
+
+    pub fn set_state(&self, state: MasterState) {
+        self.state.set(state as u64);
+    }
+
+    pub fn publish(&self, good: bool, text: &str) {
+        self.verdict.set(text);
+        self.verdict_good.set(good.into());
+        // Last: who sees the new serial and then reads again sees the new text.
+        self.verdict_serial.value.store(self.verdict_serial.get() + 1, Release);
+    }
+
+    pub fn verdict(&self) -> Verdict {
+        Verdict {
+            serial: self.verdict_serial.get(),
+            good: self.verdict_good.get() != 0,
+            text: self.verdict.get(),
+        }
+    }
+}
+
+record! {
+    /// One process. The master prepares it, from then on only the process writes.
+    #[repr(align(64))]
+    pub struct Slot {
+        kind: Word,
+        state: Word,
+        pid: Word,
+        /// Which of the workers it is: 0 to `workers_wanted` - 1.
+        pub number: Word,
+        pub generation: Word,
+        /// CLOCK_MONOTONIC, milliseconds.
+        pub started_ms: Word,
+        /// When its loop last turned, on the same clock.
+        pub heartbeat_ms: Word,
+        pub accepted: Word,
+        pub handled: Word,
+        pub requests: Word,
+        /// Connections now; of these:
+        pub active: Word,
+        pub reading: Word,
+        pub writing: Word,
+        pub idle: Word,
+        pub handed_in: Word,
+        pub handed_out: Word,
+        pub log_drops: Word,
+        /// Bytes of files and of their compressed forms kept in memory.
+        pub cached_bytes: Word,
+        /// Calls that allocated since the process began, until *ready* and in all.
+        pub allocations_at_ready: Word,
+        pub allocations: Word,
+        pub allocated_bytes: Word,
+    }
+}
+
+impl Slot {
+    /// The child's first entry.
+    pub(super) fn begin(&self) {
+        self.pid.set(process::getpid() as u64);
+        self.started_ms.set(clock::monotonic_ms());
+        self.beat(clock::monotonic_ms());
+    }
+
+    /// Once each turn of the loop.
+    pub fn beat(&self, now_ms: u64) {
+        self.heartbeat_ms.set(now_ms);
+        self.allocations.set(alloc::allocations());
+        self.allocated_bytes.set(alloc::bytes_in_use());
+    }
+
+    pub fn ready(&self) {
+        self.allocations_at_ready.set(alloc::allocations());
+        self.set_state(State::Ready);
+    }
+
+    pub fn kind(&self) -> Kind {
+        Kind::from_word(self.kind.get())
+    }
+
+    pub fn state(&self) -> State {
+        State::from_word(self.state.get())
+    }
+
+    pub fn set_state(&self, state: State) {
+        self.state.set(state as u64);
+    }
+
+    pub fn pid(&self) -> Pid {
+        self.pid.get() as Pid
+    }
+}
+
+record! {
+    #[repr(align(64))]
+    pub struct Retired {
+        pub accepted: Word,
+        pub handled: Word,
+        pub requests: Word,
+    }
+}
+
+/// What `stub_status` shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub accepted: u64,
+    pub handled: u64,
+    pub requests: u64,
+    pub active: u64,
+    pub reading: u64,
+    pub writing: u64,
+    pub waiting: u64,
+}
+
+impl Board {
+    /// The master, before it forks the process that will have this slot.
+    pub fn prepare(&self, index: usize, kind: Kind, number: usize, generation: u64) {
+        let Some(slot) = self.slots.get(index) else { return };
+        slot.clear();
+        slot.kind.set(kind as u64);
+        slot.number.set(number as u64);
+        slot.generation.set(generation);
+        self.master.slots_used.set(self.master.slots_used.get().max(index as u64 + 1));
+    }
+
+    /// The master, when the process has ended: its counts are kept.
+    pub fn retire(&self, index: usize) {
+        let Some(slot) = self.slots.get(index) else { return };
+        self.retired.accepted.add(slot.accepted.get());
+        self.retired.handled.add(slot.handled.get());
+        self.retired.requests.add(slot.requests.get());
+        slot.clear();
+    }
+
+    /// Those that have been used, with their numbers.
+    pub fn used(&self) -> impl Iterator<Item = (usize, &Slot)> {
+        let used = usize::try_from(self.master.slots_used.get()).unwrap_or(SLOTS);
+        let live = |(_, slot): &(usize, &Slot)| slot.kind() != Kind::Vacant;
+        self.slots.iter().take(used).enumerate().filter(live)
+    }
+
+    pub fn totals(&self) -> Totals {
+        let mut totals = Totals {
+            accepted: self.retired.accepted.get(),
+            handled: self.retired.handled.get(),
+            requests: self.retired.requests.get(),
+            ..Totals::default()
+        };
+        for (_, slot) in self.used() {
+            totals.accepted = totals.accepted.wrapping_add(slot.accepted.get());
+            totals.handled = totals.handled.wrapping_add(slot.handled.get());
+            totals.requests = totals.requests.wrapping_add(slot.requests.get());
+            totals.active = totals.active.wrapping_add(slot.active.get());
+            totals.reading = totals.reading.wrapping_add(slot.reading.get());
+            totals.writing = totals.writing.wrapping_add(slot.writing.get());
+            totals.waiting = totals.waiting.wrapping_add(slot.idle.get());
+        }
+        totals
+    }
+}
+
+/// Numbers that mean something, with their words.
+macro_rules! words {
+    ($(#[$outer:meta])* enum $name:ident { $($variant:ident $word:literal),* $(,)? }) => {
+        $(#[$outer])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($variant),* }
+
+        impl $name {
+            const ALL: &[$name] = &[$($name::$variant),*];
+
+            pub fn word(self) -> &'static str {
+                match self { $($name::$variant => $word),* }
+            }
+
+            /// A number that is none of these counts as the first.
+            fn from_word(number: u64) -> $name {
+                let index = usize::try_from(number).unwrap_or(usize::MAX);
+                $name::ALL.get(index).copied().unwrap_or($name::ALL[0])
+            }
+        }
+    };
+}
+
+words! {
+    /// What a slot's process is.
+    enum Kind {
+        Vacant "vacant",
+        Worker "worker",
+        CacheManager "cache manager",
+        CacheLoader "cache loader",
+        HealthChecker "health checker",
+        NewBinary "new binary",
+        Single "single process",
+    }
+}
+
+words! {
+    enum State {
+        Starting "starting",
+        Ready "ready",
+        ShuttingDown "shutting down",
+        Terminating "terminating",
+    }
+}
+
+words! {
+    enum MasterState {
+        Starting "starting",
+        Running "running",
+        Reloading "reloading",
+        Upgrading "upgrading",
+        NotAccepting "not accepting",
+        ShuttingDown "shutting down",
+        Terminating "terminating",
+    }
+}
+
+record! {
+    /// A short text, written by the master alone; longer ones are cut.
+    pub struct Text {
+        len: Word,
+        words: [Word; 63],
+    }
+}
+
+impl Text {
+    pub fn set(&self, text: &str) {
+        let mut end = text.len().min(self.words.len() * 8);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let bytes = &text.as_bytes()[..end];
+        for (word, part) in self.words.iter().zip(bytes.chunks(8)) {
+            let mut whole = [0; 8];
+            whole[..part.len()].copy_from_slice(part);
+            word.set(u64::from_ne_bytes(whole));
+        }
+        self.len.set(bytes.len() as u64);
+    }
+
+    pub fn get(&self) -> String {
+        let bytes: Vec<u8> = self.words.iter().flat_map(|word| word.get().to_ne_bytes()).collect();
+        let len = usize::try_from(self.len.get()).unwrap_or(usize::MAX).min(bytes.len());
+        String::from_utf8_lossy(&bytes[..len]).into_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shm::tests::{child, shared};
+
+    #[test]
+    fn counts_survive_their_process() {
+        let region = shared(size_of::<Board>());
+        let board: &Board = region.record(0).unwrap();
+        board.prepare(3, Kind::Worker, 2, 7);
+        child(|| {
+            let slot = &board.slots[3];
+            slot.begin();
+            slot.accepted.add(5);
+            slot.requests.add(9);
+            slot.active.add(2);
+            slot.active.sub(1);
+            slot.ready();
+        })
+        .assert_passed();
+        let slot = &board.slots[3];
+        assert_eq!((slot.kind(), slot.state()), (Kind::Worker, State::Ready));
+        assert!(slot.pid() > 0 && slot.pid() != process::getpid());
+        let counted = Totals { accepted: 5, requests: 9, active: 1, ..Totals::default() };
+        assert_eq!((board.totals(), board.used().count()), (counted, 1));
+        board.retire(3);
+        assert_eq!((slot.kind(), slot.pid()), (Kind::Vacant, 0));
+        assert_eq!(board.totals(), Totals { active: 0, ..counted });
+        board.prepare(SLOTS, Kind::Worker, 0, 1);
+        board.retire(SLOTS);
+        assert_eq!(board.used().count(), 0);
+    }
+
+    #[test]
+    fn numbers_are_given_once() {
+        let region = shared(size_of::<Board>());
+        let board: &Board = region.record(0).unwrap();
+        let take = || assert!((0..10_000).all(|_| board.connection_number.next() > 0));
+        let other = child(take);
+        take();
+        other.assert_passed();
+        assert_eq!(board.connection_number.next(), 20_001);
+    }
+
+    #[test]
+    fn texts_are_cut_at_a_character() {
+        let text = Text::ZERO;
+        for short in ["", "a", "12345678", "123456789", "ünïcödé"] {
+            text.set(short);
+            assert_eq!(text.get(), short);
+        }
+        text.set(&"é".repeat(300));
+        assert_eq!(text.get(), "é".repeat(252));
+        text.set(&format!("x{}", "é".repeat(300)));
+        assert_eq!(text.get().len(), 503);
+        text.len.set(u64::MAX);
+        assert_eq!(text.get().len(), 504);
+    }
+
+    #[test]
+    fn numbers_without_a_word_are_the_first() {
+        assert_eq!(Kind::from_word(Kind::CacheLoader as u64), Kind::CacheLoader);
+        assert_eq!(Kind::from_word(u64::MAX), Kind::Vacant);
+        assert_eq!(State::from_word(17), State::Starting);
+        assert_eq!(MasterState::Reloading.word(), "reloading");
+    }
+
+    /// A worker's counters share no cache line with another's.
+    #[test]
+    fn layout() {
+        assert_eq!(size_of::<Slot>() % 64, 0);
+        assert_eq!(std::mem::offset_of!(Board, slots) % 64, 0);
+        assert_eq!(align_of::<Numbers>(), 64);
+        assert!(size_of::<Board>() < 256 * 1024);
+    }
+}

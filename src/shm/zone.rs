@@ -1,0 +1,300 @@
+//! A zone: a named piece of shared memory with a lock and an allocator inside.
+//!
+//! Its owner keeps what it likes in it, as records that refer to each other by
+//! offset, found again from the `root`. Everything happens under the lock. A
+//! zone whose lock-holder dies is checked when the death is noticed, and made
+//! empty if it does not add up: then its root is 0 again, and its owner begins
+//! anew as in a fresh one.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use super::mutex::Mutex;
+use super::slab::{self, Fault, Slab};
+use crate::mem::zone::{Record, Region, record};
+use crate::sys::process::Pid;
+use crate::sys::{Errno, Result, file};
+
+/// nginx's least size: eight pages.
+pub const MIN_SIZE: usize = 8 * slab::PAGE;
+
+/// What a zone is declared as.
+#[derive(Clone, Debug)]
+pub struct Spec {
+    pub name: String,
+    pub size: usize,
+    /// Which module's it is, as nginx's tag.
+    pub owner: &'static str,
+    /// What its contents depend on: they are kept over a reload only if it is
+    /// the same (the key of a limit).
+    pub key: String,
+    /// The version of the owner's records.
+    pub layout: u32,
+    /// Made anew on every reload.
+    pub noreuse: bool,
+    /// Whether the owner's records add up, after somebody died while changing
+    /// them. Every offset it follows, it checks; and its walk must end.
+    pub verify: fn(&Locked<'_>) -> bool,
+}
+
+record! {
+    struct Header {
+        mutex: Mutex,
+        /// Offset of the owner's first record; 0 while there is none.
+        root: AtomicU64,
+        size: AtomicU64,
+        layout: AtomicU64,
+        /// How often it had to be made empty.
+        rebuilt: AtomicU64,
+    }
+}
+
+/// Where the allocator's part begins.
+const SLAB: usize = 64;
+const _: () = assert!(size_of::<Header>() <= SLAB);
+
+pub struct Zone {
+    pub spec: Spec,
+    memory: OwnedFd,
+    region: Region,
+}
+
+impl Zone {
+    /// A new, empty one.
+    pub fn create(spec: Spec) -> Result<Zone> {
+        let memory = file::memfd(&memory_name(&spec))?;
+        file::ftruncate(&memory, spec.size as u64)?;
+        file::seal_size(&memory)?;
+        let region = Region::shared(&memory, spec.size)?;
+        let zone = Zone { spec, memory, region };
+        let header = zone.header().ok_or(Errno::EINVAL)?;
+        header.size.store(zone.spec.size as u64, Relaxed);
+        header.layout.store(zone.spec.layout.into(), Relaxed);
+        zone.slab().ok_or(Errno::EINVAL)?.clear();
+        Ok(zone)
+    }
+
+    /// None when the lock cannot be had in time: answer as if the zone were full.
+    pub fn lock(&self) -> Option<Locked<'_>> {
+        let (header, slab) = (self.header()?, self.slab()?);
+        if !header.mutex.lock() {
+            return None;
+        }
+        header.mutex.set_dirty(true);
+        Some(Locked { zone: self, header, slab })
+    }
+
+    /// If `dead` died with the lock: checks the zone, makes it empty if it must,
+    /// and opens the lock. The master calls it for each child that it reaps.
+    pub fn recover(&self, dead: Pid) -> Option<Recovery> {
+        let (header, slab) = (self.header()?, self.slab()?);
+        if !header.mutex.is_held_by(dead) {
+            return None;
+        }
+        // The dead one's lock is ours now; its drop would open it for us alone.
+        let locked = std::mem::ManuallyDrop::new(Locked { zone: self, header, slab });
+        let sound = !header.mutex.is_dirty() || slab.verify() && (self.spec.verify)(&locked);
+        if !sound {
+            locked.rebuild();
+        }
+        header.mutex.set_dirty(false);
+        header.mutex.force_unlock(dead);
+        Some(if sound { Recovery::Intact } else { Recovery::Rebuilt })
+    }
+
+    /// For the exec that hands it to the next image.
+    pub fn memory(&self) -> BorrowedFd<'_> {
+        self.memory.as_fd()
+    }
+
+    fn header(&self) -> Option<&Header> {
+        self.region.record(0)
+    }
+
+    fn slab(&self) -> Option<Slab<'_>> {
+        Slab::in_region(&self.region, SLAB)
+    }
+}
+
+/// What became of a zone whose lock-holder died.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recovery {
+    Intact,
+    /// It did not add up and is empty now.
+    Rebuilt,
+}
+
+/// The zone, ours until this is dropped.
+pub struct Locked<'a> {
+    zone: &'a Zone,
+    header: &'a Header,
+    slab: Slab<'a>,
+}
+
+impl<'a> Locked<'a> {
+    /// Offset of the first record; 0 in a new or rebuilt zone.
+    pub fn root(&self) -> usize {
+        self.header.root.load(Relaxed) as usize
+    }
+
+    pub fn set_root(&self, offset: usize) {
+        self.header.root.store(offset as u64, Relaxed);
+    }
+
+    /// As `Slab::alloc`. Full: let the oldest go and try again.
+    pub fn alloc(&self, len: usize) -> std::result::Result<usize, Fault> {
+        self.slab.alloc(len)
+    }
+
+    pub fn free(&self, offset: usize) -> std::result::Result<(), Fault> {
+        self.slab.free(offset)
+    }
+
+    /// The record at an offset that was read from the zone, or none.
+    pub fn record<T: Record>(&self, offset: usize) -> Option<&'a T> {
+        self.zone.region.record(offset)
+    }
+
+    pub fn records<T: Record>(&self, offset: usize, count: usize) -> Option<&'a [T]> {
+        self.zone.region.records(offset, count)
+    }
+
+    pub fn read(&self, offset: usize, to: &mut [u8]) -> Option<()> {
+        self.zone.region.read(offset, to)
+    }
+
+    pub fn write(&self, offset: usize, from: &[u8]) -> Option<()> {
+        self.zone.region.write(offset, from)
+    }
+
+    /// Pages still free, of how many.
+    pub fn free_pages(&self) -> (usize, usize) {
+        (self.slab.free_pages(), self.slab.pages())
+    }
+
+    /// Makes the zone empty, for who finds that it does not add up.
+    pub fn rebuild(&self) {
+        self.slab.clear();
+        self.header.root.store(0, Relaxed);
+        self.header.rebuilt.store(self.header.rebuilt.load(Relaxed).wrapping_add(1), Relaxed);
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        self.header.mutex.set_dirty(false);
+        self.header.mutex.unlock();
+    }
+}
+
+/// What /proc shows: enough for the next image to know what it holds. The kernel
+/// takes 249 bytes.
+fn memory_name(spec: &Spec) -> CString {
+    let name: String = spec.name.chars().filter(|&c| c != '\0').take(40).collect();
+    let text = format!("limpet:zone:{name}:{}:v{}", spec.size, spec.layout);
+    CString::new(text).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shm::tests::{Random, child};
+    use crate::sys::process;
+
+    pub fn spec(name: &str) -> Spec {
+        Spec {
+            name: name.into(),
+            size: 256 * 1024,
+            owner: "test",
+            key: String::new(),
+            layout: 1,
+            noreuse: false,
+            verify: |_| true,
+        }
+    }
+
+    #[test]
+    fn two_processes_hammer_one_zone() {
+        let zone = Zone::create(spec("hammered")).unwrap();
+        let work = |seed| {
+            let mut random = Random(seed);
+            let mut held: Vec<(usize, u8)> = Vec::new();
+            for _ in 0..5_000 {
+                let Some(locked) = zone.lock() else { continue };
+                if random.below(2) == 0 || held.is_empty() {
+                    let stamp = random.below(256) as u8;
+                    let Ok(offset) = locked.alloc(1 + random.below(5000)) else { continue };
+                    locked.write(offset, &[stamp]).unwrap();
+                    held.push((offset, stamp));
+                } else {
+                    let (offset, stamp) = held.swap_remove(random.below(held.len()));
+                    let mut byte = [0];
+                    locked.read(offset, &mut byte).unwrap();
+                    assert_eq!(byte, [stamp]);
+                    locked.free(offset).unwrap();
+                }
+            }
+            let locked = zone.lock().unwrap();
+            held.into_iter().for_each(|(offset, _)| locked.free(offset).unwrap());
+        };
+        let children = [child(|| work(1)), child(|| work(2))];
+        work(3);
+        children.into_iter().for_each(|child| child.assert_passed());
+        let locked = zone.lock().unwrap();
+        let (free, all) = locked.free_pages();
+        assert!(locked.slab.verify() && free == all);
+    }
+
+    #[test]
+    fn a_death_within_the_lock_leaves_a_usable_zone() {
+        let zone = Zone::create(spec("bereaved")).unwrap();
+        zone.lock().unwrap().set_root(4096);
+        let die = || {
+            let dead = child(|| {
+                let locked = zone.lock().unwrap();
+                locked.alloc(100).unwrap();
+                process::exit(0)
+            });
+            let pid = dead.pid;
+            dead.wait();
+            assert!(zone.lock().is_none(), "held by the dead");
+            pid
+        };
+        let pid = die();
+        assert_eq!(zone.recover(pid + 1), None);
+        assert_eq!(zone.recover(pid), Some(Recovery::Intact));
+        assert_eq!(zone.recover(pid), None, "once");
+        assert_eq!(zone.lock().unwrap().root(), 4096);
+
+        let pid = die();
+        // What a death between two steps of the allocator would leave.
+        zone.region.record::<AtomicU64>(SLAB).unwrap().store(3, Relaxed);
+        assert_eq!(zone.recover(pid), Some(Recovery::Rebuilt));
+        let locked = zone.lock().unwrap();
+        assert_eq!((locked.root(), locked.header.rebuilt.load(Relaxed)), (0, 1));
+        assert!(locked.alloc(64).is_ok());
+    }
+
+    #[test]
+    fn the_owners_records_are_asked_too() {
+        let zone = Zone::create(Spec { verify: |_| false, ..spec("doubted") }).unwrap();
+        let dead = child(|| {
+            std::mem::forget(zone.lock());
+        });
+        let pid = dead.pid;
+        dead.wait();
+        assert_eq!(zone.recover(pid), Some(Recovery::Rebuilt));
+    }
+
+    #[test]
+    fn a_zone_shows_its_name() {
+        let zone = Zone::create(Spec { name: "one\0".repeat(100), ..spec("") }).unwrap();
+        let mut buf = [0; 256];
+        let shown = file::readlink(&file::proc_path(zone.memory()), &mut buf).unwrap();
+        let shown = std::str::from_utf8(shown).unwrap();
+        assert!(shown.starts_with("/memfd:limpet:zone:oneone"), "{shown}");
+        assert!(shown.ends_with(":262144:v1 (deleted)"), "{shown}");
+        assert!(Zone::create(Spec { size: 4096, ..spec("small") }).is_err());
+    }
+}
