@@ -4,6 +4,7 @@
 //! `cargo test --test server reload::` runs a file of them.
 mod common;
 
+mod channel;
 mod listen;
 mod privileges;
 mod reload;

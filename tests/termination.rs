@@ -30,7 +30,7 @@ fn a_stopped_worker_is_killed_after_seven_ticks() {
 /// nginx fails this one: every wake-up re-arms its timer in full.
 #[test]
 fn no_stream_of_signals_moves_the_clock() {
-    let mut limpet = Limpet::start(TWO_WORKERS);
+    let limpet = Limpet::start(TWO_WORKERS);
     let master = limpet.master();
     let disturb = move || {
         let every = Duration::from_millis(10);

@@ -72,6 +72,34 @@ pub fn socket_option(socket: &OwnedFd, level: i32, name: i32) -> i32 {
     value
 }
 
+/// Sends bytes and descriptors over a unix socket, in one message and without waiting:
+/// how many bytes went.
+pub fn send_with(socket: &OwnedFd, bytes: &[u8], fds: &[RawFd]) -> io::Result<usize> {
+    let mut control = [0u64; 32];
+    let mut part = libc::iovec { iov_base: bytes.as_ptr() as _, iov_len: bytes.len() };
+    // SAFETY: zeroes are a valid msghdr; its pointers are to values that outlive the call;
+    // the control buffer is aligned and larger than CMSG_SPACE of the few fds used here.
+    let sent = unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &mut part;
+        message.msg_iovlen = 1;
+        if !fds.is_empty() {
+            let length = size_of_val(fds) as u32;
+            assert!(libc::CMSG_SPACE(length) as usize <= size_of_val(&control));
+            message.msg_control = control.as_mut_ptr().cast();
+            message.msg_controllen = libc::CMSG_SPACE(length) as _;
+            let header = libc::CMSG_FIRSTHDR(&message);
+            (*header).cmsg_level = libc::SOL_SOCKET;
+            (*header).cmsg_type = libc::SCM_RIGHTS;
+            (*header).cmsg_len = libc::CMSG_LEN(length) as _;
+            let data = libc::CMSG_DATA(header).cast::<RawFd>();
+            std::ptr::copy_nonoverlapping(fds.as_ptr(), data, fds.len());
+        }
+        libc::sendmsg(socket.as_raw_fd(), &message, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+    };
+    if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
+}
+
 pub fn is_nonblocking(fd: &OwnedFd) -> bool {
     // SAFETY: no pointers.
     let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };

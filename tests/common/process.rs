@@ -91,12 +91,16 @@ impl Process {
         entries.filter_map(|entry| fd(entry.ok()?)).collect()
     }
 
-    /// Whether exec would close the descriptor (the flags line of proc_pid_fdinfo(5)).
-    pub fn is_cloexec(self, fd: i32) -> bool {
+    /// The flags of an open descriptor (proc_pid_fdinfo(5)), O_CLOEXEC among them.
+    pub fn flags(self, fd: i32) -> i32 {
         let text = self.file(&format!("fdinfo/{fd}")).unwrap_or_default();
         let flags = text.lines().find_map(|line| line.strip_prefix("flags:")).unwrap_or("0");
-        let flags = i64::from_str_radix(flags.trim(), 8).unwrap_or(0);
-        flags & i64::from(libc::O_CLOEXEC) != 0
+        i32::from_str_radix(flags.trim(), 8).unwrap_or(0)
+    }
+
+    /// Whether exec would close the descriptor.
+    pub fn is_cloexec(self, fd: i32) -> bool {
+        self.flags(fd) & libc::O_CLOEXEC != 0
     }
 
     pub fn directory(self) -> String {
