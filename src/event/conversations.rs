@@ -75,6 +75,9 @@ type Background = Pin<Box<dyn Future<Output = ()>>>;
 
 pub struct Conversations<M: Converse> {
     reactor: &'static Reactor,
+    events: RefCell<Box<[Event]>>,
+    /// Open inside the wait: no signal.
+    mask: SigSet,
     tasks: Arena<M::Talk>,
     background: RefCell<Vec<Option<Background>>>,
     make: M,
@@ -100,6 +103,8 @@ impl<M: Converse> Conversations<M> {
     ) -> Option<Self> {
         Some(Conversations {
             reactor,
+            events: RefCell::new(vec![Event::NONE; EVENTS].into()),
+            mask: SigSet::empty(),
             tasks: Arena::new(connections)?,
             background: RefCell::new(Vec::new()),
             make,
@@ -131,9 +136,12 @@ impl<M: Converse> Conversations<M> {
     /// One turn of the loop. It sleeps at most `longest` milliseconds (none: until
     /// something happens), and returns early when a signal comes.
     pub fn turn(&self, longest: Option<u32>) -> Fired {
-        let mut events = [Event::NONE; EVENTS];
         let timeout = self.timeout(longest);
-        let count = match self.reactor.epoll.wait(&mut events, timeout, Some(&SigSet::empty())) {
+        let count = match self.reactor.epoll.wait(
+            &mut self.events.borrow_mut()[..],
+            timeout,
+            Some(&self.mask),
+        ) {
             Ok(count) => count,
             Err(Errno::EINTR) => 0,
             Err(errno) => {
@@ -143,7 +151,8 @@ impl<M: Converse> Conversations<M> {
         };
         self.reactor.next_turn();
         let mut fired = Fired::default();
-        for event in &events[..count] {
+        for at in 0..count {
+            let event = self.events.borrow()[at];
             self.dispatch(event, &mut fired);
         }
         self.expire();
@@ -166,7 +175,7 @@ impl<M: Converse> Conversations<M> {
     }
 
     #[inline]
-    fn dispatch(&self, event: &Event, fired: &mut Fired) {
+    fn dispatch(&self, event: Event, fired: &mut Fired) {
         let token = event.token();
         let index = token as u32;
         if index >= FIRST_WATCH {

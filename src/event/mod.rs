@@ -36,6 +36,13 @@ pub(crate) fn reactor() -> &'static Reactor {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Deadline(wheel::Millis);
 
+impl Deadline {
+    /// The one of two that comes first.
+    pub fn earlier(self, other: Deadline) -> Deadline {
+        if wheel::reached(other.0, self.0) { self } else { other }
+    }
+}
+
 /// The deadline `ms` milliseconds from now; spans beyond 24 days end there.
 #[inline]
 pub fn after(ms: u64) -> Deadline {

@@ -7,24 +7,35 @@ use super::file_cache::File;
 use super::request::{Request, Uri};
 use super::{error_pages, index, static_files};
 use crate::log::{Bytes, Level};
-use crate::proto::request::{Bad, Form, Known, Method};
 use crate::proto::conditional::{self, Verdict};
 use crate::proto::framing::Framing;
 use crate::proto::range::{self, Range, Ranges};
+use crate::proto::request::{Bad, Form, Known, Method};
 use std::rc::Rc;
 
 const REDIRECTS_MOST: u32 = 10;
 
 /// What is to be sent.
 pub enum Answer<'r> {
-    File { file: Rc<File>, part: Part },
+    File {
+        file: Rc<File>,
+        part: Part,
+    },
     NotModified(Rc<File>),
     /// `return` with a text.
-    Text { status: u16, text: &'r [u8] },
+    Text {
+        status: u16,
+        text: &'r [u8],
+    },
     /// A redirect of the client, with its built-in page.
-    Moved { status: u16, to: Target<'r> },
+    Moved {
+        status: u16,
+        to: Target<'r>,
+    },
     /// A built-in page, or an empty answer for those that have none.
-    Page { status: u16 },
+    Page {
+        status: u16,
+    },
     /// Nothing at all: the connection is closed (444).
     Close,
 }

@@ -45,7 +45,7 @@ pub async fn discard(
         if output.flush(&conn.io, limits.send_timeout, false).await.is_err() {
             return Ending::Broken;
         }
-        let deadline = event::after(limits.lingering_timeout).min(over);
+        let deadline = event::after(limits.lingering_timeout).earlier(over);
         match conn.io.read(input.room(), deadline).await {
             Ok(0) => return Ending::Broken,
             Ok(count) => input.filled(count),

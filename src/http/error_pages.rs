@@ -18,11 +18,7 @@ pub fn answer<'r>(request: &mut Request<'r>, status: u16) -> Step<'r> {
         return custom(request, status, page);
     }
     request.err_status = 0;
-    let status = shown(status);
-    Step::Answer(match status {
-        201 | 204 | 304 | _ if status < 300 || status == 304 => Answer::Page { status },
-        _ => Answer::Page { status },
-    })
+    Step::Answer(Answer::Page { status: shown(status) })
 }
 
 /// nginx has numbers of its own that leave as 400.

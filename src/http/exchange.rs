@@ -5,18 +5,19 @@
 //! is flushed before anything is waited for.
 
 use super::answer::{self, Answer};
-use super::conf::Site;
+use super::conf::{Listening, Site};
 use super::connection::{Conn, Limits};
+use super::core::Srv;
 use super::input::Input;
 use super::output::Output;
 use super::request::Request;
 use super::worker::Worker;
 use super::{body, linger, log, respond};
-use crate::event;
+use crate::event::{self, Io};
 use crate::proto::framing::Framing;
-use crate::proto::request::{Bad, Head, Outcome};
+use crate::proto::request::{Bad, Head, Outcome, Rules};
 use crate::sys::errno::Errno;
-use crate::sys::sockopt;
+use crate::sys::{socket, sockopt};
 
 /// Pipelined requests answered before the other connections have their turn.
 const BATCH: u32 = 64;
@@ -38,7 +39,7 @@ pub enum Ending {
 /// Cancellation: closes the connection.
 pub async fn run(worker: &'static Worker, mut conn: Conn, mut input: Input) -> Option<Conn> {
     let http = worker.http();
-    let site = http.listening.get(usize::from(conn.listening))?.site_of(&conn.io);
+    let site = site_of(http.listening.get(usize::from(conn.listening))?, &conn.io)?;
     let mut limits = Limits::of(&site.default_server.location);
     let mut output = worker.output()?;
     loop {
@@ -63,6 +64,26 @@ pub async fn run(worker: &'static Worker, mut conn: Conn, mut input: Input) -> O
         if conn.requests % BATCH == 0 {
             event::yield_now().await;
         }
+    }
+}
+
+/// The address a connection came to; the kernel is asked only where there is a choice.
+fn site_of<'h>(listening: &'h Listening, io: &Io) -> Option<&'h Site> {
+    match &*listening.sites {
+        [only] => Some(only),
+        _ => Some(listening.site(&socket::getsockname(io).ok()?)),
+    }
+}
+
+/// What a head may be, as the default server says: the name is in the head.
+fn rules(core: &Srv) -> Rules {
+    let (number, size) = core.large_client_header_buffers;
+    Rules {
+        line: size as u32,
+        head: number.saturating_mul(size).min(u64::from(u32::MAX)) as u32,
+        underscores: core.underscores_in_headers,
+        ignore_invalid: core.ignore_invalid_headers,
+        ..Rules::default()
     }
 }
 
@@ -127,7 +148,7 @@ async fn read_head(
     (head, limits): (&mut Head, &Limits),
 ) -> Result<Option<Bad>, Ending> {
     let server = &site.default_server;
-    let rules = server.conf.core.head_rules();
+    let rules = rules(&server.conf.core);
     let mut deadline = None;
     loop {
         match head.parse(input.bytes(), &rules) {

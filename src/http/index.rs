@@ -1,6 +1,13 @@
 //! `index`: the files that answer for a directory.
 
 use crate::conf::{Args, Context, Directive, Error, Node, settings};
+use crate::http::answer::{self, Step};
+use crate::http::file_cache::Found;
+use crate::http::request::{Request, Uri};
+use crate::http::static_files;
+use crate::log::{Bytes, Level};
+use crate::proto::request::Method;
+use crate::sys::errno::Errno;
 use std::rc::Rc;
 
 settings! {
@@ -27,4 +34,43 @@ fn index(raw: &mut LocRaw, cx: &mut crate::conf::Cx, node: Node) -> Result<(), E
         files.push(file.bytes().into());
     }
     Ok(())
+}
+
+/// The answer for a URI that ends in a slash.
+pub fn find<'r>(request: &mut Request<'r>) -> Step<'r> {
+    if !matches!(request.method, Method::Get | Method::Head | Method::Post) {
+        return Step::Status(405);
+    }
+    for file in request.location.conf.index.files.iter() {
+        if file.first() == Some(&b'/') {
+            return answer::redirect(request, Uri::Plain(file), request.args);
+        }
+        match static_files::look_up(request, file) {
+            Found::Failed(Errno::ENOENT) => {}
+            Found::Failed(errno) => return static_files::failed(request, file, errno),
+            Found::File(_) | Found::Directory | Found::Special => {
+                return match request.uri_with(file) {
+                    Some(uri) => answer::redirect(request, uri, request.args),
+                    None => Step::Status(500),
+                };
+            }
+        }
+    }
+    nothing(request)
+}
+
+/// No index file: an error for the directory, or for its absence.
+fn nothing<'r>(request: &Request<'r>) -> Step<'r> {
+    match static_files::look_up(request, b"") {
+        Found::Directory => {
+            static_files::with_path(request, b"", |path| {
+                let path = Bytes(path.to_bytes());
+                let text = format_args!("directory index of \"{path}\" is forbidden");
+                request.log(Level::Error, None, text);
+            });
+            Step::Status(403)
+        }
+        Found::Failed(errno) => static_files::failed(request, b"", errno),
+        Found::File(_) | Found::Special => static_files::failed(request, b"", Errno::ENOTDIR),
+    }
 }

@@ -23,7 +23,7 @@ pub async fn close(conn: Conn, mut input: Input, limits: &Limits) {
     let over = event::after(limits.lingering_time);
     loop {
         input.clear();
-        let deadline = event::after(limits.lingering_timeout).min(over);
+        let deadline = event::after(limits.lingering_timeout).earlier(over);
         match conn.io.read(input.room(), deadline).await {
             Ok(0) | Err(_) => return,
             Ok(_) => {}

@@ -1,15 +1,56 @@
 //! HTTP: connections, requests, modules.
+//!
+//! Begin at `connection` (a client's connection from accept to close), then
+//! `exchange` (one request after the other), `answer` (the phases of a request, in
+//! nginx's order) and `respond` (what leaves). A module is one file: its directives,
+//! its settings, its code.
 
+mod answer;
+mod body;
 pub mod conf;
+mod connection;
 pub mod core;
+mod error_pages;
+mod exchange;
+mod file_cache;
 pub mod index;
+mod input;
+mod linger;
 pub mod log;
-pub mod rewrite;
-
 mod output;
+mod request;
+mod respond;
+pub mod rewrite;
+mod static_files;
+mod worker;
 
-/* entry points, landing soon:
-pub use worker::Worker;      // Worker::new(Rc<conf::Http>, connections, next_number: fn() -> u64) -> Option<Worker>; leak it
-pub fn conversations(reactor: &'static Reactor, worker: &'static Worker, connections: usize, multi_accept: bool)
-    -> Option<Conversations<impl Converse>>;
-*/
+pub use worker::Worker;
+
+use crate::event::{Accepted, Conversations, Converse, Reactor};
+use crate::mem::arena::Arena;
+use std::future::Future;
+
+/// The conversations of a worker with room for `connections` of them; `None` when
+/// the address space cannot be had.
+pub fn conversations(
+    reactor: &'static Reactor,
+    worker: &'static Worker,
+    connections: usize,
+    multi_accept: bool,
+) -> Option<Conversations<impl Converse>> {
+    let exchanges = arena_for(exchange::run, connections)?;
+    let make =
+        move |accepted: Accepted| connection::serve(worker, accepted, exchanges, exchange::run);
+    let conversations = Conversations::new(reactor, connections, multi_accept, make)?;
+    conversations.spawn(worker.files.sweep());
+    Some(conversations)
+}
+
+/// An arena for the futures of a function; it lives as long as the process.
+fn arena_for<A, B, C, E: Future>(
+    _: impl Fn(A, B, C) -> E,
+    len: usize,
+) -> Option<&'static Arena<E>> {
+    const { assert!(size_of::<E>() <= 2048, "a request in flight takes too much memory") }
+    Some(Box::leak(Box::new(Arena::new(len)?)))
+}

@@ -121,3 +121,33 @@ pub async fn send_file(io: &Io, file: &OwnedFd, offset: u64, len: u64, timeout: 
     }
     Ok(())
 }
+
+/// As [`send_file`], but through a buffer (`sendfile off`: for file systems whose
+/// page cache does not tell the truth).
+pub async fn copy_file(
+    io: &Io,
+    file: &OwnedFd,
+    (offset, len): (u64, u64),
+    output: &mut Output,
+    timeout: u64,
+) -> Result<()> {
+    let (mut at, end) = (offset, offset + len);
+    while at < end {
+        if output.end == output.buffer.len() {
+            output.flush(io, timeout, true).await?;
+            event::yield_now().await;
+        }
+        let room = &mut output.buffer[output.end..];
+        let most = usize::try_from(end - at).map_or(room.len(), |left| left.min(room.len()));
+        match io::pread(file, &mut room[..most], at) {
+            Ok(0) => return Err(Errno::EIO),
+            Ok(count) => {
+                output.end += count;
+                at += count as u64;
+            }
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}

@@ -4,13 +4,16 @@ use super::conf::{Location, Server, Site};
 use super::connection::Conn;
 use super::worker::Worker;
 use crate::event;
-use crate::log::{Entry, Level};
+use crate::log::{self, Entry, Level};
 use crate::mem::buffers::Buf;
+use crate::proto::conditional::Conditions;
 use crate::proto::request::{Head, Known, Method, Version};
 use crate::proto::uri;
 use crate::sys::errno::Errno;
+use crate::sys::socket;
+use crate::text::writer::Writer;
 use crate::time;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::ops::Deref;
 
 pub struct Request<'r> {
@@ -106,6 +109,42 @@ impl<'r> Request<'r> {
         Ok(())
     }
 
+    /// The path with `file` behind it; `None` when no buffer is to be had.
+    pub fn uri_with(&self, file: &[u8]) -> Option<Uri<'r>> {
+        let len = self.uri.len() + file.len();
+        let mut room = self.worker.scratch(len)?;
+        room[..self.uri.len()].copy_from_slice(&self.uri);
+        room[self.uri.len()..len].copy_from_slice(file);
+        Some(Uri::Made(room, len))
+    }
+
+    /// The content type of the path's extension.
+    pub fn content_type(&self) -> &'r [u8] {
+        let core = &self.location.conf.core;
+        let file = self.uri.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
+        let dot = file.iter().rposition(|&byte| byte == b'.');
+        let found = dot.and_then(|dot| core.types.find(&file[dot + 1..]));
+        found.unwrap_or(&core.default_type)
+    }
+
+    /// The conditions that the request makes (RFC 9110 13.1).
+    pub fn conditions(&self) -> Conditions<'r> {
+        Conditions {
+            if_match: self.header(Known::IfMatch),
+            if_none_match: self.header(Known::IfNoneMatch),
+            if_modified_since: self.header(Known::IfModifiedSince),
+            if_unmodified_since: self.header(Known::IfUnmodifiedSince),
+        }
+    }
+
+    /// The address the client connected to.
+    pub fn put_local_ip(&self, out: &mut Writer<'_>) {
+        if let Ok(addr) = socket::getsockname(&self.conn.io) {
+            // A writer that is full remembers it by itself.
+            let _ = write!(out, "{}", addr.peer().ip);
+        }
+    }
+
     pub fn header(&self, known: Known) -> Option<&'r [u8]> {
         self.head.get(self.bytes, known)
     }
@@ -136,7 +175,7 @@ impl<'r> Request<'r> {
 
     /// Writes to the error log of the request's location, with its context.
     pub fn log(&self, level: Level, errno: Option<Errno>, text: fmt::Arguments<'_>) {
-        let log = &self.location.conf.core.error_log;
+        let log = log::current();
         if log.enabled(level) {
             let context = Context(self);
             let connection = self.conn.number;

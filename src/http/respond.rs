@@ -3,7 +3,7 @@
 use super::answer::{Answer, Part, Target};
 use super::core::ServerTokens;
 use super::file_cache::{Contents, File};
-use super::output::{Output, send_file};
+use super::output::{Output, copy_file, send_file};
 use super::request::Request;
 use crate::log::{Bytes, Level};
 use crate::proto::request::{Known, Version};
@@ -127,10 +127,14 @@ async fn send_contents(
             output.body(io, part, timeout).await?;
         }
         Contents::Descriptor(fd) => {
-            output.flush(io, timeout, true).await?;
-            let sent = send_file(io, fd, start, len, timeout).await;
+            let sent = if request.location.conf.core.sendfile {
+                output.flush(io, timeout, true).await?;
+                send_file(io, fd, start, len, timeout).await
+            } else {
+                copy_file(io, fd, (start, len), output, timeout).await
+            };
             if let Err(errno) = sent {
-                let text = format_args!("sendfile() failed");
+                let text = format_args!("sending the file failed");
                 request.log(Level::Info, Some(errno), text);
                 return Err(errno);
             }
@@ -203,12 +207,7 @@ async fn send_text(
 }
 
 /// A built-in page.
-fn send_page(
-    request: &mut Request<'_>,
-    status: u16,
-    to: Option<&Target<'_>>,
-    output: &mut Output,
-) {
+fn send_page(request: &mut Request<'_>, status: u16, to: Option<&Target<'_>>, output: &mut Output) {
     let core = &request.location.conf.core;
     let shown = if request.err_status != 0 { request.err_status } else { status };
     request.status = shown;

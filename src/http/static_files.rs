@@ -8,12 +8,6 @@ use crate::proto::request::Method;
 use crate::sys::errno::Errno;
 use std::ffi::CStr;
 
-/// Paths beyond PATH_MAX name nothing.
-const PATH_MOST: usize = libc_path_max();
-const fn libc_path_max() -> usize {
-    4096
-}
-
 /// The answer for a URI that does not end in a slash.
 pub fn find<'r>(request: &mut Request<'r>) -> Step<'r> {
     if !matches!(request.method, Method::Get | Method::Head | Method::Post) {
@@ -30,13 +24,14 @@ pub fn find<'r>(request: &mut Request<'r>) -> Step<'r> {
             });
             Step::Status(404)
         }
-        Found::Failed(errno) => failed(request, errno, "open()"),
+        Found::Failed(errno) => failed(request, b"", errno),
     }
 }
 
 /// What the file system has for the request's URI with `suffix` behind it.
 pub fn look_up(request: &Request<'_>, suffix: &[u8]) -> Found {
-    let valid = request.location.conf.core.open_file_cache_ms();
+    let core = &request.location.conf.core;
+    let valid = core.open_file_cache.map(|_| core.open_file_cache_valid * 1000);
     with_path(request, suffix, |path| request.worker.files.look_up(path, valid))
         .unwrap_or(Found::Failed(Errno::ENAMETOOLONG))
 }
@@ -61,21 +56,17 @@ pub fn with_path<T>(
 }
 
 /// The status for a file that could not be had, with the log line of nginx.
-pub fn failed<'r>(request: &Request<'r>, errno: Errno, call: &str) -> Step<'r> {
+pub fn failed<'r>(request: &Request<'r>, suffix: &[u8], errno: Errno) -> Step<'r> {
     let (level, status) = match errno {
         Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG => (Level::Error, 404),
         Errno::EACCES | Errno::EMLINK | Errno::ELOOP => (Level::Error, 403),
         _ => (Level::Crit, 500),
     };
     if status != 404 || request.location.conf.core.log_not_found {
-        let told = with_path(request, b"", |path| {
+        with_path(request, suffix, |path| {
             let path = Bytes(path.to_bytes());
-            request.log(level, Some(errno), format_args!("{call} \"{path}\" failed"));
+            request.log(level, Some(errno), format_args!("open() \"{path}\" failed"));
         });
-        if told.is_none() {
-            let uri = Bytes(&request.uri);
-            request.log(level, Some(errno), format_args!("{call} for \"{uri}\" failed"));
-        }
     }
     Step::Status(status)
 }

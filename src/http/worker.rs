@@ -1,7 +1,7 @@
 //! What every conversation of a worker shares: the configuration, the buffers,
 //! the files.
 
-use super::conf::Http;
+use super::conf::{Http, Server};
 use super::connection::Conn;
 use super::file_cache::FileCache;
 use super::input::Input;
@@ -16,6 +16,7 @@ use std::rc::Rc;
 const INPUT: usize = 8 * 1024;
 /// Sixteen pipelined answers of 1 KiB with their heads fit.
 const OUTPUT: usize = 32 * 1024;
+const PATH_MAX: usize = 4096;
 const _: () = assert!(OUTPUT >= 2 * output::HEAD_MOST);
 
 pub struct Worker {
@@ -27,13 +28,20 @@ pub struct Worker {
     /// Requests answered.
     pub requests: Cell<u64>,
     next_number: fn() -> u64,
+    /// Room for a path; PATH_MAX ends what the kernel takes.
+    pub path: RefCell<Box<[u8]>>,
+    /// Room for a line of an access log.
+    pub line: RefCell<Buf>,
+    boundary: Cell<u64>,
 }
 
 impl Worker {
     /// For `connections` of them; `None` when the address space cannot be had.
     /// `next_number` gives each connection its `*N`.
     pub fn new(http: Rc<Http>, connections: usize, next_number: fn() -> u64) -> Option<Worker> {
-        let large = http.largest_head().max(INPUT);
+        let large = largest_head(&http).max(INPUT);
+        // Each byte of a head may be written as four.
+        let line = Pool::new(1, 4 * large + 4096)?.take()?;
         Some(Worker {
             inputs: Pool::new(connections + 1, INPUT)?,
             larges: Pool::new(connections + 1, large)?,
@@ -42,6 +50,9 @@ impl Worker {
             files: FileCache::new(),
             requests: Cell::new(0),
             next_number,
+            path: RefCell::new(vec![0; PATH_MAX].into()),
+            line: RefCell::new(line),
+            boundary: Cell::new(0),
         })
     }
 
@@ -67,6 +78,11 @@ impl Worker {
         self.outputs.take().map(Output::new)
     }
 
+    /// A boundary for the next multipart answer.
+    pub fn boundary(&self) -> u64 {
+        self.boundary.replace(self.boundary.get() + 1)
+    }
+
     /// A buffer for at least `len` bytes of a request's own making.
     pub fn scratch(&self, len: usize) -> Option<Buf> {
         [self.inputs, self.larges, self.outputs]
@@ -78,7 +94,18 @@ impl Worker {
     /// By when the first request must have begun.
     pub fn first_deadline(&self, conn: &Conn) -> Deadline {
         let http = self.http.borrow();
-        let server = http.listening.get(usize::from(conn.listening)).and_then(|it| it.first());
-        event::after(server.map_or(60_000, |server| server.conf.core.client_header_timeout))
+        let site = http.listening.get(usize::from(conn.listening)).and_then(|it| it.sites.first());
+        event::after(
+            site.map_or(60_000, |site| site.default_server.conf.core.client_header_timeout),
+        )
     }
+}
+
+/// The longest head that any server takes, in bytes.
+fn largest_head(http: &Http) -> usize {
+    let size = |server: &Rc<Server>| {
+        let (number, size) = server.conf.core.large_client_header_buffers;
+        usize::try_from(number.saturating_mul(size)).unwrap_or(usize::MAX)
+    };
+    http.servers.iter().map(size).max().unwrap_or(0)
 }

@@ -3,6 +3,7 @@
 //! Pure functions over slices. Nothing here allocates, panics on its input or
 //! asks the kernel anything.
 pub mod ascii;
+pub mod base64;
 pub mod date;
 pub mod distance;
 pub mod escape;
