@@ -12,6 +12,8 @@
 mod conversations;
 mod io;
 mod reactor;
+#[cfg(test)]
+mod tests;
 mod wait;
 mod wheel;
 
