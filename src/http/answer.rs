@@ -7,9 +7,9 @@ use super::file_cache::File;
 use super::request::{Request, Uri};
 use super::{error_pages, index, static_files};
 use crate::log::{Bytes, Level};
-use crate::proto::conditional::{self, Verdict};
+use crate::proto::conditional::{self, Validators, Verdict};
 use crate::proto::framing::Framing;
-use crate::proto::range::{self, Range, Ranges};
+use crate::proto::range::{self, Parts, Ranges};
 use crate::proto::request::{Bad, Form, Known, Method};
 use std::rc::Rc;
 
@@ -19,7 +19,7 @@ const REDIRECTS_MOST: u32 = 10;
 pub enum Answer<'r> {
     File {
         file: Rc<File>,
-        part: Part,
+        part: Part<'r>,
     },
     NotModified(Rc<File>),
     /// `return` with a text.
@@ -41,10 +41,10 @@ pub enum Answer<'r> {
 }
 
 /// Which of a file's bytes are wanted.
-pub enum Part {
+pub enum Part<'r> {
     Whole,
-    One(Range),
-    Many(Ranges),
+    /// One or several ranges.
+    Ranges(Parts<'r>),
 }
 
 /// Where a redirect leads.
@@ -191,23 +191,27 @@ pub fn of_file<'r>(request: &mut Request<'r>, file: Rc<File>) -> Step<'r> {
     if !plain {
         return Step::Answer(Answer::File { file, part: Part::Whole });
     }
-    let etag = core.etag.then_some(file.etag.as_bytes());
-    let verdict = conditional::evaluate(&request.conditions(), etag, Some(file.stat.mtime));
-    match verdict {
-        Verdict::Proceed => {}
-        Verdict::NotModified => return Step::Answer(Answer::NotModified(file)),
-        Verdict::PreconditionFailed => return Step::Status(412),
+    let validators =
+        Validators { etag: core.etag.then_some(&*file.etag), last_modified: Some(file.stat.mtime) };
+    let conditions = request.conditions();
+    if !conditions.is_empty() {
+        match conditional::evaluate(&conditions, &validators, core.if_modified_since) {
+            Verdict::Proceed => {}
+            Verdict::NotModified => return Step::Answer(Answer::NotModified(file)),
+            Verdict::PreconditionFailed => return Step::Status(412),
+        }
     }
-    let wanted = request.header(Known::Range).filter(|_| core.max_ranges > 0);
-    let if_range = request.header(Known::IfRange);
-    let wanted = wanted.filter(|_| {
-        if_range.is_none_or(|value| conditional::if_range(value, etag, Some(file.stat.mtime)))
-    });
-    let part = match wanted.map(|value| range::parse(value, file.stat.size, core.max_ranges)) {
-        None | Some(range::Parsed::Whole) => Part::Whole,
-        Some(range::Parsed::One(range)) => Part::One(range),
-        Some(range::Parsed::Many(ranges)) => Part::Many(ranges),
-        Some(range::Parsed::Unsatisfiable) => {
+    let Some(wanted) = request.header(Known::Range).filter(|_| core.max_ranges > 0) else {
+        return Step::Answer(Answer::File { file, part: Part::Whole });
+    };
+    if !conditional::range_applies(request.header(Known::IfRange), &validators) {
+        return Step::Answer(Answer::File { file, part: Part::Whole });
+    }
+    let most = u32::try_from(core.max_ranges).unwrap_or(u32::MAX);
+    let part = match range::parse(wanted, file.stat.size, most) {
+        Ranges::Whole => Part::Whole,
+        Ranges::Parts(parts) => Part::Ranges(parts),
+        Ranges::Unsatisfiable => {
             request.unsatisfied = Some(file.stat.size);
             return Step::Status(416);
         }

@@ -9,14 +9,15 @@ use super::exchange::Ending;
 use super::input::Input;
 use super::output::Output;
 use crate::event;
-use crate::proto::chunked::{self, Decoder};
+use crate::proto::chunked::{self, Decoder, Step};
 use crate::proto::framing::Framing;
 use crate::sys::errno::Errno;
 
 /// What is still to come of a body.
 enum Left {
     Bytes(u64),
-    Chunks(Decoder),
+    /// In chunks, of which so many bytes have come.
+    Chunks(Decoder, u64),
     Nothing,
 }
 
@@ -33,11 +34,11 @@ pub async fn discard(
     let mut left = match framing {
         Framing::None => return Ending::Kept,
         Framing::Length(length) => Left::Bytes(length),
-        Framing::Chunked => Left::Chunks(Decoder::new(limits.body_most)),
+        Framing::Chunked => Left::Chunks(Decoder::new(), 0),
     };
     let over = event::after(limits.lingering_time);
     loop {
-        left = match take(left, input) {
+        left = match take(left, input, limits.body_most) {
             Ok(Left::Nothing) => return Ending::Kept,
             Ok(left) => left,
             Err(()) => return Ending::Close,
@@ -55,8 +56,9 @@ pub async fn discard(
     }
 }
 
-/// Consumes what `input` has of the body; an error is a broken framing.
-fn take(left: Left, input: &mut Input) -> Result<Left, ()> {
+/// Consumes what `input` has of the body; an error is a broken framing, or a body of
+/// more than `most` bytes.
+fn take(left: Left, input: &mut Input, most: u64) -> Result<Left, ()> {
     match left {
         Left::Nothing => Ok(Left::Nothing),
         Left::Bytes(length) => {
@@ -64,14 +66,25 @@ fn take(left: Left, input: &mut Input) -> Result<Left, ()> {
             input.consume(here as usize);
             Ok(if here == length { Left::Nothing } else { Left::Bytes(length - here) })
         }
-        Left::Chunks(mut decoder) => {
-            let step = decoder.skip(input.bytes());
-            input.consume(step.consumed);
-            match step.state {
-                chunked::State::Done => Ok(Left::Nothing),
-                chunked::State::More => Ok(Left::Chunks(decoder)),
-                chunked::State::Bad => Err(()),
+        Left::Chunks(mut decoder, mut seen) => loop {
+            match decoder.step(input.bytes()) {
+                Err(chunked::Bad) => return Err(()),
+                Ok(Step::Data { framing, len }) => {
+                    input.consume(framing + len);
+                    seen += len as u64;
+                    if most > 0 && seen > most {
+                        return Err(());
+                    }
+                }
+                Ok(Step::More) => {
+                    input.consume(input.bytes().len());
+                    return Ok(Left::Chunks(decoder, seen));
+                }
+                Ok(Step::End { framing }) => {
+                    input.consume(framing);
+                    return Ok(Left::Nothing);
+                }
             }
-        }
+        },
     }
 }

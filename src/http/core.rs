@@ -101,12 +101,7 @@ pub enum ServerTokens {
     Build,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IfModifiedSince {
-    Off,
-    Exact,
-    Before,
-}
+pub use crate::proto::conditional::ModifiedSince as IfModifiedSince;
 
 /// `open_file_cache max=N inactive=T`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use super::core::ErrorPage;
 use super::request::{Request, Uri};
 use crate::log::{Bytes, Level};
 use crate::proto::request::Method;
+use crate::proto::status;
 
 /// What answers a status: a page that `error_page` names, else the built-in one.
 pub fn answer<'r>(request: &mut Request<'r>, status: u16) -> Step<'r> {
@@ -18,18 +19,13 @@ pub fn answer<'r>(request: &mut Request<'r>, status: u16) -> Step<'r> {
         return custom(request, status, page);
     }
     request.err_status = 0;
-    Step::Answer(Answer::Page { status: shown(status) })
-}
-
-/// nginx has numbers of its own that leave as 400.
-fn shown(status: u16) -> u16 {
-    if matches!(status, 494..=497) { 400 } else { status }
+    Step::Answer(Answer::Page { status })
 }
 
 fn custom<'r>(request: &mut Request<'r>, status: u16, page: &'r ErrorPage) -> Step<'r> {
     request.error_page = true;
     request.err_status = match page.overwrite {
-        None => shown(status),
+        None => status::sent(status),
         Some(overwrite) => overwrite,
     };
     match page.uri.first() {

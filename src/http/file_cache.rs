@@ -39,7 +39,8 @@ const SWEEP_MS: u64 = 30_000;
 /// A regular file that can be served.
 pub struct File {
     pub stat: Stat,
-    pub etag: conditional::Etag,
+    /// `"mtime-size"`
+    pub etag: Box<[u8]>,
     pub last_modified: [u8; 29],
     pub contents: Contents,
 }
@@ -235,7 +236,7 @@ fn open(path: &CStr, seen: Result<Stat>) -> (Result<Stat>, Found) {
     };
     let file = File {
         stat: now,
-        etag: conditional::Etag::new(now.mtime, now.size),
+        etag: conditional::etag(now.mtime, now.size, &mut [0; conditional::ETAG]).into(),
         last_modified: date::http(now.mtime),
         contents,
     };

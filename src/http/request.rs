@@ -121,9 +121,7 @@ impl<'r> Request<'r> {
     /// The content type of the path's extension.
     pub fn content_type(&self) -> &'r [u8] {
         let core = &self.location.conf.core;
-        let file = self.uri.rsplit(|&byte| byte == b'/').next().unwrap_or_default();
-        let dot = file.iter().rposition(|&byte| byte == b'.');
-        let found = dot.and_then(|dot| core.types.find(&file[dot + 1..]));
+        let found = core.types.find(uri::extension(&self.uri));
         found.unwrap_or(&core.default_type)
     }
 

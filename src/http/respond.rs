@@ -1,13 +1,14 @@
 //! Sending an answer: its head, its body, and what is counted of both.
 
-use super::answer::{Answer, Part, Target};
+use super::answer::{Answer, Part as Wanted, Target};
 use super::core::ServerTokens;
 use super::file_cache::{Contents, File};
 use super::output::{Output, copy_file, send_file};
 use super::request::Request;
 use crate::log::{Bytes, Level};
+use crate::proto::range::{self, Multipart, Part};
 use crate::proto::request::{Known, Version};
-use crate::proto::{range, status};
+use crate::proto::status;
 use crate::sys::errno::Result;
 use crate::text::escape;
 use crate::text::writer::Writer;
@@ -20,7 +21,7 @@ const BARE_NAME: &str = "limpet";
 #[derive(Default)]
 struct Lines<'a> {
     status: u16,
-    content_type: Option<&'a [u8]>,
+    content_type: Option<ContentType<'a>>,
     length: Option<u64>,
     last_modified: Option<&'a [u8]>,
     location: Option<&'a Target<'a>>,
@@ -31,8 +32,16 @@ struct Lines<'a> {
 
 #[derive(Clone, Copy)]
 enum ContentRange {
-    Part(u64, u64, u64),
+    /// A part of so many bytes.
+    Part(Part, u64),
     Unsatisfied(u64),
+}
+
+/// A content type, made or found.
+#[derive(Clone, Copy)]
+enum ContentType<'a> {
+    Is(&'a [u8]),
+    Multipart(&'a Multipart<'a>),
 }
 
 /// Sends `answer`. An error means that the connection can only be closed.
@@ -49,14 +58,12 @@ pub async fn send(
             request.status = 444;
             Ok(())
         }
-        Answer::File { file, part } => send_whole_or_part(request, file, part, output).await,
+        Answer::File { file, part } => send_file_answer(request, file, part, output).await,
         Answer::NotModified(file) => {
-            request.status = 304;
-            let etag = file.etag.as_bytes();
             let lines = Lines {
                 status: 304,
                 last_modified: Some(&file.last_modified),
-                etag: request.location.conf.core.etag.then_some(etag),
+                etag: request.location.conf.core.etag.then_some(&file.etag),
                 ..Lines::default()
             };
             write_head(request, &lines, output);
@@ -74,64 +81,100 @@ pub async fn send(
     }
 }
 
-async fn send_whole_or_part(
+async fn send_file_answer(
     request: &mut Request<'_>,
     file: &File,
-    part: &Part,
+    part: &Wanted<'_>,
     output: &mut Output,
 ) -> Result<()> {
     let size = file.stat.size;
+    let core = &request.location.conf.core;
     let content_type = request.content_type();
-    let etag = request.location.conf.core.etag.then_some(file.etag.as_bytes());
+    let status = if request.err_status != 0 { request.err_status } else { 200 };
     let mut lines = Lines {
-        status: if request.err_status != 0 { request.err_status } else { 200 },
-        content_type: Some(content_type),
+        status,
+        content_type: Some(ContentType::Is(content_type)),
         length: Some(size),
         last_modified: Some(&file.last_modified),
-        etag,
-        accept_ranges: request.location.conf.core.max_ranges > 0,
+        etag: core.etag.then_some(&file.etag),
+        accept_ranges: status == 200 && core.max_ranges > 0,
         ..Lines::default()
     };
-    lines.accept_ranges &= lines.status == 200;
-    let (start, len) = match part {
-        Part::Whole => (0, size),
-        Part::One(range) => {
-            lines.status = 206;
-            lines.accept_ranges = false;
-            lines.length = Some(range.len());
-            lines.content_range = Some(ContentRange::Part(range.start, range.end, size));
-            (range.start, range.len())
-        }
-        Part::Many(ranges) => return send_many(request, file, ranges, lines, output).await,
+    let Wanted::Ranges(parts) = part else {
+        write_head(request, &lines, output);
+        return send_contents(request, file, Part { start: 0, end: size }, output).await;
     };
-    request.status = lines.status;
+    lines.status = 206;
+    lines.accept_ranges = false;
+    let mut ranges = parts.clone();
+    if parts.count == 1
+        && let Some(range) = ranges.next()
+    {
+        lines.length = Some(range.len());
+        lines.content_range = Some(ContentRange::Part(range, size));
+        write_head(request, &lines, output);
+        return send_contents(request, file, range, output).await;
+    }
+    let boundary = request.worker.boundary();
+    let multipart = Multipart { boundary, content_type, whole: size };
+    lines.length = Some(multipart.len(ranges.clone()));
+    lines.content_type = Some(ContentType::Multipart(&multipart));
     write_head(request, &lines, output);
-    if request.head_only() || len == 0 {
+    if request.head_only() {
         return Ok(());
     }
-    send_contents(request, file, start, len, output).await
+    for range in ranges {
+        make_room(request, output).await?;
+        put_counted(request, output, |out| multipart.put_part_head(range, out));
+        send_contents(request, file, range, output).await?;
+    }
+    make_room(request, output).await?;
+    put_counted(request, output, |out| multipart.put_end(out));
+    Ok(())
 }
 
-/// Sends bytes `start..start + len` of a file.
+async fn make_room(request: &Request<'_>, output: &mut Output) -> Result<()> {
+    if output.has_room() {
+        return Ok(());
+    }
+    output.flush(&request.conn.io, request.location.conf.core.send_timeout, true).await
+}
+
+/// Writes a piece of the body that is made here.
+fn put_counted(
+    request: &mut Request<'_>,
+    output: &mut Output,
+    write: impl FnOnce(&mut Writer<'_>),
+) {
+    let before = output.len();
+    output.write(write);
+    request.body_sent += (output.len() - before) as u64;
+}
+
+/// Sends a part of a file, if bodies are to be sent at all.
 async fn send_contents(
     request: &mut Request<'_>,
     file: &File,
-    start: u64,
-    len: u64,
+    part: Part,
     output: &mut Output,
 ) -> Result<()> {
+    let len = part.len();
+    if request.head_only() || len == 0 {
+        return Ok(());
+    }
     let (io, timeout) = (&request.conn.io, request.location.conf.core.send_timeout);
     match &file.contents {
         Contents::Bytes(bytes) => {
-            let part = bytes.get(start as usize..(start + len) as usize).unwrap_or_default();
-            output.body(io, part, timeout).await?;
+            let range = part.start as usize..part.end as usize;
+            let bytes = bytes.get(range).unwrap_or_default();
+            output.body(io, bytes, timeout).await?;
         }
         Contents::Descriptor(fd) => {
             let sent = if request.location.conf.core.sendfile {
                 output.flush(io, timeout, true).await?;
-                send_file(io, fd, start, len, timeout).await
+                send_file(io, fd, part.start, len, timeout).await
             } else {
-                copy_file(io, fd, (start, len), output, timeout).await
+                copy_file(io, fd, (part.start, len), output, timeout).await
             };
             if let Err(errno) = sent {
                 let text = format_args!("sending the file failed");
@@ -144,60 +187,22 @@ async fn send_contents(
     Ok(())
 }
 
-/// Several ranges, as multipart/byteranges (RFC 9110 14.6).
-async fn send_many(
-    request: &mut Request<'_>,
-    file: &File,
-    ranges: &range::Ranges,
-    mut lines: Lines<'_>,
-    output: &mut Output,
-) -> Result<()> {
-    let size = file.stat.size;
-    let content_type = lines.content_type.unwrap_or_default();
-    let parts = range::Multipart::new(ranges, size, content_type.len(), request.worker.boundary());
-    let mut boundary_type = [0; range::CONTENT_TYPE];
-    lines.status = 206;
-    lines.accept_ranges = false;
-    lines.length = Some(parts.length());
-    lines.content_type = Some(parts.content_type(&mut boundary_type));
-    request.status = 206;
-    write_head(request, &lines, output);
-    if request.head_only() {
-        return Ok(());
-    }
-    let timeout = request.location.conf.core.send_timeout;
-    for range in ranges.iter() {
-        if !output.has_room() {
-            output.flush(&request.conn.io, timeout, true).await?;
-        }
-        let before = output.len();
-        output.write(|out| parts.head(range, content_type, out));
-        request.body_sent += (output.len() - before) as u64;
-        send_contents(request, file, range.start, range.len(), output).await?;
-    }
-    let before = output.len();
-    output.write(|out| parts.tail(out));
-    request.body_sent += (output.len() - before) as u64;
-    Ok(())
-}
-
 async fn send_text(
     request: &mut Request<'_>,
     status: u16,
     text: &[u8],
     output: &mut Output,
 ) -> Result<()> {
-    request.status = if request.err_status != 0 { request.err_status } else { status };
-    let bare = request.status == 204;
-    let content_type = request.content_type();
+    let status = if request.err_status != 0 { request.err_status } else { status };
+    let bare = status == 204;
     let lines = Lines {
-        status: request.status,
-        content_type: (!bare).then_some(content_type),
+        status,
+        content_type: (!bare).then_some(ContentType::Is(request.content_type())),
         length: (!bare).then_some(text.len() as u64),
         ..Lines::default()
     };
     write_head(request, &lines, output);
-    if bare || request.head_only() || text.is_empty() || request.status == 304 {
+    if bare || status == 304 || request.head_only() {
         return Ok(());
     }
     let timeout = request.location.conf.core.send_timeout;
@@ -209,18 +214,18 @@ async fn send_text(
 /// A built-in page.
 fn send_page(request: &mut Request<'_>, status: u16, to: Option<&Target<'_>>, output: &mut Output) {
     let core = &request.location.conf.core;
-    let shown = if request.err_status != 0 { request.err_status } else { status };
-    request.status = shown;
+    let server = server_name(core.server_tokens);
     let agent = request.header(Known::UserAgent);
     let padded = core.msie_padding
+        && status >= 400
         && request.head.version >= Version::V10
         && agent.is_some_and(status::wants_padding);
-    let page = status::page(status, server_name(core.server_tokens), padded);
+    let page = status::page(status);
     let unsatisfied = request.unsatisfied.filter(|_| status == 416);
     let lines = Lines {
-        status: shown,
-        content_type: page.as_ref().map(|_| b"text/html".as_slice()),
-        length: page.as_ref().map(status::Page::len),
+        status: if request.err_status != 0 { request.err_status } else { status::sent(status) },
+        content_type: page.map(|_| ContentType::Is(b"text/html")),
+        length: page.map(|page| status::page_len(page, server, padded) as u64),
         location: to,
         content_range: unsatisfied.map(ContentRange::Unsatisfied),
         ..Lines::default()
@@ -229,8 +234,7 @@ fn send_page(request: &mut Request<'_>, status: u16, to: Option<&Target<'_>>, ou
     if let Some(page) = page
         && !request.head_only()
     {
-        output.write(|out| page.write(out));
-        request.body_sent += page.len();
+        put_counted(request, output, |out| status::put_page(page, server, padded, out));
     }
 }
 
@@ -241,6 +245,7 @@ fn server_name(tokens: ServerTokens) -> &'static str {
 /// Writes a head. What does not fit, or would break its lines, becomes an empty 500
 /// that closes the connection: a head is never cut, nor carries bytes it must not.
 fn write_head(request: &mut Request<'_>, lines: &Lines<'_>, output: &mut Output) {
+    request.status = lines.status;
     if request.body_only() {
         return;
     }
@@ -263,14 +268,23 @@ fn write_head(request: &mut Request<'_>, lines: &Lines<'_>, output: &mut Output)
 fn put_head(request: &Request<'_>, lines: &Lines<'_>, out: &mut Writer<'_>) {
     let core = &request.location.conf.core;
     out.put(b"HTTP/1.1 ");
-    out.put(status::line(lines.status).as_bytes());
+    out.put_padded(u64::from(lines.status), 3);
+    out.put(b" ");
+    out.put(status::reason(lines.status).as_bytes());
     out.put(b"\r\nServer: ");
     out.put(server_name(core.server_tokens).as_bytes());
     out.put(b"\r\nDate: ");
     out.put(&time::http_date());
-    if let Some(content_type) = lines.content_type {
-        out.put(b"\r\nContent-Type: ");
-        out.put(content_type);
+    match lines.content_type {
+        None | Some(ContentType::Is(b"")) => {}
+        Some(ContentType::Is(content_type)) => {
+            out.put(b"\r\nContent-Type: ");
+            out.put(content_type);
+        }
+        Some(ContentType::Multipart(multipart)) => {
+            out.put(b"\r\nContent-Type: ");
+            multipart.put_type(out);
+        }
     }
     if let Some(length) = lines.length {
         out.put(b"\r\nContent-Length: ");
@@ -301,17 +315,13 @@ fn put_head(request: &Request<'_>, lines: &Lines<'_>, out: &mut Writer<'_>) {
     }
     match lines.content_range {
         None => {}
-        Some(ContentRange::Part(start, end, size)) => {
-            out.put(b"\r\nContent-Range: bytes ");
-            out.put_u64(start);
-            out.put(b"-");
-            out.put_u64(end - 1);
-            out.put(b"/");
-            out.put_u64(size);
+        Some(ContentRange::Part(part, size)) => {
+            out.put(b"\r\nContent-Range: ");
+            range::put_content_range(part, size, out);
         }
         Some(ContentRange::Unsatisfied(size)) => {
-            out.put(b"\r\nContent-Range: bytes */");
-            out.put_u64(size);
+            out.put(b"\r\nContent-Range: ");
+            range::put_unsatisfied(size, out);
         }
     }
     out.put(b"\r\n\r\n");
