@@ -35,7 +35,7 @@ bench: all
 	scripts/bench.sh ./limpet
 
 miri:
-	$(CARGO) +nightly miri test --target $(MACHINE)-unknown-linux-gnu mem::
+	MIRIFLAGS=-Zmiri-ignore-leaks $(CARGO) +nightly miri test --target $(TARGET) mem::
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin
