@@ -1,10 +1,11 @@
 //! Directive tables: what a directive is called, where it may stand, what it takes
 //! and how it is stored. Each table stands in the file of the module that owns it.
 
-use super::Cx;
-use super::error::{Error, Shown};
+use super::error::Error;
 use super::tree::{Node, Nodes};
 use super::value::{self, Msec};
+use super::{Cx, unsupported};
+use crate::text::distance;
 use std::collections::HashMap;
 use std::ops::BitOr;
 
@@ -233,10 +234,15 @@ fn once<T>(
     node: Node,
     parse: fn(Node, usize) -> Result<T, Error>,
 ) -> Result<(), Error> {
+    put(field, node, parse(node, 0))
+}
+
+/// Puts the value of `node` into a `field` that had none.
+pub fn put<T>(field: &mut Option<T>, node: Node, value: Result<T, Error>) -> Result<(), Error> {
     if field.is_some() {
         return Err(Error::directive(node, "is duplicate"));
     }
-    *field = Some(parse(node, 0)?);
+    *field = Some(value?);
     Ok(())
 }
 
@@ -259,7 +265,7 @@ impl<T: Copy> Index<T> {
         let same_name = self.by_name.get(&*node.name()).map_or(&[][..], |found| found);
         match same_name.iter().find(|(shape, _)| shape.contexts.meets(context)) {
             Some((shape, tag)) => shape.check(node).map(|()| *tag),
-            None => Err(cx.refusal(node)),
+            None => Err(cx.refusal(context, node)),
         }
     }
 }
@@ -280,18 +286,71 @@ impl Shape {
     }
 }
 
+/// Where a directive may stand; `None` if there is no such directive.
+pub fn contexts_of(known: &[&Shape], name: &[u8]) -> Option<Context> {
+    let same_name = known.iter().filter(|shape| shape.name.as_bytes() == name);
+    same_name.map(|shape| shape.contexts).reduce(Context::or)
+}
+
 impl Cx {
     /// Why no table of this level has the directive.
-    pub fn refusal(&self, node: Node) -> Error {
+    pub fn refusal(&self, context: Context, node: Node) -> Error {
         let name = node.name();
-        if self.known.iter().any(|shape| shape.name.as_bytes() == &*name) {
-            return Error::directive(node, "is not allowed here");
+        let text = String::from_utf8_lossy(&name);
+        if let Some(places) = contexts_of(&self.known, &name) {
+            return Error::directive(node, "is not allowed here")
+                .hint(format!("it belongs in {}", places.names()));
         }
-        Error::at(name, format!("unknown directive \"{}\"", Shown(&name)))
+        if let Some(remedy) = unsupported::remedy(&text) {
+            return Error::directive(node, "is not supported by limpet").hint(remedy);
+        }
+        let error = Error::at(name, format!("unknown directive \"{name}\""));
+        let here = self.known.iter().filter(|shape| shape.contexts.meets(context));
+        let all = self.known.iter().chain(here.clone()).map(|shape| shape.name);
+        let near = distance::nearest(&text, here.map(|shape| shape.name));
+        match near.or_else(|| distance::nearest(&text, all)) {
+            Some(near) => error.hint(format!("did you mean \"{near}\"?")),
+            None => error,
+        }
+    }
+
+    /// Notes what went wrong with a directive.
+    pub fn report(&mut self, node: Node, done: Result<(), Error>) {
+        let Err(mut error) = done else { return };
+        if error.hint.is_none() {
+            error.hint = self.missing_semicolon(node);
+        }
+        self.errors.push(error);
+    }
+
+    /// A line that begins with a directive, inside another directive's arguments.
+    fn missing_semicolon(&self, node: Node) -> Option<String> {
+        let mut line = node.name().pos().line;
+        let swallowed = node.args().find(|word| {
+            let begins_line = std::mem::replace(&mut line, word.pos().line) < word.pos().line;
+            begins_line && self.known.iter().any(|shape| shape.name.as_bytes() == word.bytes())
+        })?;
+        Some(format!("is a \";\" missing before \"{swallowed}\"?"))
     }
 }
 
-/// Runs a level that has one table; blocks that are levels are left to `level`.
+impl Context {
+    /// The contexts by name, for a sentence.
+    fn names(self) -> String {
+        const NAMES: [(Context, &str); 6] = [
+            (Context::EVENTS, "\"events\""),
+            (Context::HTTP, "\"http\""),
+            (Context::SERVER, "\"server\""),
+            (Context::LOCATION, "\"location\""),
+            (Context::UPSTREAM, "\"upstream\""),
+            (Context::MAIN, "the main level"),
+        ];
+        let names = NAMES.iter().filter(|(context, _)| self.meets(*context));
+        names.map(|(_, name)| *name).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Runs a level that has one table.
 pub fn apply<S>(
     table: &'static [Directive<S>],
     context: Context,
@@ -302,8 +361,6 @@ pub fn apply<S>(
     let index = Index::new(table.iter().map(|d| (&d.shape, d)));
     for node in nodes {
         let done = index.find(cx, context, node).and_then(|d| d.set(scope, cx, node));
-        if let Err(error) = done {
-            cx.errors.push(error);
-        }
+        cx.report(node, done);
     }
 }

@@ -1,8 +1,8 @@
 //! Errors of a config: collected, put in the order of the text, printed with the
 //! line they are about.
 
-use super::tree::{Node, Pos, Word};
-use std::fmt;
+use super::tree::{Node, Pos, Tree, Word};
+use std::fmt::{self, Write};
 
 /// One complaint. `text` is nginx's sentence without ` in FILE:LINE`.
 #[derive(Debug)]
@@ -14,8 +14,12 @@ pub struct Error {
 }
 
 impl Error {
+    pub fn new(pos: Pos, text: impl Into<String>) -> Error {
+        Error { pos: Some(pos), text: text.into(), hint: None }
+    }
+
     pub fn at(word: Word, text: impl Into<String>) -> Error {
-        Error { pos: Some(word.pos()), text: text.into(), hint: None }
+        Error::new(word.pos(), text)
     }
 
     /// An error that no line of the config is the place of.
@@ -36,6 +40,29 @@ impl Error {
     /// `invalid parameter "y"`, at that word.
     pub fn invalid_parameter(word: Word) -> Error {
         Error::at(word, format!("invalid parameter \"{word}\""))
+    }
+
+    /// nginx's line: the sentence and its place.
+    pub fn line(&self, tree: &Tree) -> String {
+        match self.pos {
+            Some(pos) => format!("{} in {}", self.text, tree.place(pos)),
+            None => self.text.clone(),
+        }
+    }
+
+    /// The line of the config that it is about, marked, and the hint.
+    pub fn excerpt(&self, tree: &Tree) -> String {
+        let mut out = String::new();
+        let pos = self.pos.filter(|pos| pos.line > 0);
+        let label = pos.map_or(String::new(), |pos| format!("{}:{}", pos.line, pos.column));
+        if let Some(pos) = pos {
+            let (line, blanks, mark) = marked(tree.line(pos), usize::from(pos.column) - 1);
+            _ = write!(out, "  {label} | {line}\n  {:1$} | {blanks}{mark}\n", "", label.len());
+        }
+        if let Some(hint) = &self.hint {
+            _ = writeln!(out, "  {:1$} = {hint}", "", label.len());
+        }
+        out
     }
 
     pub fn hint(mut self, text: impl Into<String>) -> Error {
@@ -63,6 +90,20 @@ impl Errors {
         }
     }
 
+    /// What one step found, after what an earlier one did.
+    pub fn append(&mut self, other: Errors) {
+        self.more += other.more;
+        other.errors.into_iter().for_each(|error| self.push(error));
+        other.warnings.into_iter().for_each(|warning| self.warn(warning));
+    }
+
+    /// Puts them in the order of the text; those without a place come last.
+    pub fn sort(&mut self) {
+        let key = |error: &Error| error.pos.map_or((true, None), |pos| (false, Some(pos)));
+        self.errors.sort_by_key(key);
+        self.warnings.sort_by_key(key);
+    }
+
     pub fn warn(&mut self, warning: Error) {
         if self.warnings.len() < KEPT_MAX {
             self.warnings.push(warning);
@@ -72,6 +113,37 @@ impl Errors {
     pub fn is_empty(&self) -> bool {
         self.errors.is_empty()
     }
+
+    /// All of it for a terminal: warnings, errors, how many more there are; each as
+    /// `limpet: [LEVEL] LINE` with its excerpt.
+    pub fn report(&self, tree: &Tree) -> String {
+        let mut out = String::new();
+        for (level, list) in [("warn", &self.warnings), ("emerg", &self.errors)] {
+            for error in list {
+                _ = writeln!(out, "limpet: [{level}] {}", error.line(tree));
+                out.push_str(&error.excerpt(tree));
+            }
+        }
+        if self.more > 0 {
+            _ = writeln!(out, "limpet: [emerg] and {} errors more", self.more);
+        }
+        out
+    }
+}
+
+/// A piece of the line around `column`, what stands under it before the mark, and
+/// the mark.
+fn marked(line: &[u8], column: usize) -> (String, String, String) {
+    const BEFORE: usize = 60;
+    const SHOWN: usize = 100;
+    let column = column.min(line.len());
+    let start = column.saturating_sub(BEFORE);
+    let end = line.len().min(start + SHOWN);
+    let shown = |bytes: &[u8]| Shown(bytes).to_string().replace("\\x09", " ");
+    let blanks = shown(&line[start..column]).chars().map(|_| ' ').collect();
+    let word = line[column..end].split(|b| b.is_ascii_whitespace() || b";{}".contains(b));
+    let width = shown(word.into_iter().next().unwrap_or_default()).chars().count().max(1);
+    (shown(&line[start..end]), blanks, "^".repeat(width))
 }
 
 /// Bytes of a config in a message: text as it is, anything else as `\xNN`.

@@ -10,54 +10,71 @@
 //! of the text, each with file, line and column.
 
 mod directive;
+mod embedded;
+mod env;
 mod error;
-mod error_log;
+mod glob;
+mod lexer;
+mod logs;
+mod read;
 mod settings;
+mod source;
 mod tree;
+mod unsupported;
 mod value;
+mod variables;
 
-pub use directive::{Args, Context, Directive, Index, Set, Shape, apply};
+pub use directive::{Args, Context, Directive, Index, Set, Shape, apply, contexts_of, put};
 pub use error::{Error, Errors, Shown};
-pub use error_log::{LogPath, LogTarget};
+use logs::Logs;
+pub use logs::{ErrorLogs, Hold, LogPath};
 pub(crate) use settings::settings;
 pub use settings::{Raw, resolve};
+pub use source::{Main, Source};
 pub use tree::{Node, Nodes, Pos, Tree, Word};
-pub use value::{Msec, choice, flag, number, off, size, time_msec, time_sec};
+pub use value::{Msec, choice, flag, literal, number, off, size, time_msec, time_sec};
+pub use value::{parse_number, parse_off, parse_size, parse_time};
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// What the reader of a directive may look at, and where it reports to.
 pub struct Cx {
-    /// `-p`: what relative paths of logs, roots and pid files start from.
+    /// `-p`: what relative paths start from, `-c` and `include` aside.
     pub prefix: PathBuf,
-    /// The folder of the main config: what relative includes start from.
-    pub conf_prefix: PathBuf,
     /// `-t` or `-T`: nothing of a running server may be disturbed.
     pub test: bool,
     pub errors: Errors,
     /// Every directive of every table, for "unknown", "not allowed here" and the
     /// nearest name.
     pub known: Vec<&'static Shape>,
+    /// The error log of the main level, which the others inherit.
+    pub main_error_log: Rc<ErrorLogs>,
+    logs: Logs,
 }
 
 impl Cx {
+    pub fn new(prefix: &Path, test: bool, known: Vec<&'static Shape>) -> Cx {
+        let mut cx = Cx {
+            prefix: prefix.to_path_buf(),
+            test,
+            errors: Errors::default(),
+            known,
+            main_error_log: Rc::default(),
+            logs: Logs::default(),
+        };
+        cx.main_error_log = cx.error_logs();
+        cx
+    }
+
     /// A path of the config as the process will open it: absolute, or below the prefix.
-    pub fn path(&self, word: Word) -> PathBuf {
-        full(&self.prefix, &word)
+    pub fn path(&self, word: &[u8]) -> PathBuf {
+        self.prefix.join(OsStr::from_bytes(word))
     }
 
-    /// As `path`, for what nginx finds beside the config file.
-    pub fn conf_path(&self, word: Word) -> PathBuf {
-        full(&self.conf_prefix, &word)
+    pub fn warn(&mut self, word: Word, text: impl Into<String>) {
+        self.errors.warn(Error::at(word, text));
     }
-
-    pub fn warn(&mut self, node: Node, text: String) {
-        self.errors.warn(Error::at(node.name(), text));
-    }
-}
-
-fn full(prefix: &Path, name: &[u8]) -> PathBuf {
-    prefix.join(OsStr::from_bytes(name))
 }

@@ -4,11 +4,15 @@
 //! fills the gaps from the level above. A level that said nothing shares the
 //! parent's `Rc`.
 
+use super::Cx;
 use std::rc::Rc;
 
 /// A raw twin, as the level readers use it.
 pub trait Raw: Default {
     type Settings: Default;
+
+    /// What is in force where no level has said anything.
+    fn defaults(cx: &mut Cx) -> Self::Settings;
 
     /// This block's settings: its own, else those of the level above.
     fn resolve(self, parent: &Self::Settings) -> Self::Settings;
@@ -27,16 +31,20 @@ pub fn resolve<R: Raw>(raw: Option<Box<R>>, parent: &Rc<R::Settings>) -> Rc<R::S
 
 /// Declares `pub struct Loc` with defaults and `pub struct LocRaw` of options. What
 /// stands under `own` is not inherited: a block that says nothing has the default.
+/// `defaults` is for those that depend on the config as a whole.
 ///
 /// ```ignore
 /// settings! {
 ///     /// What this module keeps for a location.
 ///     pub struct Loc, LocRaw {
 ///         pub etag: bool = true,
-///         pub files: Rc<[File]> = default_files(),
+///         pub root: Root = Root::default(),
 ///     }
 ///     own {
 ///         pub answer: Option<Answer> = None,
+///     }
+///     defaults(cx) {
+///         root: Root::below(cx),
 ///     }
 /// }
 /// ```
@@ -46,57 +54,57 @@ macro_rules! settings {
         pub struct $name:ident, $raw:ident {
             $( $(#[$field_meta:meta])* pub $field:ident: $kind:ty = $default:expr, )*
         }
-    ) => {
-        settings! {
-            $(#[$meta])*
-            pub struct $name, $raw {
-                $( $(#[$field_meta])* pub $field: $kind = $default, )*
-            }
-            own {}
-        }
-    };
-    (
-        $(#[$meta:meta])*
-        pub struct $name:ident, $raw:ident {
-            $( $(#[$field_meta:meta])* pub $field:ident: $kind:ty = $default:expr, )*
-        }
-        own {
+        $( own {
             $( $(#[$own_meta:meta])* pub $own:ident: $own_kind:ty = $own_default:expr, )*
-        }
+        } )?
+        $( defaults($cx:ident) {
+            $( $given:ident: $value:expr, )*
+        } )?
     ) => {
         $(#[$meta])*
-        #[derive(Debug)]
         pub struct $name {
             $( $(#[$field_meta])* pub $field: $kind, )*
-            $( $(#[$own_meta])* pub $own: $own_kind, )*
+            $( $( $(#[$own_meta])* pub $own: $own_kind, )* )?
         }
 
         impl Default for $name {
             fn default() -> $name {
-                $name { $( $field: $default, )* $( $own: $own_default, )* }
+                $name { $( $field: $default, )* $( $( $own: $own_default, )* )? }
             }
         }
 
         /// What one block said of it.
-        #[derive(Default, Debug)]
+        #[derive(Default)]
         pub struct $raw {
             $( pub $field: Option<$kind>, )*
-            $( pub $own: Option<$own_kind>, )*
+            $( $( pub $own: Option<$own_kind>, )* )?
         }
 
         impl $crate::conf::Raw for $raw {
             type Settings = $name;
 
+            #[allow(
+                unused_variables,
+                unused_mut,
+                clippy::field_reassign_with_default,
+                reason = "most defaults depend on nothing"
+            )]
+            fn defaults(cx: &mut $crate::conf::Cx) -> $name {
+                let mut all = $name::default();
+                $( let $cx = cx; $( all.$given = $value; )* )?
+                all
+            }
+
             #[allow(unused_variables, reason = "a module may inherit nothing")]
             fn resolve(self, parent: &$name) -> $name {
                 $name {
                     $( $field: self.$field.unwrap_or_else(|| parent.$field.clone()), )*
-                    $( $own: self.$own.unwrap_or_else(|| $own_default), )*
+                    $( $( $own: self.$own.unwrap_or_else(|| $own_default), )* )?
                 }
             }
 
             fn inherit(parent: &std::rc::Rc<$name>) -> std::rc::Rc<$name> {
-                const OWN: &[&str] = &[$( stringify!($own), )*];
+                const OWN: &[&str] = &[$( $( stringify!($own), )* )?];
                 match OWN {
                     [] => std::rc::Rc::clone(parent),
                     _ => std::rc::Rc::new(<$raw>::default().resolve(parent)),

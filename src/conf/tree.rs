@@ -3,10 +3,15 @@
 //! Nodes stand in the order of the text, a block before what is in it, and each
 //! knows where its last descendant ends; [`Node`] and [`Word`] are cursors.
 
+use super::env::Expansion;
 use super::error::Shown;
+use super::read::COMMAND_LINE;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Deref;
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 /// A config with all its includes.
 #[derive(Default, Debug)]
@@ -15,13 +20,14 @@ pub struct Tree {
     pub(super) bytes: Vec<u8>,
     pub(super) words: Vec<RawWord>,
     pub(super) nodes: Vec<RawNode>,
+    pub(super) expansions: Vec<Expansion>,
 }
 
 /// A file that was read, or a text that stands for one.
 #[derive(Debug)]
 pub struct File {
     pub name: PathBuf,
-    pub text: Vec<u8>,
+    pub text: Rc<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +64,62 @@ pub struct Pos {
 impl Tree {
     pub fn nodes(&self) -> Nodes<'_> {
         Nodes { tree: self, next: 0, end: self.nodes.len() as u32 }
+    }
+
+    /// The text of `-T`: each file once, as nginx prints it, environment values in
+    /// their places.
+    pub fn dump(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut shown = BTreeSet::new();
+        for (number, file) in self.files.iter().enumerate() {
+            if file.name.as_os_str() == COMMAND_LINE || !shown.insert(&file.name) {
+                continue;
+            }
+            out.extend_from_slice(b"# configuration file ");
+            out.extend_from_slice(file.name.as_os_str().as_bytes());
+            out.extend_from_slice(b":\n");
+            let mut copied = 0;
+            let of_file = self.expansions.iter().filter(|e| usize::from(e.file) == number);
+            let mut in_order: Vec<&Expansion> = of_file.collect();
+            in_order.sort_by_key(|expansion| expansion.start);
+            for expansion in in_order {
+                out.extend_from_slice(&file.text[copied..expansion.start]);
+                out.extend_from_slice(&expansion.value);
+                copied = expansion.end;
+            }
+            out.extend_from_slice(&file.text[copied..]);
+            out.push(b'\n');
+        }
+        out
+    }
+
+    /// `FILE:LINE`, as nginx names a place; `-g` has no lines.
+    pub fn place(&self, pos: Pos) -> String {
+        let name = self.files[usize::from(pos.file)].name.as_os_str();
+        match name == COMMAND_LINE {
+            true => COMMAND_LINE.to_string(),
+            false => format!("{}:{}", Shown(name.as_bytes()), pos.line),
+        }
+    }
+
+    /// The line of the text that `pos` is in, without its end.
+    pub(super) fn line(&self, pos: Pos) -> &[u8] {
+        let text = &self.files[usize::from(pos.file)].text;
+        let line = text.split(|byte| *byte == b'\n').nth(pos.line as usize - 1);
+        line.unwrap_or_default().trim_ascii_end()
+    }
+
+    pub(super) fn in_parameter(&self, word: Word) -> bool {
+        self.files[usize::from(word.file)].name.as_os_str() == COMMAND_LINE
+    }
+
+    pub(super) fn node(&self, index: u32) -> Option<Node<'_>> {
+        self.nodes.get(index as usize).map(|_| Node { tree: self, index })
+    }
+
+    pub(super) fn text(&self, word: RawWord) -> &[u8] {
+        let start = word.start as usize;
+        &self.bytes[start..start + word.len as usize]
     }
 }
 
@@ -152,6 +214,11 @@ impl<'t> Word<'t> {
 
     pub fn pos(self) -> Pos {
         Pos { order: self.order, file: self.file, line: self.line, column: self.column }
+    }
+
+    /// The first bytes of the word.
+    pub fn until(self, to: usize) -> Word<'t> {
+        Word { bytes: self.bytes.get(..to).unwrap_or(self.bytes), ..self }
     }
 
     /// A part of the word, for messages: `word.part(5)` of `name=x` is `x`.

@@ -2,7 +2,7 @@
 //! with nginx's words for what is wrong (ngx_parse.c, ngx_conf_file.c).
 
 use super::error::Error;
-use super::tree::Node;
+use super::tree::{Node, Word};
 
 /// Milliseconds.
 pub type Msec = u64;
@@ -78,9 +78,58 @@ fn scaled(digits: &[u8], shift: u32) -> Option<u64> {
     (n <= i64::MAX as u64 >> shift).then_some(n << shift)
 }
 
-/// `1h 30m`, `500ms`, `75`: ngx_parse_time, units from large to small, each once.
-pub fn parse_time(_text: &[u8], _msec: bool) -> Option<u64> {
-    None
+/// `1h 30m`, `500ms`, `75`: units from large to small, each once, seconds when none
+/// is named. In milliseconds if `msec`, which takes `ms` and no years or months;
+/// else in seconds.
+pub fn parse_time(text: &[u8], msec: bool) -> Option<u64> {
+    let per_second = if msec { 1000 } else { 1 };
+    let mut total = 0u64;
+    let mut rank = if msec { 2 } else { 0 };
+    let mut rest = text;
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.iter().take_while(|b| b.is_ascii_digit()).count();
+        let value = parse_number(&rest[..digits])?;
+        rest = &rest[digits..];
+        let (unit_rank, scale, len) = unit(rest, msec)?;
+        if unit_rank <= rank {
+            return None;
+        }
+        rank = unit_rank;
+        rest = rest[len..].trim_ascii_start();
+        let scale = if unit_rank == MS { 1 } else { scale * per_second };
+        total = total.checked_add(value.checked_mul(scale)?)?;
+    }
+    (total <= i64::MAX as u64).then_some(total)
+}
+
+/// The rank of milliseconds among the units.
+const MS: u32 = 8;
+
+/// The unit that stands here: its rank, its seconds, its length.
+fn unit(text: &[u8], msec: bool) -> Option<(u32, u64, usize)> {
+    const HOUR: u64 = 3600;
+    match text {
+        [b'y', ..] => Some((1, 365 * 24 * HOUR, 1)),
+        [b'M', ..] => Some((2, 30 * 24 * HOUR, 1)),
+        [b'w', ..] => Some((3, 7 * 24 * HOUR, 1)),
+        [b'd', ..] => Some((4, 24 * HOUR, 1)),
+        [b'h', ..] => Some((5, HOUR, 1)),
+        [b'm', b's', ..] if msec => Some((MS, 0, 2)),
+        [b'm', ..] => Some((6, 60, 1)),
+        [b's', ..] => Some((7, 1, 1)),
+        [] | [b' ', ..] => Some((9, 1, 0)),
+        _ => None,
+    }
+}
+
+/// A text that must mean itself.
+pub fn literal(word: Word<'_>) -> Result<&[u8], Error> {
+    let Some(at) = word.iter().position(|byte| *byte == b'$') else { return Ok(word.bytes()) };
+    let text = "variables are not supported by limpet here: they are not built yet";
+    Err(Error::at(word.part(at), text))
 }
 
 /// One of a few words: `invalid value "y"` for any other.
@@ -88,4 +137,69 @@ pub fn choice<T: Copy>(node: Node, i: usize, choices: &[(&str, T)]) -> Result<T,
     let word = node.arg(i);
     let found = choices.iter().find(|(name, _)| name.as_bytes() == &*word);
     found.map(|(_, value)| *value).ok_or_else(|| Error::invalid_value(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_as_nginx_reads_them() {
+        let day = 24 * 3600;
+        let seconds = [
+            ("0", Some(0)),
+            ("75", Some(75)),
+            ("1h 30m", Some(5400)),
+            ("1h30m", Some(5400)),
+            ("1h 30", Some(3630)),
+            ("30m 1h", None),
+            ("1m 1m", None),
+            ("1y1M1w1d1h1m1s", Some((365 + 30 + 7 + 1) * day + 3661)),
+            ("", None),
+            ("s", None),
+            ("1x", None),
+            ("1ms", None),
+            ("-1", None),
+            ("99999999999999999999", None),
+            ("9223372036854775807", Some(i64::MAX as u64)),
+            ("9223372036854775807m", None),
+        ];
+        for (text, expected) in seconds {
+            assert_eq!(parse_time(text.as_bytes(), false), expected, "{text:?}");
+        }
+        let milliseconds = [
+            ("1", Some(1000)),
+            ("1ms", Some(1)),
+            ("1s 5ms", Some(1005)),
+            ("5ms 1s", None),
+            ("1w", Some(7 * day * 1000)),
+            ("1M", None),
+            ("1y", None),
+            ("9223372036854775807", None),
+        ];
+        for (text, expected) in milliseconds {
+            assert_eq!(parse_time(text.as_bytes(), true), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_as_nginx_reads_them() {
+        let sizes = [
+            ("0", Some(0)),
+            ("8k", Some(8192)),
+            ("1M", Some(1 << 20)),
+            ("1g", None),
+            ("k", None),
+            ("", None),
+            ("1kk", None),
+            ("9223372036854775807", Some(i64::MAX as u64)),
+            ("9223372036854775808", None),
+            ("9007199254740992k", None),
+        ];
+        for (text, expected) in sizes {
+            assert_eq!(parse_size(text.as_bytes()), expected, "{text:?}");
+        }
+        assert_eq!(parse_off(b"2G"), Some(2 << 30));
+        assert_eq!(parse_off(b"2k"), Some(2048));
+    }
 }

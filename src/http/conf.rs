@@ -4,17 +4,18 @@
 //! A block is read level by level: first its plain directives, which are resolved
 //! against the level above, then the levels inside it.
 
+mod identity;
 mod levels;
 mod listen;
+mod listens;
 mod locations;
 mod modules;
 mod names;
 
-pub use levels::read;
-pub use listen::{ListenOptions, Listening, Site};
-pub use locations::Locations;
+pub use levels::{directives, read};
+pub use listens::{Listening, Site};
+pub use locations::{Locations, head as location_head};
 pub use modules::{LocConf, SrvConf};
-pub use names::Names;
 
 use std::rc::Rc;
 

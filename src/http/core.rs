@@ -2,6 +2,7 @@
 
 mod error_page;
 mod root;
+mod setters;
 mod tables;
 mod types;
 
@@ -10,7 +11,7 @@ pub use root::Root;
 pub use tables::{LOC, SRV};
 pub use types::Types;
 
-use crate::conf::{LogTarget, Msec, settings};
+use crate::conf::{ErrorLogs, Msec, settings};
 use std::rc::Rc;
 
 settings! {
@@ -23,6 +24,8 @@ settings! {
         pub ignore_invalid_headers: bool = true,
         pub underscores_in_headers: bool = false,
         pub merge_slashes: bool = true,
+        /// 0: no bound.
+        pub max_headers: u64 = 1000,
     }
 }
 
@@ -33,7 +36,7 @@ settings! {
         pub types: Rc<Types> = Rc::new(Types::default()),
         pub default_type: Rc<[u8]> = Rc::from(b"text/plain".as_slice()),
         pub error_pages: Rc<Vec<ErrorPage>> = Rc::default(),
-        pub error_log: Rc<Vec<LogTarget>> = Rc::default(),
+        pub error_log: Rc<ErrorLogs> = Rc::default(),
         pub internal: bool = false,
         pub recursive_error_pages: bool = false,
         pub log_not_found: bool = true,
@@ -74,9 +77,15 @@ settings! {
         pub port_in_redirect: bool = true,
 
         pub open_file_cache: Option<OpenFileCache> = None,
+        /// Seconds.
         pub open_file_cache_valid: u64 = 60,
         pub open_file_cache_min_uses: u64 = 1,
         pub open_file_cache_errors: bool = false,
+    }
+    defaults(cx) {
+        root: Root::html(cx),
+        types: Rc::new(Types::few()),
+        error_log: Rc::clone(&cx.main_error_log),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `index`: the files that answer for a directory.
 
-use crate::conf::{Args, Context, Directive, Error, Node, settings};
+use crate::conf::{Args, Context, Cx, Directive, Error, Node, literal, settings};
 use crate::http::answer::{self, Step};
 use crate::http::file_cache::Found;
 use crate::http::request::{Request, Uri};
@@ -18,20 +18,20 @@ settings! {
     }
 }
 
-pub static LOC: [Directive<LocRaw>; 1] =
-    [Directive::call("index", Context::ALL, Args::ONE_MORE, |raw, cx, node| index(raw, cx, node))];
+pub static LOC: &[Directive<LocRaw>] =
+    &[Directive::call("index", Context::ALL, Args::ONE_MORE, index)];
 
-fn index(raw: &mut LocRaw, cx: &mut crate::conf::Cx, node: Node) -> Result<(), Error> {
+fn index(raw: &mut LocRaw, cx: &mut Cx, node: Node) -> Result<(), Error> {
     let files = Rc::make_mut(raw.files.get_or_insert_default());
-    for (i, file) in node.args().enumerate() {
+    for (i, word) in node.args().enumerate() {
+        let file = literal(word)?;
         if file.is_empty() {
-            return Err(Error::at(file, "index \"\" in \"index\" directive is invalid"));
+            return Err(Error::at(word, "index \"\" in \"index\" directive is invalid"));
         }
-        if file[0] == b'/' && i + 1 != node.args_len() {
-            let text = "only the last index in \"index\" directive should be absolute";
-            cx.warn(node, text.to_string());
+        if file.starts_with(b"/") && i + 1 != node.args_len() {
+            cx.warn(word, "only the last index in \"index\" directive should be absolute");
         }
-        files.push(file.bytes().into());
+        files.push(file.into());
     }
     Ok(())
 }

@@ -1,6 +1,9 @@
 //! `access_log`: where a request's line goes.
 
-use crate::conf::{Args, Context, Cx, Directive, Error, LogPath, Msec, Node, settings};
+use crate::conf::{
+    Args, Context, Cx, Directive, Error, Hold, LogPath, Node, literal, parse_size, parse_time,
+    settings,
+};
 use crate::http::request::Request;
 use crate::proto::request::Known;
 use crate::sys::addr::Ip;
@@ -12,27 +15,99 @@ use std::rc::Rc;
 
 settings! {
     pub struct Loc, LocRaw {
-        /// Empty: off.
-        pub access_logs: Rc<Vec<AccessLog>> = Rc::new(Vec::new()),
-        pub log_not_found: bool = true,
+        pub access_logs: Rc<AccessLogs> = Rc::default(),
+    }
+    defaults(cx) {
+        access_logs: Rc::new(AccessLogs { off: false, lines: vec![AccessLog::stdout(cx)] }),
+    }
+}
+
+/// The `access_log` lines of a level; none if one of them is `off`.
+#[derive(Clone, Default)]
+pub struct AccessLogs {
+    off: bool,
+    lines: Vec<AccessLog>,
+}
+
+impl std::ops::Deref for AccessLogs {
+    type Target = [AccessLog];
+
+    fn deref(&self) -> &[AccessLog] {
+        if self.off { &[] } else { &self.lines }
     }
 }
 
 /// One `access_log` line.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct AccessLog {
     pub log: Rc<LogPath>,
-    /// `buffer=`: lines wait until they fill so many bytes.
-    pub buffer: Option<u64>,
-    /// `flush=`: no line waits longer.
-    pub flush: Option<Msec>,
 }
 
-pub static LOC: [Directive<LocRaw>; 1] =
-    [Directive::call("access_log", Context::ALL, Args::ONE_MORE, access_log)];
+impl AccessLog {
+    /// Where lines go when no level says anything.
+    fn stdout(cx: &mut Cx) -> AccessLog {
+        AccessLog { log: cx.default_log(b"stdout") }
+    }
+}
 
-fn access_log(_raw: &mut LocRaw, _cx: &mut Cx, _node: Node) -> Result<(), Error> {
+pub static LOC: &[Directive<LocRaw>] = &[Directive::call(
+    "access_log",
+    Context::ALL.or(Context::LIF).or(Context::LMT),
+    Args::ONE_MORE,
+    access_log,
+)];
+
+/// `access_log off;` or `access_log PATH [combined [buffer=SIZE] [flush=TIME]];`
+fn access_log(raw: &mut LocRaw, cx: &mut Cx, node: Node) -> Result<(), Error> {
+    let (path, logs) = (node.arg(0), Rc::make_mut(raw.access_logs.get_or_insert_default()));
+    if path.bytes() == b"off" {
+        logs.off = true;
+        return match node.args_len() {
+            1 => Ok(()),
+            _ => Err(Error::invalid_parameter(node.arg(1))),
+        };
+    }
+    literal(path)?;
+    if node.args_len() > 1 && node.arg(1).bytes() != b"combined" {
+        return Err(Error::at(node.arg(1), format!("unknown log format \"{}\"", node.arg(1))));
+    }
+    let hold = hold(node)?;
+    let log = cx.log_path(path, hold)?;
+    logs.lines.push(AccessLog { log });
     Ok(())
+}
+
+/// `buffer=` and `flush=`: how much may wait, and how long.
+fn hold(node: Node) -> Result<Option<Hold>, Error> {
+    let (mut buffer, mut flush) = (None, None);
+    for word in node.args().skip(2) {
+        let equals = word.iter().position(|byte| *byte == b'=').map_or(word.len(), |at| at + 1);
+        let (name, value) = (word.until(equals), word.part(equals));
+        match name.bytes() {
+            b"buffer=" => {
+                let size = parse_size(&value).filter(|size| *size > 0);
+                let invalid = || Error::at(word, format!("invalid buffer size \"{value}\""));
+                buffer = Some(size.ok_or_else(invalid)?);
+            }
+            b"flush=" => {
+                let time = parse_time(&value, true).filter(|time| *time > 0);
+                let invalid = || Error::at(word, format!("invalid flush time \"{value}\""));
+                flush = Some(time.ok_or_else(invalid)?);
+            }
+            b"gzip" | b"gzip=" | b"if=" => {
+                let text = format!("\"{word}\" is not supported by limpet: it is not built yet");
+                return Err(Error::at(word, text));
+            }
+            _ => return Err(Error::invalid_parameter(word)),
+        }
+    }
+    match (buffer, flush) {
+        (None, Some(_)) => {
+            let text = format!("no buffer is defined for access_log \"{}\"", node.arg(0));
+            Err(Error::at(node.arg(0), text))
+        }
+        _ => Ok(buffer.map(|bytes| Hold { bytes: bytes as usize, ms: flush })),
+    }
 }
 
 /// Writes the line of a request that has been answered (`combined`).

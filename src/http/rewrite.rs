@@ -1,6 +1,8 @@
 //! `return`: an answer that needs no file.
 
-use crate::conf::{Args, Context, Cx, Directive, Error, Node, settings};
+use crate::conf::{
+    Args, Context, Cx, Directive, Error, Node, Word, literal, parse_number, settings,
+};
 use std::rc::Rc;
 
 settings! {
@@ -20,9 +22,24 @@ pub struct Return {
     pub text: Option<Box<[u8]>>,
 }
 
-pub static LOC: [Directive<LocRaw>; 1] =
-    [Directive::call("return", Context::SERVER.or(Context::LOCATION), Args::ONE_TWO, answer)];
+pub static LOC: &[Directive<LocRaw>] =
+    &[Directive::call("return", Context::SERVER.or(Context::LOCATION), Args::ONE_TWO, answer)];
 
-fn answer(_raw: &mut LocRaw, _cx: &mut Cx, _node: Node) -> Result<(), Error> {
+fn answer(raw: &mut LocRaw, _: &mut Cx, node: Node) -> Result<(), Error> {
+    let word = node.arg(0);
+    let is_url = word.starts_with(b"http://") || word.starts_with(b"https://");
+    let (status, text) = match parse_number(&word) {
+        Some(status @ 0..=999) if node.args_len() == 1 => (status as u16, None),
+        Some(status @ 0..=999) => (status as u16, Some(literal(node.arg(1))?)),
+        None if is_url && node.args_len() == 1 => (302, Some(literal(word)?)),
+        _ => return Err(literal(word).err().unwrap_or_else(|| invalid(word))),
+    };
+    // Only the first one of a level is ever reached.
+    let text = text.map(Into::into);
+    raw.answer.get_or_insert_with(|| Some(Rc::new(Return { status, text })));
     Ok(())
+}
+
+fn invalid(word: Word) -> Error {
+    Error::at(word, format!("invalid return code \"{word}\""))
 }

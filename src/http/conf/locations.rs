@@ -1,15 +1,15 @@
 //! The locations of one level: the longest prefix of a URI in O(log n).
 //!
-//! Names stand sorted. Let q be the greatest name not above the URI. Every prefix
-//! of the URI that is a name stands at or before q, and since all strings between a
-//! prefix of the URI and the URI begin with that prefix, it is a prefix of q too:
-//! q itself or a name on q's chain of ever shorter prefixes, which is stored.
+//! Names stand sorted. Let q be the greatest name that is not above the URI. Every name
+//! that is a prefix of the URI stands at or before q, and all strings between a prefix
+//! of the URI and the URI begin with that prefix; so it is a prefix of q too: q itself,
+//! or on q's chain of ever shorter prefixes, which is stored.
 
-use super::Location;
+use super::{Kind, Location};
+use crate::conf::{Cx, Error, Node, Word};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::rc::Rc;
-
-/// No such name.
-const NONE: u32 = u32::MAX;
 
 #[derive(Default)]
 pub struct Locations {
@@ -19,7 +19,7 @@ pub struct Locations {
 struct Name {
     name: Box<[u8]>,
     /// The longest other name that is a prefix of this one.
-    shorter: u32,
+    shorter: Option<u32>,
     exact: Option<Rc<Location>>,
     prefix: Option<Rc<Location>>,
 }
@@ -32,13 +32,104 @@ impl Locations {
         if *name.name == *uri && name.exact.is_some() {
             return name.exact.as_ref();
         }
-        loop {
-            if let Some(location) = &name.prefix
-                && uri.starts_with(&name.name)
-            {
-                return Some(location);
-            }
-            name = self.names.get(name.shorter as usize)?;
+        // What the URI and the nearest name have in common decides for the whole chain.
+        let common = name.name.iter().zip(uri).take_while(|(a, b)| a == b).count();
+        while name.name.len() > common || name.prefix.is_none() {
+            name = self.names.get(name.shorter? as usize)?;
         }
+        name.prefix.as_ref()
+    }
+}
+
+/// `location [MODIFIER] NAME`, with the modifier before the name or at its front.
+pub fn head(node: Node) -> Result<(Kind, Word), Error> {
+    let (modifier, name) = match node.args_len() {
+        2 => (node.arg(0), node.arg(1)),
+        _ => {
+            let word = node.arg(0);
+            let len = match word.bytes() {
+                [b'=', ..] | [b'~', ..] => 1,
+                [b'^', b'~', ..] => 2,
+                _ => 0,
+            };
+            (word.until(len), word.part(len))
+        }
+    };
+    match modifier.bytes() {
+        b"" if node.args_len() == 1 && name.starts_with(b"@") => Ok((Kind::Named, name)),
+        b"" if node.args_len() == 1 => Ok((Kind::Prefix, name)),
+        b"=" => Ok((Kind::Exact, name)),
+        b"^~" => Ok((Kind::NoRegex, name)),
+        b"~" | b"~*" => Err(Error::at(
+            modifier,
+            "\"location\" with a regular expression is not supported by limpet: it is not built \
+             yet, use prefixes",
+        )),
+        _ => Err(Error::at(modifier, format!("invalid location modifier \"{modifier}\""))),
+    }
+}
+
+/// Whether a location may stand inside another one.
+pub fn fits((kind, name): (Kind, Word), parent: Option<(Kind, Word)>) -> Result<(), Error> {
+    let Some((outer_kind, outer)) = parent else { return Ok(()) };
+    let text = match (outer_kind, kind) {
+        (Kind::Exact, _) => {
+            format!("location \"{name}\" cannot be inside the exact location \"{outer}\"")
+        }
+        (Kind::Named, _) => {
+            format!("location \"{name}\" cannot be inside the named location \"{outer}\"")
+        }
+        (_, Kind::Named) => {
+            format!("named location \"{name}\" can be on the server level only")
+        }
+        _ if !name.starts_with(&outer) => {
+            format!("location \"{name}\" is outside location \"{outer}\"")
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::at(name, text))
+}
+
+/// The locations of a level while it is read.
+#[derive(Default)]
+pub struct Sorter {
+    names: BTreeMap<Box<[u8]>, [Option<Rc<Location>>; 2]>,
+    named: BTreeMap<Box<[u8]>, Rc<Location>>,
+}
+
+impl Sorter {
+    pub fn add(&mut self, cx: &mut Cx, word: Word, location: Location) {
+        let text = format!("duplicate location \"{word}\"");
+        let name = location.name.clone();
+        if location.kind == Kind::Named {
+            match self.named.entry(name) {
+                Entry::Vacant(entry) => _ = entry.insert(Rc::new(location)),
+                // nginx takes the first one without a word.
+                Entry::Occupied(_) => cx.warn(word, text),
+            }
+            return;
+        }
+        let exact = location.kind == Kind::Exact;
+        let place = &mut self.names.entry(name).or_default()[usize::from(exact)];
+        match place {
+            Some(_) => cx.errors.push(Error::at(word, text)),
+            None => *place = Some(Rc::new(location)),
+        }
+    }
+
+    /// What is found by URI, and what by `@name`, sorted.
+    pub fn finish(self) -> (Locations, Box<[Rc<Location>]>) {
+        let mut names: Vec<Name> = Vec::with_capacity(self.names.len());
+        for (name, [prefix, exact]) in self.names {
+            let mut shorter = names.len().checked_sub(1).map(|last| last as u32);
+            while let Some(at) = shorter
+                && !name.starts_with(&names[at as usize].name)
+            {
+                shorter = names[at as usize].shorter;
+            }
+            names.push(Name { name, shorter, exact, prefix });
+        }
+        let named = self.named.into_values().collect();
+        (Locations { names: names.into() }, named)
     }
 }

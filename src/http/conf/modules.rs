@@ -34,9 +34,15 @@ macro_rules! modules {
         $conf:ident, $raws:ident, $raw:ident, $table:ident: $( $module:ident ),*;
     )*) => { $(
         $(#[$meta])*
-        #[derive(Clone, Default)]
         pub struct $conf {
             $( pub $module: Rc<<$module::$raw as Raw>::Settings>, )*
+        }
+
+        impl $conf {
+            /// What is in force where no level has said anything.
+            pub fn defaults(cx: &mut Cx) -> $conf {
+                $conf { $( $module: Rc::new($module::$raw::defaults(cx)), )* }
+            }
         }
 
         /// What one block said, for each module that it spoke of.

@@ -1,0 +1,32 @@
+//! The configs that the binary carries: a main config for sites that have none, the
+//! default site, and the files that every nginx.conf includes.
+
+/// The main config around a fragment, the sites of `conf.d`, or the default site.
+pub const MAIN: &[u8] = include_bytes!("embedded/main.conf");
+
+/// What `include NAME` means where no such file exists, by the name without folder.
+pub fn include(name: &[u8]) -> Option<&'static [u8]> {
+    match name {
+        b"mime.types" => Some(include_bytes!("embedded/mime.types")),
+        b"fastcgi_params" => Some(include_bytes!("embedded/fastcgi_params")),
+        b"proxy_params" => Some(include_bytes!("embedded/proxy_params")),
+        _ => None,
+    }
+}
+
+/// The default site over a folder.
+pub fn site(folder: &[u8]) -> Vec<u8> {
+    const SITE: &[u8] = include_bytes!("embedded/site.conf");
+    const MARK: &[u8] = b"FOLDER";
+    let at = SITE.windows(MARK.len()).position(|text| text == MARK).unwrap_or(SITE.len());
+    let mut text = SITE[..at].to_vec();
+    for byte in folder {
+        // In quotes, as the mark is.
+        if b"\"\\".contains(byte) {
+            text.push(b'\\');
+        }
+        text.push(*byte);
+    }
+    text.extend_from_slice(SITE.get(at + MARK.len()..).unwrap_or_default());
+    text
+}

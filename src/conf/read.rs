@@ -1,0 +1,257 @@
+//! From text to a tree: blocks, `include`, `${NAME}`.
+//!
+//! Only the grammar is judged here; what directives mean is for their owners. After
+//! an error the reader goes on where the next directive probably begins, so that one
+//! run shows all there is to mend. Bounds keep any text from doing harm: bytes in
+//! all, files in all, blocks in blocks, files in files.
+
+use super::env::{self, Brace};
+use super::error::{Error, Errors, Shown};
+use super::lexer::{Fault, Lexer, Place, RawText, Token, unescape};
+use super::source::{self, Include, Source, Text};
+use super::tree::{File, Pos, RawNode, RawWord, Tree};
+use std::rc::Rc;
+
+/// Bytes of config text, all files together.
+pub const BYTES_MAX: usize = 256 << 20;
+/// Files, each counted as often as it is included.
+const FILES_MAX: usize = 65_000;
+/// Files included by files.
+const INCLUDE_DEPTH_MAX: usize = 32;
+/// Blocks in blocks.
+const BLOCK_DEPTH_MAX: usize = 64;
+
+/// Reads the text of `-g`, then a config with its includes.
+pub fn read(source: &Source, main: Result<Text, String>, site: Vec<Include>) -> (Tree, Errors) {
+    let mut reader = Reader {
+        source,
+        tree: Tree::default(),
+        errors: Errors::default(),
+        braces: Vec::new(),
+        open: Vec::new(),
+        blocks: Vec::new(),
+        first: 0,
+        bytes: 0,
+        site,
+    };
+    if !source.globals.is_empty() {
+        reader.text(Text { name: COMMAND_LINE.into(), bytes: source.globals.clone() });
+    }
+    match main {
+        Ok(text) => reader.text(text),
+        Err(text) => reader.errors.push(Error::nowhere(text)),
+    }
+    env::expand(&mut reader.tree, &reader.braces, source);
+    (reader.tree, reader.errors)
+}
+
+/// What nginx calls the text of `-g` in messages.
+pub const COMMAND_LINE: &str = "command line";
+
+struct Reader<'s> {
+    source: &'s Source,
+    tree: Tree,
+    errors: Errors,
+    braces: Vec<Brace>,
+    /// Files being read, the innermost last: their numbers.
+    open: Vec<u16>,
+    /// Blocks being read: their nodes.
+    blocks: Vec<u32>,
+    /// Where the words of the directive being read begin.
+    first: usize,
+    bytes: usize,
+    /// What the embedded main config includes.
+    site: Vec<Include>,
+}
+
+impl Reader<'_> {
+    /// Reads one text to its end.
+    fn text(&mut self, text: Text) {
+        let bytes = Rc::new(text.bytes);
+        self.bytes += bytes.len();
+        self.open.push(self.tree.files.len() as u16);
+        self.tree.files.push(File { name: text.name, text: Rc::clone(&bytes) });
+        let floor = self.blocks.len();
+        let mut lexer = Lexer::new(&bytes);
+        loop {
+            let (place, token) = lexer.next();
+            match token {
+                Ok(Token::Word(raw)) => self.word(place, raw),
+                Ok(Token::Semicolon) => self.semicolon(place),
+                Ok(Token::Open) => self.open_block(place),
+                Ok(Token::Close) => self.close_block(place, floor),
+                Ok(Token::End) => break self.end(place, floor, false),
+                Err(Fault::EndInWord) => break self.end(place, floor, true),
+                Err(fault) => self.fault(place, &fault),
+            }
+        }
+        self.open.pop();
+    }
+
+    fn word(&mut self, place: Place, raw: RawText) {
+        let start = self.tree.bytes.len();
+        let (word, file) = (self.tree.words.len(), self.file());
+        let braces = &mut self.braces;
+        unescape(raw.text, &mut self.tree.bytes, |raw_at, at| {
+            if raw.text.get(raw_at + 1) == Some(&b'{') {
+                let offset = raw.offset + raw_at;
+                braces.push(Brace { word, at, file, offset, quoted: raw.quoted });
+            }
+        });
+        let len = self.tree.bytes.len() - start;
+        let (start, len) = (start as u32, len as u32);
+        self.tree.words.push(RawWord { start, len, line: place.line, file, column: place.column });
+    }
+
+    fn semicolon(&mut self, place: Place) {
+        let words = &self.tree.words[self.first..];
+        match words {
+            [] => self.error(place, "unexpected \";\""),
+            [name, _] if self.tree.text(*name) == b"include" => self.include(),
+            _ => self.node(false),
+        }
+    }
+
+    fn open_block(&mut self, place: Place) {
+        if self.first == self.tree.words.len() {
+            return self.error(place, "unexpected \"{\"");
+        }
+        if self.in_parameter() {
+            self.error(place, "block directives are not supported in -g option");
+        }
+        if self.blocks.len() >= BLOCK_DEPTH_MAX {
+            self.error(place, "too many blocks inside each other");
+            // Not a block then; its `}` closes an outer one, and that is the next error.
+            return self.node(false);
+        }
+        let node = self.tree.nodes.len() as u32;
+        self.node(true);
+        self.blocks.push(node);
+    }
+
+    fn close_block(&mut self, place: Place, floor: usize) {
+        let missing_semicolon = self.first < self.tree.words.len();
+        if missing_semicolon {
+            self.error(place, "unexpected \"}\"");
+            self.node(false);
+        }
+        if self.blocks.len() > floor {
+            self.leave_block();
+        } else if !missing_semicolon {
+            self.error(place, "unexpected \"}\"");
+        }
+    }
+
+    /// The block being read ends here.
+    fn leave_block(&mut self) {
+        let end = self.tree.nodes.len() as u32;
+        if let Some(node) = self.blocks.pop() {
+            self.tree.nodes[node as usize].end = end;
+        }
+    }
+
+    /// The words read so far are a directive.
+    fn node(&mut self, block: bool) {
+        let index = self.tree.nodes.len() as u32;
+        self.tree.nodes.push(RawNode {
+            first: self.first as u32,
+            count: (self.tree.words.len() - self.first) as u32,
+            parent: self.blocks.last().copied().unwrap_or(index),
+            end: index + 1,
+            block,
+        });
+        self.first = self.tree.words.len();
+    }
+
+    /// The text has ended.
+    fn end(&mut self, place: Place, floor: usize, in_word: bool) {
+        if in_word || self.first < self.tree.words.len() {
+            self.tree.words.truncate(self.first);
+            let text = match self.in_parameter() {
+                true => "unexpected end of parameter, expecting \";\"",
+                false => "unexpected end of file, expecting \";\" or \"}\"",
+            };
+            self.error(place, text);
+        } else if self.blocks.len() > floor && !self.in_parameter() {
+            let pos = self.pos(place);
+            let mut error = Error::new(pos, "unexpected end of file, expecting \"}\"");
+            if let Some(block) = self.blocks.last().and_then(|node| self.tree.node(*node)) {
+                let place = self.tree.place(block.name().pos());
+                error = error.hint(format!("\"{} {{\" in {place} is not closed", block.name()));
+            }
+            self.errors.push(error);
+        }
+        while self.blocks.len() > floor {
+            self.leave_block();
+        }
+    }
+
+    /// `include NAME;`: the files stand where the directive stood.
+    fn include(&mut self) {
+        let word = self.first + 1;
+        let split = self.braces.partition_point(|brace| brace.word < word);
+        let braces = self.braces.split_off(split);
+        let pattern = env::value(&mut self.tree, &braces, self.source, word);
+        let raw = self.tree.words[word];
+        let pos = self.pos(Place { line: raw.line, column: raw.column });
+        self.tree.words.truncate(self.first);
+        let texts = match source::is_site(&pattern) {
+            true => std::mem::take(&mut self.site),
+            false => self.source.include(&pattern),
+        };
+        for include in texts {
+            if let Err(text) = self.included(include) {
+                return self.errors.push(Error::new(pos, text));
+            }
+        }
+    }
+
+    fn included(&mut self, include: Include) -> Result<(), String> {
+        let text = include.read()?;
+        let shown = Shown(text.name.as_os_str().as_encoded_bytes()).to_string();
+        if self.open.len() > INCLUDE_DEPTH_MAX
+            || self.open.iter().any(|file| self.tree.files[usize::from(*file)].name == text.name)
+        {
+            return Err(format!("\"{shown}\" includes itself"));
+        }
+        if self.tree.files.len() >= FILES_MAX || self.bytes + text.bytes.len() > BYTES_MAX {
+            return Err(format!("too much is included, \"{shown}\" is not read"));
+        }
+        self.text(text);
+        Ok(())
+    }
+
+    fn file(&self) -> u16 {
+        self.open.last().copied().unwrap_or(0)
+    }
+
+    fn in_parameter(&self) -> bool {
+        self.tree.files[usize::from(self.file())].name.as_os_str() == COMMAND_LINE
+    }
+
+    fn pos(&self, place: Place) -> Pos {
+        let order = self.tree.nodes.len() as u32;
+        Pos { order, file: self.file(), line: place.line, column: place.column }
+    }
+
+    fn error(&mut self, place: Place, text: &str) {
+        let error = Error::new(self.pos(place), text);
+        self.errors.push(error);
+    }
+
+    fn fault(&mut self, place: Place, fault: &Fault) {
+        let text = match fault {
+            Fault::Unexpected(byte) => format!("unexpected \"{}\"", Shown(&[*byte])),
+            Fault::Unterminated(quote) => format!(
+                "too long parameter, probably missing terminating \"{}\" character",
+                char::from(*quote)
+            ),
+            Fault::TooLong(begin) => {
+                format!("too long parameter \"{}...\" started", Shown(begin))
+            }
+            Fault::EndInWord => return,
+        };
+        self.tree.words.truncate(self.first);
+        self.error(place, &text);
+    }
+}

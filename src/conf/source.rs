@@ -1,0 +1,149 @@
+//! Where a config comes from: a file, a folder to serve, or what limpet carries.
+
+use super::error::{Errors, Shown};
+use super::read::{BYTES_MAX, read};
+use super::tree::Tree;
+use super::{embedded, glob};
+use crate::sys::Errno;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+/// Everything that a configuration is read from.
+#[derive(Clone)]
+pub struct Source {
+    pub main: Main,
+    /// `-g`.
+    pub globals: Vec<u8>,
+    /// What relative includes start from: the folder of the main file.
+    pub conf_prefix: PathBuf,
+    /// The environment.
+    pub env: fn(&OsStr) -> Option<OsString>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Main {
+    /// `-c FILE` or a file in one of the usual places: whole, or a fragment that goes
+    /// into the embedded main config.
+    File(PathBuf),
+    /// No file: the sites of the `conf.d` folders, else the default site, this folder.
+    Embedded(PathBuf),
+    /// `limpet DIR`: the default site, this folder.
+    Folder(PathBuf),
+}
+
+/// A text to read.
+pub struct Text {
+    /// The path of its file; for embedded texts `limpet:NAME`.
+    pub name: PathBuf,
+    pub bytes: Vec<u8>,
+}
+
+/// What `include` in the embedded main config calls the part that is not fixed.
+const SITE: &[u8] = b"limpet:site";
+
+impl Source {
+    /// A config file, with the environment of the process.
+    pub fn file(path: PathBuf) -> Source {
+        let conf_prefix = path.parent().unwrap_or(Path::new("/")).to_path_buf();
+        Source::new(Main::File(path), conf_prefix)
+    }
+
+    pub fn new(main: Main, conf_prefix: PathBuf) -> Source {
+        Source { main, globals: Vec::new(), conf_prefix, env: |name| std::env::var_os(name) }
+    }
+
+    /// Reads everything. `http_only` says of a directive whether it is valid nowhere
+    /// but inside `http`: a file that begins with one is a fragment.
+    pub fn read(&self, http_only: impl Fn(&[u8]) -> bool) -> (Tree, Errors) {
+        let embedded = Text { name: "limpet:main.conf".into(), bytes: embedded::MAIN.to_vec() };
+        match &self.main {
+            Main::Folder(folder) => read(self, Ok(embedded), vec![Include::site(folder)]),
+            Main::Embedded(folder) => read(self, Ok(embedded), sites(folder)),
+            Main::File(path) => {
+                let (tree, errors) = read(self, Include::Path(path.clone()).read(), Vec::new());
+                match is_fragment(&tree, http_only) {
+                    true => read(self, Ok(embedded), vec![Include::Path(path.clone())]),
+                    false => (tree, errors),
+                }
+            }
+        }
+    }
+
+    /// The texts that `include PATTERN` means, in order.
+    pub(super) fn include(&self, pattern: &[u8]) -> Vec<Include> {
+        let path = self.conf_prefix.join(OsStr::from_bytes(pattern));
+        if glob::is_pattern(pattern) {
+            return glob::expand(&path).into_iter().map(Include::Path).collect();
+        }
+        let name = path.file_name().unwrap_or_default().as_bytes();
+        match embedded::include(name) {
+            Some(bytes) if !path.exists() => vec![Include::embedded(name, bytes.to_vec())],
+            _ => vec![Include::Path(path)],
+        }
+    }
+}
+
+/// Nothing that only a main config has, and first something of `http`.
+fn is_fragment(tree: &Tree, http_only: impl Fn(&[u8]) -> bool) -> bool {
+    const MAIN_BLOCKS: [&[u8]; 4] = [b"events", b"http", b"stream", b"mail"];
+    // The text of -g comes first, and says nothing of the file.
+    let mut names = tree.nodes().map(|node| node.name()).filter(|name| !tree.in_parameter(*name));
+    let Some(first) = names.next() else { return false };
+    http_only(&first) && names.chain([first]).all(|name| !MAIN_BLOCKS.contains(&name.bytes()))
+}
+
+/// The sites of a container image, or the default one.
+fn sites(folder: &Path) -> Vec<Include> {
+    let patterns = ["/etc/limpet/conf.d/*.conf", "/etc/nginx/conf.d/*.conf"];
+    let found = patterns.into_iter().flat_map(|pattern| glob::expand(Path::new(pattern)));
+    let found: Vec<Include> = found.map(Include::Path).collect();
+    match found.is_empty() {
+        true => vec![Include::site(folder)],
+        false => found,
+    }
+}
+
+/// One text to include.
+pub enum Include {
+    Path(PathBuf),
+    Embedded(Text),
+}
+
+impl Include {
+    fn embedded(name: &[u8], bytes: Vec<u8>) -> Include {
+        let mut path = OsString::from("limpet:");
+        path.push(OsStr::from_bytes(name));
+        Include::Embedded(Text { name: path.into(), bytes })
+    }
+
+    /// The default site over a folder.
+    fn site(folder: &Path) -> Include {
+        Include::embedded(b"site.conf", embedded::site(folder.as_os_str().as_bytes()))
+    }
+
+    pub(super) fn read(self) -> Result<Text, String> {
+        match self {
+            Include::Embedded(text) => Ok(text),
+            Include::Path(name) => Ok(Text { bytes: read_file(&name)?, name }),
+        }
+    }
+}
+
+pub(super) fn is_site(pattern: &[u8]) -> bool {
+    pattern == SITE
+}
+
+fn read_file(path: &Path) -> Result<Vec<u8>, String> {
+    let failed = |call: &str, error: io::Error| {
+        let errno = Errno(error.raw_os_error().unwrap_or(0));
+        format!("{call}() \"{}\" failed ({errno})", Shown(path.as_os_str().as_bytes()))
+    };
+    let file = File::open(path).map_err(|error| failed("open", error))?;
+    let mut bytes = Vec::new();
+    let limit = BYTES_MAX as u64 + 1;
+    file.take(limit).read_to_end(&mut bytes).map_err(|error| failed("read", error))?;
+    Ok(bytes)
+}

@@ -1,0 +1,135 @@
+//! A whole configuration: read, checked, nothing of it live yet.
+
+use super::core_conf::{Core, CoreRaw, EVENTS_TABLE, Events, EventsRaw, MAIN_TABLE};
+use crate::conf::{self, Context, Cx, Error, Nodes, Raw, Shape, Source, Tree};
+use crate::http::conf::Http;
+use std::path::Path;
+use std::rc::Rc;
+
+pub struct Config {
+    pub core: Core,
+    pub events: Events,
+    /// `None`: no `http` block.
+    pub http: Option<Rc<Http>>,
+    /// The text that it was read from, for `-T` and for messages.
+    pub tree: Tree,
+    /// What was wrong with it, and the logs that it wants opened.
+    pub cx: Cx,
+}
+
+/// Every directive that limpet has.
+pub fn directives() -> Vec<&'static Shape> {
+    let mut all: Vec<&'static Shape> = Vec::new();
+    all.extend(MAIN_TABLE.iter().map(|directive| &directive.shape));
+    all.extend(EVENTS_TABLE.iter().map(|directive| &directive.shape));
+    all.extend(crate::http::conf::directives());
+    all
+}
+
+impl Config {
+    /// Reads a configuration as far as it goes; `cx.errors` says what is wrong.
+    pub fn read(source: &Source, prefix: &Path, test: bool) -> Config {
+        let known = directives();
+        let http_only = |name: &[u8]| {
+            let contexts = conf::contexts_of(&known, name);
+            contexts.is_some_and(|contexts| !contexts.meets(Context::MAIN))
+        };
+        let (tree, errors) = source.read(http_only);
+        let mut cx = Cx::new(prefix, test, known);
+        cx.errors = errors;
+        let mut core = CoreRaw::default();
+        conf::apply(MAIN_TABLE, Context::MAIN, &mut core, &mut cx, tree.nodes());
+        let core = core.resolve(&Core::default());
+        let events = events(&mut cx, &tree);
+        let http =
+            block(&mut cx, &tree, "http").map(|nodes| crate::http::conf::read(&mut cx, nodes));
+        check(&mut cx, &core, &events, http.as_ref());
+        cx.errors.sort();
+        Config { core, events, http: http.map(Rc::new), tree, cx }
+    }
+}
+
+fn events(cx: &mut Cx, tree: &Tree) -> Events {
+    let mut raw = EventsRaw::default();
+    match block(cx, tree, "events") {
+        Some(nodes) => conf::apply(EVENTS_TABLE, Context::EVENTS, &mut raw, cx, nodes),
+        None if tree.nodes().all(|node| node.name().bytes() != b"events") => {
+            cx.errors.push(Error::nowhere("no \"events\" section in configuration"));
+        }
+        None => (),
+    }
+    raw.resolve(&Events::default())
+}
+
+/// The one block of that name; a second one is an error.
+fn block<'t>(cx: &mut Cx, tree: &'t Tree, name: &str) -> Option<Nodes<'t>> {
+    let mut found = None;
+    for node in tree.nodes().filter(|node| node.name().bytes() == name.as_bytes()) {
+        match (node.block(), found) {
+            (Some(nodes), None) => found = Some(nodes),
+            (Some(_), Some(_)) => cx.errors.push(Error::directive(node, "is duplicate")),
+            // The table has complained of it.
+            (None, _) => (),
+        }
+    }
+    found
+}
+
+/// What only the whole shows.
+fn check(cx: &mut Cx, core: &Core, events: &Events, http: Option<&Http>) {
+    let masks = core.worker_cpu_affinity.masks.len();
+    let fits = masks <= 1 || core.worker_cpu_affinity.auto || core.worker_processes.is(masks);
+    if !fits {
+        let text = "the number of \"worker_processes\" is not equal to the number of \
+                    \"worker_cpu_affinity\" masks, using last mask for remaining worker processes";
+        cx.errors.warn(Error::nowhere(text));
+    }
+    let listening = http.map_or(0, |http| http.listening.len());
+    if events.worker_connections < listening as u64 + 1 {
+        let text = format!(
+            "{} worker_connections are not enough for {listening} listening sockets",
+            events.worker_connections
+        );
+        cx.errors.push(Error::nowhere(text));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads a text as a config file would be.
+    fn read(text: &str) -> Config {
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("limpet-config-{}-{number}.conf", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::write(&path, text).unwrap();
+        let config = Config::read(&Source::file(path.clone()), Path::new("/prefix"), true);
+        std::fs::remove_file(path).unwrap();
+        config
+    }
+
+    /// Each complaint as `LINE: text`.
+    fn complaints(text: &str) -> Vec<String> {
+        let config = read(text);
+        let errors = config.cx.errors.errors.iter();
+        errors.map(|e| format!("{}: {}", e.pos.map_or(0, |pos| pos.line), e.text)).collect()
+    }
+
+    #[test]
+    #[ignore]
+    fn try_file() {
+        let path = std::env::var("CONF").unwrap();
+        let begin = std::time::Instant::now();
+        let config = Config::read(&Source::file(path.into()), Path::new("/etc/nginx"), true);
+        println!("{:?}", begin.elapsed());
+        println!("{}", config.cx.errors.report(&config.tree));
+    }
+
+    #[test]
+    fn good() {
+        assert_eq!(complaints("events {}\nhttp { server { listen 1; } }"), Vec::<String>::new());
+    }
+}

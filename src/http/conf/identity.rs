@@ -1,0 +1,73 @@
+//! `listen` and `server_name`: what tells a server from the others.
+
+use super::listen::{self, ListenLine};
+use crate::conf::{Args, Context, Cx, Directive, Error, Pos, Word};
+use crate::sys::process;
+use std::rc::Rc;
+
+/// What one `server` block said of itself.
+#[derive(Default)]
+pub struct Identity {
+    pub names: Vec<ServerName>,
+    pub listens: Vec<ListenLine>,
+}
+
+/// One name, in lower case: `a.b`, `*.b`, `.b`, `a.*`, or nothing at all.
+pub struct ServerName {
+    pub name: Rc<[u8]>,
+    pub pos: Option<Pos>,
+}
+
+impl Identity {
+    /// What `$server_name` is: the first one, as it is written.
+    pub fn name(&self) -> Box<[u8]> {
+        self.names.first().map_or_else(Box::default, |name| (*name.name).into())
+    }
+}
+
+pub static IDENTITY: &[Directive<Identity>] = &[
+    Directive::call("listen", Context::SERVER, Args::ONE_MORE, |identity, cx, node| {
+        identity.listens.extend(listen::line(cx, node)?);
+        Ok(())
+    }),
+    Directive::call("server_name", Context::SERVER, Args::ONE_MORE, |identity, cx, node| {
+        for word in node.args() {
+            let name = server_name(cx, word)?;
+            identity.names.push(ServerName { name, pos: Some(word.pos()) });
+        }
+        Ok(())
+    }),
+];
+
+fn server_name(cx: &mut Cx, word: Word) -> Result<Rc<[u8]>, Error> {
+    let refused = |text: String| Err(Error::at(word, text));
+    match word.bytes() {
+        [b'*', ..] if word.len() < 3 || word[1] != b'.' => {
+            return refused(format!("server name \"{word}\" is invalid"));
+        }
+        [b'.'] => return refused(format!("server name \"{word}\" is invalid")),
+        [b'~', ..] => {
+            return refused(format!(
+                "server name \"{word}\" is not supported by limpet: regular expressions are not \
+                 built yet, use names and wildcards"
+            ));
+        }
+        b"$hostname" => {
+            let hostname = process::hostname().unwrap_or_default();
+            return Ok(hostname.to_ascii_lowercase().into());
+        }
+        name if name.contains(&b'/') => {
+            cx.warn(word, format!("server name \"{word}\" has suspicious symbols"));
+        }
+        _ => (),
+    }
+    Ok(word.to_ascii_lowercase().into())
+}
+
+/// The names that a server is found by: without `server_name`, the empty one.
+pub fn names_or_empty(mut names: Vec<ServerName>) -> Rc<[ServerName]> {
+    if names.is_empty() {
+        names.push(ServerName { name: Rc::from([].as_slice()), pos: None });
+    }
+    names.into()
+}
