@@ -5,7 +5,9 @@
 mod common;
 
 mod channel;
+mod faults;
 mod listen;
+mod logs;
 mod privileges;
 mod reload;
 mod reopen;

@@ -109,10 +109,14 @@ impl Limpet {
     pub fn launch_as(&mut self, mut command: Command) -> Process {
         let stderr = File::create(self.place.path("stderr")).unwrap();
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
-        let child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+        self.own(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")));
+        self.master()
+    }
+
+    /// Takes a process that the test has spawned as its master.
+    pub fn own(&mut self, child: Child) {
         self.pid = Some(child.id() as kernel::Pid);
         self.child = Some(child);
-        self.master()
     }
 
     /// Starts a configuration with `daemon on`: the master is what the pid file names.

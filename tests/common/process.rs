@@ -131,6 +131,19 @@ impl Process {
         eventually("the process is stopped", || self.state() == "T");
     }
 
+    /// Sets a limit of a running process with prlimit(1), `--nofile=10:20`, as its own user:
+    /// root in a container may not reach across users.
+    pub fn set_limit(self, limit: &str) {
+        let ids = |name| self.status(name).split_whitespace().nth(1).unwrap().parse().unwrap();
+        let mut command = std::process::Command::new("prlimit");
+        command.arg("--pid").arg(self.0.to_string()).arg(limit);
+        if kernel::is_root() {
+            let user = Some((ids("Uid"), ids("Gid")));
+            kernel::Birth { user, ..Default::default() }.apply(&mut command);
+        }
+        assert!(command.status().expect("prlimit").success(), "{command:?}");
+    }
+
     pub fn wait_end(self) -> Ended {
         self.wait_end_within(LIMIT).unwrap_or_else(|| panic!("{self:?} does not end"))
     }
