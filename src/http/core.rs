@@ -41,7 +41,8 @@ settings! {
         pub recursive_error_pages: bool = false,
         pub log_not_found: bool = true,
 
-        pub sendfile: bool = false,
+        /// nginx's default is off, for the sake of file systems that hardly exist now.
+        pub sendfile: bool = true,
         /// 0: no bound.
         pub sendfile_max_chunk: u64 = 2 << 20,
         pub tcp_nopush: bool = false,

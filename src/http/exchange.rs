@@ -61,7 +61,7 @@ pub async fn run(worker: &'static Worker, mut conn: Conn, mut input: Input) -> O
         if !output.has_room() {
             output.flush(&conn.io, limits.send_timeout, false).await.ok()?;
         }
-        if conn.requests % BATCH == 0 {
+        if conn.requests.is_multiple_of(BATCH) {
             event::yield_now().await;
         }
     }
@@ -83,6 +83,7 @@ fn rules(core: &Srv) -> Rules {
         head: number.saturating_mul(size).min(u64::from(u32::MAX)) as u32,
         underscores: core.underscores_in_headers,
         ignore_invalid: core.ignore_invalid_headers,
+        headers: u16::try_from(core.max_headers).unwrap_or(u16::MAX),
         ..Rules::default()
     }
 }

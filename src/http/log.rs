@@ -120,7 +120,9 @@ pub fn record(request: &Request<'_>) {
     let mut out = Writer::new(&mut room);
     put_combined(request, &mut out);
     for log in logs.iter() {
-        let _ = log; // file
+        if let Some(file) = log.log.file() {
+            file.line(out.written());
+        }
     }
 }
 

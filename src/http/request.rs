@@ -4,7 +4,7 @@ use super::conf::{Location, Server, Site};
 use super::connection::Conn;
 use super::worker::Worker;
 use crate::event;
-use crate::log::{self, Entry, Level};
+use crate::log::{Entry, Level};
 use crate::mem::buffers::Buf;
 use crate::proto::conditional::Conditions;
 use crate::proto::request::{Head, Known, Method, Version};
@@ -173,7 +173,7 @@ impl<'r> Request<'r> {
 
     /// Writes to the error log of the request's location, with its context.
     pub fn log(&self, level: Level, errno: Option<Errno>, text: fmt::Arguments<'_>) {
-        let log = log::current();
+        let log = &self.location.conf.core.error_log;
         if log.enabled(level) {
             let context = Context(self);
             let connection = self.conn.number;
