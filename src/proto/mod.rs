@@ -2,10 +2,12 @@
 //!
 //! Nothing here reads a socket, a clock or the configuration; what an answer
 //! depends on is an argument. Nothing here allocates.
+pub mod accept_encoding;
 pub mod chunked;
 pub mod conditional;
 pub mod framing;
 pub mod host;
+pub mod proxy_protocol;
 pub mod range;
 pub mod request;
 pub mod span;

@@ -142,8 +142,8 @@ pub struct Head {
     /// The path has `%`, `//` or `/.`: it must go through `uri::normalise`.
     pub complex: bool,
     pub connection: Connection,
-    /// Path and arguments as sent: `$request_uri`. None for the forms without.
-    pub target: Span,
+    /// Path and arguments as sent.
+    target: Span,
     /// The path as sent, without arguments and fragment.
     path: Span,
     /// What follows the first `?`, without fragment: `$args`.
@@ -368,6 +368,12 @@ impl Head {
     /// The path as sent; `/` for an absolute target without one.
     pub fn path<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
         if self.path.is_empty() { b"/" } else { self.path.of(buffer) }
+    }
+
+    /// `$request_uri`: path and arguments as sent. `/` where the target has no
+    /// path and for the forms that are none.
+    pub fn request_uri<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
+        if self.target.is_empty() { b"/" } else { self.target.of(buffer) }
     }
 
     /// Whether the connection stays open after the answer, if only the request

@@ -28,7 +28,7 @@ fn a_usual_request() {
     assert_eq!(str_of(head.line, text), "GET /a/b.html?x=1&y=#z HTTP/1.1");
     assert_eq!((head.method, str_of(head.method_name, text)), (Method::Get, "GET"));
     assert_eq!((head.version, head.form), (Version::V11, Form::Origin));
-    assert_eq!(str_of(head.target, text), "/a/b.html?x=1&y=#z");
+    assert_eq!(head.request_uri(buffer), b"/a/b.html?x=1&y=#z");
     assert_eq!(head.path(buffer), b"/a/b.html");
     assert_eq!(str_of(head.args, text), "x=1&y=");
     assert_eq!(str_of(head.host, text), "Example.com");
