@@ -21,13 +21,14 @@ pub struct Host {
 
 /// Takes an authority apart; `None` is 400.
 pub fn parse(text: &[u8]) -> Option<Host> {
-    let (name, rest) = if text.first() == Some(&b'[') { literal(text)? } else { reg_name(text)? };
-    let port = match rest.split_first() {
-        None => None,
-        Some((b':', digits)) => port(digits)?,
-        Some(_) => return None,
+    let Name { len, has_upper } =
+        if let [b'[', ..] = text { literal(text) } else { reg_name(text) }?;
+    let (name, rest) = text.split_at_checked(len)?;
+    let port = match rest {
+        [] => None,
+        [b':', digits @ ..] => port(digits)?,
+        _ => return None,
     };
-    let has_upper = name.iter().any(u8::is_ascii_uppercase);
     let name = name.strip_suffix(b".").unwrap_or(name);
     if name.is_empty() {
         return None;
@@ -35,48 +36,56 @@ pub fn parse(text: &[u8]) -> Option<Host> {
     Some(Host { len: name.len() as u32, port, has_upper })
 }
 
+struct Name {
+    len: usize,
+    has_upper: bool,
+}
+
 /// `[` IPv6 address `]`
-fn literal(text: &[u8]) -> Option<(&[u8], &[u8])> {
+#[cold]
+fn literal(text: &[u8]) -> Option<Name> {
     let end = text.iter().position(|&b| b == b']')?;
     let inner = std::str::from_utf8(text.get(1..end)?).ok()?;
     inner.parse::<Ipv6Addr>().ok()?;
-    text.split_at_checked(end + 1)
+    Some(Name { len: end + 1, has_upper: inner.bytes().any(|b| b.is_ascii_uppercase()) })
 }
 
 /// Everything in front of the port, each byte of it allowed.
-fn reg_name(text: &[u8]) -> Option<(&[u8], &[u8])> {
+#[inline]
+fn reg_name(text: &[u8]) -> Option<Name> {
+    let mut has_upper = false;
     let mut at = 0;
-    let mut last = 0;
     while let Some(&b) = text.get(at) {
-        match b {
-            b':' => break,
-            b'.' if last == b'.' => return None,
-            b'%' => {
-                let digits = text.get(at + 1..at + 3)?;
-                if !digits.iter().all(u8::is_ascii_hexdigit) {
-                    return None;
-                }
+        if !ascii::is(b, ascii::HOST) {
+            match b {
+                b'.' if text.get(at + 1) != Some(&b'.') => {}
+                b':' => break,
+                b'A'..=b'Z' => has_upper = true,
+                b'%' if text.get(at + 1..at + 3)?.iter().all(u8::is_ascii_hexdigit) => {}
+                _ => return None,
             }
-            b',' => return None,
-            _ if !ascii::is(b, ascii::UNRESERVED | ascii::SUB_DELIM) => return None,
-            _ => {}
         }
-        last = b;
         at += 1;
     }
-    text.split_at_checked(at)
+    Some(Name { len: at, has_upper })
 }
 
-/// Digits up to 65535, or nothing.
+/// At most five digits up to 65535, or nothing.
 fn port(digits: &[u8]) -> Option<Option<u16>> {
     if digits.is_empty() {
         return Some(None);
     }
-    let port = digits.iter().try_fold(0u16, |n, &b| {
-        let digit = b.is_ascii_digit().then(|| u16::from(b - b'0'))?;
-        n.checked_mul(10)?.checked_add(digit)
-    })?;
-    Some(Some(port))
+    if digits.len() > 5 {
+        return None;
+    }
+    let mut port = 0;
+    for &b in digits {
+        if !b.is_ascii_digit() {
+            return None;
+        }
+        port = port * 10 + u32::from(b - b'0');
+    }
+    u16::try_from(port).ok().map(Some)
 }
 
 #[cfg(test)]

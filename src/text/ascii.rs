@@ -16,6 +16,9 @@ pub const SUB_DELIM: u8 = 8;
 pub const PLAIN: u8 = 16;
 /// What nginx takes in a method: upper-case letters, `_` and `-`.
 pub const METHOD: u8 = 32;
+/// What a host name mostly consists of: `UNRESERVED` and `SUB_DELIM` without
+/// upper-case letters, the dot and the comma.
+pub const HOST: u8 = 64;
 
 const fn class(b: u8) -> u8 {
     let mut bits = 0;
@@ -37,6 +40,9 @@ const fn class(b: u8) -> u8 {
     }
     if b.is_ascii_uppercase() || among(b, b"_-") {
         bits |= METHOD;
+    }
+    if bits & (UNRESERVED | SUB_DELIM) != 0 && !b.is_ascii_uppercase() && !among(b, b".,") {
+        bits |= HOST;
     }
     bits
 }
@@ -141,6 +147,7 @@ mod tests {
         assert_eq!(members(NAME), sorted("-"));
         assert_eq!(members(UNRESERVED), sorted("-._~"));
         assert_eq!(members(SUB_DELIM), "!$&'()*+,;=");
+        assert_eq!(members(HOST), "!$&'()*+-0123456789;=_abcdefghijklmnopqrstuvwxyz~");
         assert_eq!(members(METHOD), "-ABCDEFGHIJKLMNOPQRSTUVWXYZ_");
         assert!(is(0x80, PLAIN) && is(b'+', PLAIN) && !is(b' ', PLAIN) && !is(0x7f, PLAIN));
     }

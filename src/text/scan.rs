@@ -1,8 +1,9 @@
-//! Finding bytes eight at a time, in safe code.
+//! Finding bytes many at a time, in safe code.
 //!
-//! A word's bytes are tested at once by arithmetic; the lowest flagged byte is
-//! exact (carries can only raise false flags above a true one), and words are
-//! read little-endian, so the lowest is the first.
+//! Sixteen bytes in which nothing is found are passed over by a test that the
+//! compiler turns into vector instructions; in what is left, arithmetic on words
+//! of eight finds the place. Words are read little-endian, so the lowest flagged
+//! byte is the first.
 
 const ONES: u64 = u64::from_ne_bytes([0x01; 8]);
 const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
@@ -12,22 +13,34 @@ const fn repeat(byte: u8) -> u64 {
     ONES * byte as u64
 }
 
-/// Flags the bytes of `word` that are zero.
+/// Flags the bytes of `word` that are `byte`, and maybe some above them: a
+/// borrow can only come from a byte that is flagged.
 #[inline(always)]
-const fn zeros(word: u64) -> u64 {
-    word.wrapping_sub(ONES) & !word & HIGH
+const fn equal(word: u64, byte: u8) -> u64 {
+    let zero = word ^ repeat(byte);
+    zero.wrapping_sub(ONES) & !zero & HIGH
 }
 
-/// Flags the bytes of `word` that are below `limit`, which is at most 0x80.
+/// Flags the bytes of `word` that are below `limit` or 0x7f. Sums of seven bits
+/// cannot carry.
 #[inline(always)]
-const fn below(word: u64, limit: u8) -> u64 {
-    word.wrapping_sub(repeat(limit)) & !word & HIGH
+const fn below_or_del(word: u64, limit: u8) -> u64 {
+    let low = word & !HIGH;
+    let reaches = low + repeat(0x80 - limit);
+    let is_last = low + ONES;
+    (!reaches | is_last) & !word & HIGH
 }
 
 /// The first place that a word test flags and a byte test confirms.
 #[inline(always)]
 fn find(bytes: &[u8], flag: impl Fn(u64) -> u64, test: impl Fn(u8) -> bool) -> Option<usize> {
     let mut rest = bytes;
+    while let Some((chunk, after)) = rest.split_first_chunk::<16>() {
+        if chunk.iter().fold(false, |any, &b| any | test(b)) {
+            break;
+        }
+        rest = after;
+    }
     while let Some((word, after)) = rest.split_first_chunk::<8>() {
         let flags = flag(u64::from_le_bytes(*word));
         if flags != 0 {
@@ -41,20 +54,20 @@ fn find(bytes: &[u8], flag: impl Fn(u64) -> u64, test: impl Fn(u8) -> bool) -> O
 /// Where `needle` first stands.
 #[inline]
 pub fn byte(bytes: &[u8], needle: u8) -> Option<usize> {
-    find(bytes, |word| zeros(word ^ repeat(needle)), |b| b == needle)
+    find(bytes, |word| equal(word, needle), |b| b == needle)
 }
 
 /// Where the first control byte stands: below 0x20, the tab included, or 0x7f.
 #[inline]
 pub fn control(bytes: &[u8]) -> Option<usize> {
-    find(bytes, |word| below(word, 0x20) | zeros(word ^ repeat(0x7f)), |b| b < 0x20 || b == 0x7f)
+    find(bytes, |word| below_or_del(word, 0x20), |b| (b < 0x20) | (b == 0x7f))
 }
 
 /// Where the first byte stands that ends a word of a request line: a blank or
 /// a control byte.
 #[inline]
 pub fn blank_or_control(bytes: &[u8]) -> Option<usize> {
-    find(bytes, |word| below(word, 0x21) | zeros(word ^ repeat(0x7f)), |b| b <= 0x20 || b == 0x7f)
+    find(bytes, |word| below_or_del(word, 0x21), |b| (b <= 0x20) | (b == 0x7f))
 }
 
 #[cfg(test)]

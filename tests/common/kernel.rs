@@ -202,6 +202,9 @@ pub struct Birth {
     pub ignore: Vec<i32>,
     pub chroot: Option<std::path::PathBuf>,
     pub user: Option<(u32, u32)>,
+    pub cpus: Vec<usize>,
+    /// As on a machine without IPv6.
+    pub no_ipv6: bool,
 }
 
 impl Birth {
@@ -225,6 +228,14 @@ impl Birth {
         // the path is a C string made before the fork.
         unsafe {
             libc::syscall(libc::SYS_close_range, from, u32::MAX, flags);
+            if !self.cpus.is_empty() {
+                let mut set = std::mem::zeroed();
+                self.cpus.iter().for_each(|cpu| libc::CPU_SET(*cpu, &mut set));
+                check(libc::sched_setaffinity(0, size_of_val(&set), &set))?;
+            }
+            if self.no_ipv6 {
+                refuse_ipv6()?;
+            }
             for &signal in &self.ignore {
                 libc::signal(signal, libc::SIG_IGN);
             }
@@ -249,6 +260,29 @@ impl Birth {
         }
         Ok(())
     }
+}
+
+/// A seccomp filter: socket(AF_INET6, …) gives EAFNOSUPPORT, all else is allowed.
+fn refuse_ipv6() -> io::Result<()> {
+    let load = |offset| libc::sock_filter { code: 0x20, jt: 0, jf: 0, k: offset };
+    let equal = |k, jt, jf| libc::sock_filter { code: 0x15, jt, jf, k };
+    let answer = |k| libc::sock_filter { code: 0x06, jt: 0, jf: 0, k };
+    let filter = [
+        load(0), // seccomp_data.nr
+        equal(libc::SYS_socket as u32, 0, 3),
+        load(16), // the low half of args[0]
+        equal(libc::AF_INET6 as u32, 0, 1),
+        answer(libc::SECCOMP_RET_ERRNO | libc::EAFNOSUPPORT as u32),
+        answer(libc::SECCOMP_RET_ALLOW),
+    ];
+    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
+    // SAFETY: the program points to `filter`, which outlives the calls and is only read.
+    unsafe {
+        check(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))?;
+        let (mode, program) = (libc::SECCOMP_MODE_FILTER, &raw const program);
+        check(libc::prctl(libc::PR_SET_SECCOMP, mode, program))?;
+    }
+    Ok(())
 }
 
 fn owned(fd: RawFd) -> io::Result<OwnedFd> {

@@ -41,6 +41,10 @@ impl Process {
         self.stat(1).and_then(|text| text.parse().ok()).unwrap_or(0)
     }
 
+    pub fn session(self) -> Pid {
+        self.stat(3).and_then(|text| text.parse().ok()).unwrap_or(0)
+    }
+
     pub fn nice(self) -> i32 {
         self.stat(16).and_then(|text| text.parse().ok()).unwrap_or(99)
     }
@@ -152,11 +156,9 @@ impl Process {
         kernel::wait_end(self.0, limit)
     }
 
-    /// Proportional set size in KiB.
-    pub fn pss_kib(self) -> u64 {
-        let text = self.file("smaps_rollup").unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap_or("0");
-        line.trim().trim_end_matches(" kB").parse().unwrap_or(0)
+    /// Memory that is in use, in KiB.
+    pub fn resident_kib(self) -> u64 {
+        self.status("VmRSS").trim_end_matches(" kB").parse().unwrap_or(0)
     }
 }
 

@@ -6,7 +6,7 @@ use crate::text::{ascii, scan};
 
 impl Head {
     /// Parses the header line at `start` and returns where it ends.
-    #[inline]
+    #[inline(always)]
     pub(super) fn header_line(
         &mut self,
         line: &[u8],
@@ -28,6 +28,7 @@ impl Head {
         Ok(end)
     }
 
+    #[inline(always)]
     fn note(&mut self, line: &[u8], known: Known, value: Span) -> Result<(), Stop> {
         if known == Known::Connection {
             self.connection.add(value.of(line));

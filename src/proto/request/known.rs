@@ -55,7 +55,7 @@ impl Known {
     }
 
     /// Which header `name` is; it consists of `ascii::NAME` bytes.
-    #[inline]
+    #[inline(always)]
     pub fn of(name: &[u8]) -> Option<Known> {
         let key = Key::of(name);
         let place = &PLACES[key.place(FACTOR)];

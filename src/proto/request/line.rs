@@ -20,6 +20,11 @@ impl Head {
     }
 
     fn method(&mut self, line: &[u8], start: usize) -> Result<usize, Stop> {
+        if line.get(start..).and_then(<[u8]>::first_chunk) == Some(b"GET ") {
+            self.method_name = Span::new(start, start + 3);
+            self.method = Method::Get;
+            return Ok(start + 3);
+        }
         let mut end = start;
         while let Some(&b) = line.get(end)
             && ascii::is(b, ascii::METHOD)
@@ -125,10 +130,11 @@ impl Head {
                     b'.' => {}
                     b'%' => self.complex = true,
                     b'?' | b'#' => break,
-                    _ => {
+                    b' ' | b'\r' | b'\n' => {
                         self.path = Span::new(start, at);
-                        return word_end(line, at);
+                        return Ok(at);
                     }
+                    _ => return Err(Stop::Bad(Bad::Request)),
                 }
             }
             at += 1;
@@ -146,11 +152,11 @@ impl Head {
     /// The version at `start`, in any of the spellings that mean one.
     fn version(&mut self, line: &[u8], start: usize) -> Result<usize, Stop> {
         let text = line.get(start..).unwrap_or_default();
-        match text.first_chunk::<8>() {
-            Some(b"HTTP/1.1") => self.version = Version::V11,
-            Some(b"HTTP/1.0") => self.version = Version::V10,
-            _ => self.version = other_version(text)?,
-        }
+        self.version = match text.first_chunk() {
+            Some(word) if u64::from_le_bytes(*word) == HTTP_11 => Version::V11,
+            Some(b"HTTP/1.0") => Version::V10,
+            _ => other_version(text)?,
+        };
         Ok(start + b"HTTP/1.1".len())
     }
 
@@ -163,6 +169,9 @@ impl Head {
         Ok(end)
     }
 }
+
+/// As a word, so that it is compared as one.
+const HTTP_11: u64 = u64::from_le_bytes(*b"HTTP/1.1");
 
 /// Where the blank or line end is that ends the word at `at`.
 #[inline]

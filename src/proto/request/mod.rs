@@ -397,6 +397,9 @@ impl Head {
 /// The end of the line end at `at`, or what is wrong with it.
 #[inline(always)]
 fn eol(line: &[u8], at: usize, rules: &Rules, bad: Bad) -> Result<usize, Stop> {
+    if line.get(at..).and_then(<[u8]>::first_chunk) == Some(b"\r\n") {
+        return Ok(at + 2);
+    }
     match line.get(at) {
         Some(b'\r') => match line.get(at + 1) {
             Some(b'\n') => Ok(at + 2),

@@ -1,0 +1,112 @@
+//! The signaller: `-s WORD` finds the master and tells it.
+//!
+//! By `--pid`, by the pid file, and beyond nginx, where there is no pid file (a
+//! read-only root), by looking: process 1 if it is a master of ours, else the only
+//! one that there is. None or several is an error that names them; a signal never
+//! goes to a process that was only guessed.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::signals;
+use crate::log::{Bytes, Level, log};
+use crate::shm::snapshot::Snapshot;
+use crate::sys::Errno;
+use crate::sys::process::{self, Pid};
+
+/// What is known of the master that is meant.
+pub struct Wanted {
+    /// `--pid`
+    pub pid: Option<Pid>,
+    pub pid_file: PathBuf,
+    /// `-c`: a master of another config is not meant.
+    pub config: Option<String>,
+}
+
+/// Sends the signal for a word of the signal table; the exit code.
+pub fn send(word: &str, wanted: &Wanted) -> i32 {
+    log!(Level::Notice, "signal process started");
+    let (Some(signal), Some(pid)) = (signals::of_word(word), wanted.find()) else { return 1 };
+    match process::kill(pid, signal.number) {
+        Ok(()) => 0,
+        Err(e) => {
+            log!(Level::Alert, errno e, "kill({pid}, {}) failed", signal.number);
+            1
+        }
+    }
+}
+
+impl Wanted {
+    /// The master; if there is none, it has been said why.
+    pub fn find(&self) -> Option<Pid> {
+        if self.pid.is_some() {
+            return self.pid;
+        }
+        match std::fs::read(&self.pid_file) {
+            Ok(text) => self.parse(&text),
+            Err(error) => self.only_one().or_else(|| self.no_pid_file(&error)),
+        }
+    }
+
+    fn parse(&self, text: &[u8]) -> Option<Pid> {
+        let line = text.trim_ascii_end();
+        let pid = std::str::from_utf8(line).ok().and_then(|line| line.parse().ok());
+        // Not 0 and not negative: kill(2) would take those for groups of processes.
+        let pid = pid.filter(|pid| *pid > 0);
+        if pid.is_none() {
+            let path = self.pid_file.display();
+            log!(Level::Error, "invalid PID number \"{}\" in \"{path}\"", Bytes(line));
+        }
+        pid
+    }
+
+    fn no_pid_file(&self, error: &io::Error) -> Option<Pid> {
+        let errno = Errno(error.raw_os_error().unwrap_or(0));
+        log!(Level::Error, errno errno, "open() \"{}\" failed", self.pid_file.display());
+        None
+    }
+
+    /// Without a pid file.
+    fn only_one(&self) -> Option<Pid> {
+        if is_master(1, None) {
+            return Some(1);
+        }
+        let masters: Vec<Pid> =
+            processes().filter(|pid| is_master(*pid, self.config.as_deref())).collect();
+        if masters.len() > 1 {
+            log!(Level::Error, "several masters run: {masters:?}, name one with --pid");
+        }
+        match masters[..] {
+            [pid] => Some(pid),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the process shows a scoreboard that it is itself the master of.
+fn is_master(pid: Pid, config: Option<&str>) -> bool {
+    let Ok(snapshot) = Snapshot::of(pid) else { return false };
+    snapshot.board().is_some_and(|board| {
+        board.master.pid() == pid && config.is_none_or(|config| board.master.config.get() == config)
+    })
+}
+
+fn processes() -> impl Iterator<Item = Pid> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_are_no_processes() {
+        let wanted = Wanted { pid: None, pid_file: "/run/x.pid".into(), config: None };
+        assert_eq!(wanted.parse(b"123\n"), Some(123));
+        assert_eq!(wanted.parse(b"123\r\n"), Some(123));
+        for text in [&b""[..], b"\n", b"0", b"-1", b"12 34", b"abc", b"99999999999", b"\xff"] {
+            assert_eq!(wanted.parse(text), None, "{}", Bytes(text));
+        }
+    }
+}

@@ -1,0 +1,70 @@
+//! `master_process off`: one process that is master and worker (process model, section 1).
+use crate::common::*;
+
+const SINGLE: &str = "
+    master_process off;
+    events { }
+    http { access_log @DIR@/access.log; server { listen 8080; location / { return 200 one; } } }
+";
+
+#[test]
+fn one_process_serves() {
+    let limpet = Limpet::start(SINGLE);
+    for _ in 0..5 {
+        assert_eq!(limpet.get("/").text(), "one");
+    }
+    assert!(limpet.master().children().is_empty());
+    assert_eq!(limpet.pid_file(), Some(limpet.master().0));
+}
+
+#[test]
+fn it_ends_on_term_int_and_quit() {
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT] {
+        let mut limpet = Limpet::start(SINGLE);
+        assert_eq!(limpet.get("/").text(), "one");
+        limpet.signal(signal);
+        assert_eq!(limpet.wait_end(), Ended::Code(0));
+        assert_eq!(limpet.pid_file(), None);
+        assert!(!accepts(limpet.port(8080)));
+    }
+}
+
+#[test]
+fn it_reloads_in_place() {
+    let limpet = Limpet::start(SINGLE);
+    assert_eq!(limpet.get("/").text(), "one");
+    limpet.configure(&SINGLE.replace("200 one", "200 two").replace("8080", "8081"));
+    limpet.signal(libc::SIGHUP);
+    limpet.log.wait("reconfiguring");
+    eventually("the new address", || {
+        try_get(limpet.port(8081), "/").is_ok_and(|response| response.text() == "two")
+    });
+    eventually("the old address is closed", || !accepts(limpet.port(8080)));
+    limpet.configure("broken");
+    limpet.signal(libc::SIGHUP);
+    limpet.log.wait("[emerg]");
+    assert_eq!(get(limpet.port(8081), "/").text(), "two");
+}
+
+#[test]
+fn it_reopens_its_logs() {
+    let limpet = Limpet::start(SINGLE);
+    limpet.get("/before");
+    std::fs::rename(limpet.place.path("access.log"), limpet.place.path("old.log")).unwrap();
+    limpet.signal(libc::SIGUSR1);
+    eventually("lines in the new log", || {
+        limpet.get("/after");
+        limpet.access.text().contains("/after")
+    });
+    assert!(limpet.place.read("old.log").contains("/before"));
+}
+
+#[test]
+fn winch_and_usr2_are_ignored() {
+    let limpet = Limpet::start(SINGLE);
+    for (signal, name) in [(libc::SIGWINCH, "SIGWINCH"), (libc::SIGUSR2, "SIGUSR2")] {
+        limpet.signal(signal);
+        limpet.log.wait(name);
+        assert_eq!(limpet.get("/").text(), "one");
+    }
+}
