@@ -35,7 +35,7 @@ const EVICTED: usize = 32;
 /// A connection that has just been accepted.
 pub struct Accepted {
     pub io: Io,
-    /// The number [`Reactor::add_listener`] gave.
+    /// The number that [`Reactor::add_listener`] was given.
     pub listener: usize,
     pub peer: Peer,
 }
@@ -268,16 +268,16 @@ impl<M: Converse> Conversations<M> {
         }
     }
 
-    fn accept(&self, number: usize) {
+    fn accept(&self, index: usize) {
         let most = if self.multi_accept { usize::MAX } else { 1 };
         for _ in 0..most {
-            let accepted = {
+            let (number, accepted) = {
                 let listeners = self.reactor.listeners.borrow();
-                let Some(listener) = listeners.get(number) else { return };
+                let Some(listener) = listeners.get(index) else { return };
                 if !listener.armed.get() {
                     return;
                 }
-                socket::accept_with_peer(&*listener.fd)
+                (listener.number, socket::accept_with_peer(&*listener.fd))
             };
             match accepted {
                 Ok((fd, peer)) => self.begin(number, fd, peer),

@@ -46,6 +46,7 @@ zeroed_record! {
 /// A listening socket of this worker.
 pub(super) struct Listener {
     pub fd: Rc<OwnedFd>,
+    pub number: usize,
     pub shared: bool,
     pub armed: Cell<bool>,
 }
@@ -181,24 +182,23 @@ impl Reactor {
         self.epoll.delete(fd)
     }
 
-    /// Adds a listening socket; its number comes back in `Accepted::listener`.
-    /// A shared one wakes one worker of several (EPOLLEXCLUSIVE).
-    pub fn add_listener(&self, fd: Rc<OwnedFd>, shared: bool) -> usize {
-        let mut listeners = self.listeners.borrow_mut();
-        listeners.push(Listener { fd, shared, armed: Cell::new(false) });
-        listeners.len() - 1
+    /// Adds a listening socket; what it accepts carries `number`. A shared one
+    /// wakes one worker of several (EPOLLEXCLUSIVE).
+    pub fn add_listener(&self, fd: Rc<OwnedFd>, number: usize, shared: bool) {
+        let armed = Cell::new(false);
+        self.listeners.borrow_mut().push(Listener { fd, number, shared, armed });
     }
 
     /// Starts accepting on every listener that is paused (shared ones, or all).
     pub fn arm_listeners(&self) -> Result<()> {
-        for (number, listener) in self.listeners.borrow().iter().enumerate() {
+        for (index, listener) in self.listeners.borrow().iter().enumerate() {
             if listener.armed.get() {
                 continue;
             }
             // Level-triggered: edge-triggered accepts get lost. EXCLUSIVE allows
             // no other flag and no later change, so pausing is a delete.
             let exclusive = if listener.shared { epoll::EXCLUSIVE } else { 0 };
-            let token = u64::from(FIRST_LISTENER) + number as u64;
+            let token = u64::from(FIRST_LISTENER) + index as u64;
             self.epoll.add(&*listener.fd, epoll::IN | exclusive, token)?;
             listener.armed.set(true);
         }
