@@ -5,7 +5,7 @@ mod texts;
 
 use std::ffi::OsString;
 
-use crate::cycle::source::{self, Config, Source};
+use crate::cycle::source::{Source, Wishes};
 use crate::sys::signal::{self, Action};
 use crate::sys::{fd, io};
 use crate::{log, time};
@@ -27,20 +27,16 @@ pub fn run(args: &[OsString]) -> i32 {
             return 0;
         }
     }
-    let _source = source(options);
+    let _source = Source::new(wishes(options));
     refuse("not yet")
 }
 
-fn source(options: Options) -> Source {
-    let config = match (options.config, options.folder) {
-        (Some(path), _) => Config::File(path),
-        (None, Some(folder)) => Config::Folder(folder),
-        (None, None) => Config::find(),
-    };
-    Source {
-        config,
-        prefix: options.prefix.unwrap_or_else(|| source::PREFIX.into()),
-        error_log: options.error_log.unwrap_or_else(|| source::ERROR_LOG.into()),
+fn wishes(options: Options) -> Wishes {
+    Wishes {
+        config: options.config,
+        folder: options.folder,
+        prefix: options.prefix,
+        error_log: options.error_log,
         globals: options.globals,
         test: options.test,
     }
