@@ -6,8 +6,12 @@ mod common;
 
 mod channel;
 mod faults;
+mod http_connection;
+mod http_files;
+mod http_hostile;
 mod listen;
 mod logs;
+mod oracle;
 mod privileges;
 mod reload;
 mod reopen;

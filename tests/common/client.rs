@@ -196,12 +196,12 @@ impl Client {
         }
     }
 
-    /// No more will be sent.
+    /// No more will be sent; it does not matter when the server has closed already.
     pub fn finish(&mut self) -> &mut Self {
-        match &self.stream {
-            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write).unwrap(),
-            Stream::Unix(stream) => stream.shutdown(Shutdown::Write).unwrap(),
-        }
+        let _ = match &self.stream {
+            Stream::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            Stream::Unix(stream) => stream.shutdown(Shutdown::Write),
+        };
         self
     }
 }

@@ -72,6 +72,34 @@ pub fn socket_option(socket: &OwnedFd, level: i32, name: i32) -> i32 {
     value
 }
 
+/// Closing will reset the connection: a lingering time of zero (socket(7)).
+pub fn reset_on_close(socket: &impl AsRawFd) {
+    let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+    // SAFETY: `linger` is as long as said and outlives the call.
+    let result = unsafe {
+        let (value, length) = ((&raw const linger).cast(), size_of_val(&linger) as u32);
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_LINGER, value, length)
+    };
+    check(result).expect("SO_LINGER");
+}
+
+/// So small that a big answer cannot be in flight as a whole.
+pub fn shrink_receive_buffer(socket: &impl AsRawFd) {
+    let size = 32768i32;
+    // SAFETY: `size` is as long as said and outlives the call.
+    let result = unsafe {
+        let (value, length) = ((&raw const size).cast(), size_of_val(&size) as u32);
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, value, length)
+    };
+    check(result).expect("SO_RCVBUF");
+}
+
+pub fn make_fifo(path: &Path) {
+    let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).unwrap();
+    // SAFETY: `path` is a C string that outlives the call.
+    check(unsafe { libc::mkfifo(path.as_ptr(), 0o644) }).expect("mkfifo");
+}
+
 /// Sends bytes and descriptors over a unix socket, in one message and without waiting:
 /// how many bytes went.
 pub fn send_with(socket: &OwnedFd, bytes: &[u8], fds: &[RawFd]) -> io::Result<usize> {

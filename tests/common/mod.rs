@@ -61,6 +61,7 @@ pub fn drives_nginx() -> bool {
 
 /// A server of one configuration. Dropping it ends everything it started.
 pub struct Limpet {
+    binary: PathBuf,
     pub log: Log,
     pub access: Log,
     child: Option<Child>,
@@ -84,9 +85,15 @@ impl Limpet {
 
     /// Everything but the start.
     pub fn prepare(place: Place, config: &str) -> Self {
+        Self::prepare_binary(binary(), place, config)
+    }
+
+    /// The same for another server that takes the same command line: nginx.
+    pub fn prepare_binary(binary: impl Into<PathBuf>, place: Place, config: &str) -> Self {
         let log = Log::new(&place, "error.log");
         let access = Log::new(&place, "access.log");
-        let limpet = Self { log, access, child: None, pid: None, place };
+        let binary = binary.into();
+        let limpet = Self { binary, log, access, child: None, pid: None, place };
         limpet.configure(config);
         limpet
     }
@@ -98,7 +105,7 @@ impl Limpet {
 
     /// The command of a start, for tests that change something about it.
     pub fn command(&self) -> Command {
-        command(&self.place)
+        command(&self.binary, &self.place)
     }
 
     /// Starts it in the foreground, waiting for nothing.
@@ -240,11 +247,11 @@ pub fn run(place: &Place, arguments: &[&str]) -> Output {
 }
 
 /// The command that serves the place's `limpet.conf`.
-pub fn command(place: &Place) -> Command {
-    let mut command = Command::new(binary());
+pub fn command(binary: &Path, place: &Place) -> Command {
+    let mut command = Command::new(binary);
     let config = place.path("limpet.conf");
     command.arg("-p").arg(place.dir()).arg("-c").arg(config).current_dir(place.dir());
-    if drives_nginx() {
+    if binary.ends_with("nginx") {
         command.arg("-e").arg(place.path("error.log"));
     }
     Birth::default().apply(&mut command);
@@ -277,10 +284,11 @@ pub fn skip(why: &str) {
     eprintln!("\n*** SKIPPED {test}: {why}\n");
 }
 
-pub fn has_program(name: &str) -> bool {
+/// The path of a program, looked for where root's are too.
+pub fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| is_executable(&dir.join(name)))
-        || is_executable(&Path::new("/usr/sbin").join(name))
+    let dirs = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    dirs.map(|dir| dir.join(name)).find(|path| is_executable(path))
 }
 
 fn is_executable(path: &Path) -> bool {

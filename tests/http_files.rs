@@ -1,0 +1,201 @@
+//! Files as they are on disk, now: contents, changes, and what is in the way of them.
+use crate::common::*;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+const SERVED: &str = "
+    events { }
+    http {
+        access_log off;
+        types { text/plain txt; }
+        server {
+            listen 8080 sndbuf=32k;
+            root @DIR@/html;
+            location /nosendfile/ { sendfile off; alias @DIR@/html/; }
+            location /sendfile/ { sendfile on; alias @DIR@/html/; }
+            location /nolinks/ { disable_symlinks on; alias @DIR@/html/; }
+        }
+    }
+";
+
+fn start(files: &[(&str, &str)]) -> Limpet {
+    let place = Place::new();
+    fs::create_dir(place.path("html")).unwrap();
+    for (name, content) in files {
+        place.write(&format!("html/{name}"), content);
+    }
+    Limpet::start_in(place, SERVED)
+}
+
+/// Not the same bytes anywhere, so that a shifted or repeated piece is seen.
+fn numbered(length: usize) -> Vec<u8> {
+    let lines = (0..).flat_map(|number: u32| format!("{number:08}\n").into_bytes());
+    lines.take(length).collect()
+}
+
+#[test]
+fn files_of_all_sizes_arrive_whole() {
+    let limpet = start(&[]);
+    let sizes =
+        [0, 1, 1023, 1024, 4095, 4096, 16384, 32767, 32768, 32769, 65536, 1_000_003, 9_999_999];
+    for size in sizes {
+        limpet.place.write(&format!("html/{size}.txt"), numbered(size));
+    }
+    let mut client = limpet.client();
+    for prefix in ["", "/nosendfile", "/sendfile"] {
+        for size in sizes {
+            let response = client.get(&format!("{prefix}/{size}.txt"));
+            assert_eq!(response.header("content-length"), size.to_string());
+            assert!(response.body == numbered(size), "{prefix}/{size}.txt differs");
+        }
+    }
+}
+
+#[test]
+fn a_slow_reader_gets_every_byte() {
+    let limpet = start(&[]);
+    limpet.place.write("html/big.txt", numbered(1_000_000));
+    for prefix in ["/nosendfile", "/sendfile"] {
+        let mut client = limpet.client();
+        kernel::shrink_receive_buffer(client.tcp());
+        client
+            .send(format!("GET {prefix}/big.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"));
+        limpet.get("/none");
+        let bytes = client.rest();
+        let body = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+        assert!(bytes[body..] == numbered(1_000_000), "{prefix} differs");
+    }
+}
+
+/// Whatever is kept of a file, a change is seen by the next request.
+#[test]
+fn changes_are_seen_at_once() {
+    let limpet = start(&[("file.txt", "first")]);
+    let path = limpet.place.path("html/file.txt");
+    let mut client = limpet.client();
+    for _ in 0..3 {
+        assert_eq!(client.get("/file.txt").text(), "first");
+    }
+    for round in 0..50 {
+        let content = format!("content {round}");
+        if round % 2 == 0 {
+            fs::write(&path, &content).unwrap();
+        } else {
+            let new = limpet.place.write("html/new.txt", &content);
+            fs::rename(new, &path).unwrap();
+        }
+        let response = client.get("/file.txt");
+        assert_eq!(response.text(), content);
+        assert_eq!(client.get("/file.txt").text(), content);
+    }
+    fs::remove_file(&path).unwrap();
+    assert_eq!(client.get("/file.txt").status, 404);
+    fs::write(&path, "again").unwrap();
+    assert_eq!(client.get("/file.txt").text(), "again");
+}
+
+#[test]
+fn swapped_links_and_directories_are_seen_at_once() {
+    let limpet = start(&[("a/file.txt", "of a"), ("b/file.txt", "of b")]);
+    let link = limpet.place.path("html/current");
+    let mut client = limpet.client();
+    for round in 0..20 {
+        let target = ["a", "b"][round % 2];
+        let new = limpet.place.path("html/next");
+        std::os::unix::fs::symlink(target, &new).unwrap();
+        fs::rename(&new, &link).unwrap();
+        for _ in 0..2 {
+            assert_eq!(client.get("/current/file.txt").text(), format!("of {target}"));
+        }
+    }
+    fs::rename(limpet.place.path("html/a"), limpet.place.path("html/c")).unwrap();
+    fs::rename(limpet.place.path("html/b"), limpet.place.path("html/a")).unwrap();
+    assert_eq!(client.get("/a/file.txt").text(), "of b");
+    assert_eq!(client.get("/c/file.txt").text(), "of a");
+    assert_eq!(client.get("/b/file.txt").status, 404);
+}
+
+#[test]
+fn a_change_changes_the_validators() {
+    let limpet = start(&[("file.txt", "first")]);
+    let mut client = limpet.client();
+    let first = client.get("/file.txt");
+    let etag = first.header("etag");
+    let conditional = format!("GET /file.txt HTTP/1.1\r\nHost: a\r\nIf-None-Match: {etag}\r\n\r\n");
+    client.send(&conditional);
+    assert_eq!(client.response().status, 304);
+    fs::write(limpet.place.path("html/file.txt"), "second, longer").unwrap();
+    client.send(&conditional);
+    let second = client.response();
+    assert_eq!((second.status, &*second.text()), (200, "second, longer"));
+    assert_ne!(second.header("etag"), etag);
+}
+
+#[test]
+fn a_file_that_shrinks_while_it_is_sent_ends_the_connection() {
+    let limpet = start(&[]);
+    for prefix in ["/nosendfile", "/sendfile"] {
+        let path = limpet.place.write("html/big.txt", numbered(1_000_000));
+        let mut client = limpet.client();
+        kernel::shrink_receive_buffer(client.tcp());
+        client.send(format!("GET {prefix}/big.txt HTTP/1.1\r\nHost: a\r\n\r\n"));
+        limpet.get("/none");
+        fs::write(&path, "short now").unwrap();
+        let bytes = client.try_rest().unwrap_or_default();
+        assert!(bytes.len() < 1_000_000, "{prefix}");
+        assert_eq!(limpet.get("/big.txt").text(), "short now");
+    }
+}
+
+#[test]
+fn what_is_no_readable_file_is_refused() {
+    let limpet = start(&[("file.txt", "a file"), ("secret.txt", "secret"), ("dir/x.txt", "x")]);
+    let html = limpet.place.path("html");
+    fs::set_permissions(html.join("secret.txt"), fs::Permissions::from_mode(0o000)).unwrap();
+    kernel::make_fifo(&html.join("fifo.txt"));
+    std::os::unix::fs::symlink("nowhere", html.join("dangling.txt")).unwrap();
+    std::os::unix::fs::symlink("loop.txt", html.join("loop.txt")).unwrap();
+    let _socket = std::os::unix::net::UnixListener::bind(html.join("socket.txt")).unwrap();
+    let mut client = limpet.client();
+    let mut status = |target| client.get(target).status;
+    if kernel::is_root() {
+        assert_eq!(status("/secret.txt"), 403);
+        limpet.log.wait("secret.txt\" failed (13: Permission denied)");
+    }
+    assert_eq!(status("/fifo.txt"), 404);
+    assert_ne!(status("/socket.txt"), 200);
+    assert_eq!(status("/dangling.txt"), 404);
+    assert_eq!(status("/loop.txt"), 500);
+    assert_eq!(status("/dir/"), 403);
+    limpet.log.wait("directory index of");
+    assert_eq!(status("/file.txt/x"), 404);
+    assert_eq!(status(&format!("/{}", "n".repeat(300))), 404);
+}
+
+#[test]
+fn nothing_above_the_root_is_reached() {
+    let limpet = start(&[("file.txt", "a file")]);
+    limpet.place.write("secret.txt", "secret");
+    for target in [
+        "/../secret.txt",
+        "/%2e%2e/secret.txt",
+        "/..%2fsecret.txt",
+        "/%2e%2e%2fsecret.txt",
+        "/x/../../secret.txt",
+        "/sendfile../secret.txt",
+        "/sendfile/../../secret.txt",
+        "/sendfile/..%2f..%2fsecret.txt",
+        "//../secret.txt",
+        "/.%2e/secret.txt",
+        "/..%5csecret.txt",
+        "/%252e%252e/secret.txt",
+        "/..%00/secret.txt",
+        "/..;/secret.txt",
+    ] {
+        let answer = exchange(
+            limpet.port(8080),
+            format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"),
+        );
+        assert!(!answer.contains("\r\n\r\nsecret"), "{target}: {answer}");
+    }
+}
