@@ -6,6 +6,7 @@ use super::tree::{Node, Nodes};
 use super::value::{self, Msec};
 use super::{Cx, unsupported};
 use crate::text::distance;
+use crate::text::hash::Build;
 use std::collections::HashMap;
 use std::ops::BitOr;
 
@@ -30,6 +31,7 @@ impl Context {
     pub const STREAM_SERVER: Context = Context(1 << 10);
     pub const STREAM_UPSTREAM: Context = Context(1 << 11);
     pub const MAIL: Context = Context(1 << 12);
+    pub const ANY: Context = Context(u32::MAX);
     /// `http`, `server` and `location`, where most settings may stand.
     pub const ALL: Context = Context(1 << 2 | 1 << 3 | 1 << 4);
 
@@ -248,12 +250,12 @@ pub fn put<T>(field: &mut Option<T>, node: Node, value: Result<T, Error>) -> Res
 
 /// Directives by name: which of several tables, and which entry, `T` says.
 pub struct Index<T: Copy> {
-    by_name: HashMap<&'static [u8], Vec<(&'static Shape, T)>>,
+    by_name: HashMap<&'static [u8], Vec<(&'static Shape, T)>, Build>,
 }
 
 impl<T: Copy> Index<T> {
     pub fn new(entries: impl Iterator<Item = (&'static Shape, T)>) -> Index<T> {
-        let mut by_name: HashMap<&'static [u8], Vec<_>> = HashMap::new();
+        let mut by_name: HashMap<&'static [u8], Vec<_>, Build> = HashMap::default();
         for (shape, tag) in entries {
             by_name.entry(shape.name.as_bytes()).or_default().push((shape, tag));
         }

@@ -56,8 +56,8 @@ pub enum Fault {
     Unterminated(u8),
     /// A bare word without end; its first bytes.
     TooLong(Vec<u8>),
-    /// The text ended inside a word.
-    EndInWord,
+    /// The text ended inside a word, perhaps because of this quote.
+    EndInWord(Option<u8>),
 }
 
 impl<'a> Lexer<'a> {
@@ -139,7 +139,7 @@ impl<'a> Lexer<'a> {
                 return Err(self.give_up(Fault::Unterminated(quote)));
             }
         }
-        Err(self.give_up(Fault::EndInWord))
+        Err(self.give_up(Fault::EndInWord(Some(quote))))
     }
 
     fn bare(&mut self) -> Result<Token<'a>, Fault> {
@@ -159,7 +159,7 @@ impl<'a> Lexer<'a> {
                 return Err(self.give_up(Fault::TooLong(begin)));
             }
         }
-        Err(self.give_up(Fault::EndInWord))
+        Err(self.give_up(Fault::EndInWord(None)))
     }
 
     /// One byte, or a backslash and the byte that it protects.
@@ -277,9 +277,9 @@ mod tests {
     #[test]
     fn faults() {
         check("a \"b\"c;", &["[a]", "[b]", "Unexpected(99)", "[c]", "Semicolon"]);
-        check("a b", &["[a]", "EndInWord"]);
-        check("a 'b;", &["[a]", "EndInWord"]);
-        check("a b\\", &["[a]", "EndInWord"]);
+        check("a b", &["[a]", "EndInWord(None)"]);
+        check("a 'b;", &["[a]", "EndInWord(Some(39))"]);
+        check("a b\\", &["[a]", "EndInWord(None)"]);
         let long = "x".repeat(5000);
         check(&format!("a \"{long}"), &["[a]", "Unterminated(34)"]);
         check(

@@ -29,7 +29,7 @@ pub use error::{Error, Errors, Shown};
 use logs::Logs;
 pub use logs::{ErrorLogs, Hold, LogPath};
 pub(crate) use settings::settings;
-pub use settings::{Raw, resolve};
+pub use settings::{Raw, Said};
 pub use source::{Main, Source};
 pub use tree::{Node, Nodes, Pos, Tree, Word};
 pub use value::{Msec, choice, flag, literal, number, off, size, time_msec, time_sec};

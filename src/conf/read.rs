@@ -80,10 +80,15 @@ impl Reader<'_> {
                 Ok(Token::Semicolon) => self.semicolon(place),
                 Ok(Token::Open) => self.open_block(place),
                 Ok(Token::Close) => self.close_block(place, floor),
-                Ok(Token::End) => break self.end(place, floor, false),
-                Err(Fault::EndInWord) => break self.end(place, floor, true),
+                Ok(Token::End) => break self.end(place, floor),
+                Err(Fault::EndInWord(quote)) => {
+                    break self.end_in_word(lexer.place(), place, quote);
+                }
                 Err(fault) => self.fault(place, &fault),
             }
+        }
+        while self.blocks.len() > floor {
+            self.leave_block();
         }
         self.open.pop();
     }
@@ -108,6 +113,10 @@ impl Reader<'_> {
         match words {
             [] => self.error(place, "unexpected \";\""),
             [name, _] if self.tree.text(*name) == b"include" => self.include(),
+            [name, ..] if self.tree.text(*name) == b"include" => {
+                self.error(place, "invalid number of arguments in \"include\" directive");
+                self.tree.words.truncate(self.first);
+            }
             _ => self.node(false),
         }
     }
@@ -164,14 +173,9 @@ impl Reader<'_> {
     }
 
     /// The text has ended.
-    fn end(&mut self, place: Place, floor: usize, in_word: bool) {
-        if in_word || self.first < self.tree.words.len() {
-            self.tree.words.truncate(self.first);
-            let text = match self.in_parameter() {
-                true => "unexpected end of parameter, expecting \";\"",
-                false => "unexpected end of file, expecting \";\" or \"}\"",
-            };
-            self.error(place, text);
+    fn end(&mut self, place: Place, floor: usize) {
+        if self.first < self.tree.words.len() {
+            self.end_in_word(place, place, None);
         } else if self.blocks.len() > floor && !self.in_parameter() {
             let pos = self.pos(place);
             let mut error = Error::new(pos, "unexpected end of file, expecting \"}\"");
@@ -181,9 +185,22 @@ impl Reader<'_> {
             }
             self.errors.push(error);
         }
-        while self.blocks.len() > floor {
-            self.leave_block();
+    }
+
+    /// The text has ended in a directive; `begin` is where its last word begins.
+    fn end_in_word(&mut self, place: Place, begin: Place, quote: Option<u8>) {
+        self.tree.words.truncate(self.first);
+        let text = match self.in_parameter() {
+            true => "unexpected end of parameter, expecting \";\"",
+            false => "unexpected end of file, expecting \";\" or \"}\"",
+        };
+        let mut error = Error::new(self.pos(place), text);
+        if let Some(quote) = quote {
+            let Place { line, column } = begin;
+            let quote = char::from(quote);
+            error = error.hint(format!("the {quote} in line {line}, column {column} has no other"));
         }
+        self.errors.push(error);
     }
 
     /// `include NAME;`: the files stand where the directive stood.
@@ -249,7 +266,7 @@ impl Reader<'_> {
             Fault::TooLong(begin) => {
                 format!("too long parameter \"{}...\" started", Shown(begin))
             }
-            Fault::EndInWord => return,
+            Fault::EndInWord(_) => return,
         };
         self.tree.words.truncate(self.first);
         self.error(place, &text);

@@ -14,18 +14,36 @@ pub trait Raw: Default {
     /// What is in force where no level has said anything.
     fn defaults(cx: &mut Cx) -> Self::Settings;
 
-    /// This block's settings: its own, else those of the level above.
-    fn resolve(self, parent: &Self::Settings) -> Self::Settings;
+    /// This block's settings: its own, which are taken out, else those of the level
+    /// above.
+    fn resolve(&mut self, parent: &Self::Settings) -> Self::Settings;
 
     /// The settings of a block that said nothing.
     fn inherit(parent: &Rc<Self::Settings>) -> Rc<Self::Settings>;
 }
 
-/// The settings of a block: shared with the parent unless the block said something.
-pub fn resolve<R: Raw>(raw: Option<Box<R>>, parent: &Rc<R::Settings>) -> Rc<R::Settings> {
-    match raw {
-        Some(raw) => Rc::new(raw.resolve(parent)),
-        None => R::inherit(parent),
+/// The raw twin of one module, used for one block after the other.
+#[derive(Default)]
+pub struct Said<R: Raw> {
+    raw: R,
+    /// The block at hand has said something.
+    any: bool,
+}
+
+impl<R: Raw> Said<R> {
+    /// The twin, for a directive to store in.
+    pub fn raw(&mut self) -> &mut R {
+        self.any = true;
+        &mut self.raw
+    }
+
+    /// The settings of the block at hand, shared with the parent if it said nothing;
+    /// then the twin is ready for the next one.
+    pub fn resolve(&mut self, parent: &Rc<R::Settings>) -> Rc<R::Settings> {
+        match std::mem::take(&mut self.any) {
+            true => Rc::new(self.raw.resolve(parent)),
+            false => R::inherit(parent),
+        }
     }
 }
 
@@ -96,10 +114,10 @@ macro_rules! settings {
             }
 
             #[allow(unused_variables, reason = "a module may inherit nothing")]
-            fn resolve(self, parent: &$name) -> $name {
+            fn resolve(&mut self, parent: &$name) -> $name {
                 $name {
-                    $( $field: self.$field.unwrap_or_else(|| parent.$field.clone()), )*
-                    $( $( $own: self.$own.unwrap_or_else(|| $own_default), )* )?
+                    $( $field: self.$field.take().unwrap_or_else(|| parent.$field.clone()), )*
+                    $( $( $own: self.$own.take().unwrap_or_else(|| $own_default), )* )?
                 }
             }
 

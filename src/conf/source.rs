@@ -142,7 +142,8 @@ fn read_file(path: &Path) -> Result<Vec<u8>, String> {
         format!("{call}() \"{}\" failed ({errno})", Shown(path.as_os_str().as_bytes()))
     };
     let file = File::open(path).map_err(|error| failed("open", error))?;
-    let mut bytes = Vec::new();
+    let len = file.metadata().map_or(0, |meta| meta.len().min(BYTES_MAX as u64));
+    let mut bytes = Vec::with_capacity(len as usize + 1);
     let limit = BYTES_MAX as u64 + 1;
     file.take(limit).read_to_end(&mut bytes).map_err(|error| failed("read", error))?;
     Ok(bytes)

@@ -160,6 +160,11 @@ impl<'t> Node<'t> {
         raw.block.then_some(Nodes { tree: self.tree, next: self.index + 1, end: raw.end })
     }
 
+    /// An empty block.
+    pub fn nothing(self) -> Nodes<'t> {
+        Nodes { tree: self.tree, next: 0, end: 0 }
+    }
+
     /// The block this directive stands in.
     pub fn parent(self) -> Option<Node<'t>> {
         let index = self.raw().parent;

@@ -130,7 +130,7 @@ pub static MAIN_TABLE: &[Directive<CoreRaw>] = &[
     Directive::call("load_module", MAIN, Args::ONE, |_, _, node| {
         Err(Error::directive(node, "is not supported by limpet: everything it has is built in"))
     }),
-    Directive::call("include", MAIN, Args::ONE, |_, _, _| Ok(())),
+    Directive::call("include", Context::ANY, Args::ONE, |_, _, _| Ok(())),
 ];
 
 pub static EVENTS_TABLE: &[Directive<EventsRaw>] = &[

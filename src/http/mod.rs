@@ -6,6 +6,7 @@
 //! its settings, its code.
 
 mod answer;
+pub mod autoindex;
 mod body;
 pub mod conf;
 mod connection;

@@ -42,76 +42,66 @@ pub fn directives() -> impl Iterator<Item = &'static Shape> {
 
 /// Reads the block of `http { }`; what is wrong with it is in `cx.errors`.
 pub fn read(cx: &mut Cx, http: Nodes) -> Http {
-    let mut reader = Reader { index: Index::new(tags().into_iter()) };
-    reader.http(cx, http)
+    let index = Index::new(tags().into_iter());
+    let mut reader = Reader {
+        index,
+        srv: SrvRaws::default(),
+        loc: LocRaws::default(),
+        listens: Listens::default(),
+    };
+    let servers = reader.http(cx, http);
+    Http { listening: reader.listens.finish(cx), servers }
 }
 
 struct Reader {
     index: Index<Tag>,
-}
-
-/// What the plain directives of one level said.
-#[derive(Default)]
-struct Said<'t> {
+    /// What the plain directives of the block at hand said.
     srv: SrvRaws,
     loc: LocRaws,
-    identity: Identity,
-    levels: Vec<Node<'t>>,
+    listens: Listens,
 }
 
 impl Reader {
-    fn plain<'t>(&self, cx: &mut Cx, context: Context, nodes: Nodes<'t>) -> Said<'t> {
-        let mut said = Said::default();
+    /// Stores the plain directives of a block; gives back the levels in it.
+    fn plain<'t>(
+        &mut self,
+        cx: &mut Cx,
+        context: Context,
+        nodes: Nodes<'t>,
+        identity: &mut Identity,
+    ) -> Vec<Node<'t>> {
+        let mut levels = Vec::new();
         for node in nodes {
             let done = self.index.find(cx, context, node).and_then(|tag| match tag {
                 Tag::Level => {
-                    said.levels.push(node);
+                    levels.push(node);
                     Ok(())
                 }
-                Tag::Identity(directive) => directive.set(&mut said.identity, cx, node),
-                Tag::Srv(place) => place.set(&mut said.srv, cx, node),
-                Tag::Loc(place) => place.set(&mut said.loc, cx, node),
+                Tag::Identity(directive) => directive.set(identity, cx, node),
+                Tag::Srv(place) => place.set(&mut self.srv, cx, node),
+                Tag::Loc(place) => place.set(&mut self.loc, cx, node),
             });
             cx.report(node, done);
         }
-        said
+        levels
     }
 
-    fn http(&mut self, cx: &mut Cx, nodes: Nodes) -> Http {
-        let said = self.plain(cx, Context::HTTP, nodes);
-        let srv = said.srv.resolve(&SrvConf::defaults(cx));
-        let loc = said.loc.resolve(&LocConf::defaults(cx));
-        let mut listens = Listens::default();
-        let mut servers = Vec::new();
-        for node in said.levels {
-            if let Some(nodes) = node.block() {
-                servers.push(self.server(cx, node, nodes, &srv, &loc, &mut listens));
-            }
-        }
-        Http { listening: listens.finish(cx), servers }
+    fn http(&mut self, cx: &mut Cx, nodes: Nodes) -> Vec<Rc<Server>> {
+        let levels = self.plain(cx, Context::HTTP, nodes, &mut Identity::default());
+        let srv = self.srv.resolve(&SrvConf::defaults(cx));
+        let loc = self.loc.resolve(&LocConf::defaults(cx));
+        levels.into_iter().map(|node| self.server(cx, node, &srv, &loc)).collect()
     }
 
-    fn server(
-        &mut self,
-        cx: &mut Cx,
-        node: Node,
-        nodes: Nodes,
-        srv: &SrvConf,
-        loc: &LocConf,
-        listens: &mut Listens,
-    ) -> Rc<Server> {
-        let said = self.plain(cx, Context::SERVER, nodes);
-        let conf = said.loc.resolve(loc);
-        let (locations, named) = self.locations(cx, &conf, said.levels, None);
-        let location = Location { name: Box::default(), kind: Kind::Server, conf, locations };
-        let identity = said.identity;
-        let server = Rc::new(Server {
-            name: identity.name(),
-            conf: said.srv.resolve(srv),
-            location: Rc::new(location),
-            named,
-        });
-        listens.add(cx, node, &server, identity);
+    fn server(&mut self, cx: &mut Cx, node: Node, srv: &SrvConf, loc: &LocConf) -> Rc<Server> {
+        let mut identity = Identity::default();
+        let levels = self.plain(cx, Context::SERVER, inside(node), &mut identity);
+        let (conf, outer) = (self.srv.resolve(srv), self.loc.resolve(loc));
+        let (locations, named) = self.locations(cx, &outer, levels, None);
+        let (name, kind) = (Box::default(), Kind::Server);
+        let location = Rc::new(Location { name, kind, conf: outer, locations });
+        let server = Rc::new(Server { name: identity.name(), conf, location, named });
+        self.listens.add(cx, node, &server, identity);
         server
     }
 
@@ -125,23 +115,32 @@ impl Reader {
     ) -> (Locations, Box<[Rc<Location>]>) {
         let mut sorter = Sorter::default();
         for node in levels {
-            let Some(nodes) = node.block() else { continue };
-            let checked = locations::head(node);
-            let checked = checked.and_then(|head| locations::fits(head, parent).map(|()| head));
-            let head = match checked {
-                Ok(head) => head,
-                Err(error) => {
-                    cx.errors.push(error);
-                    continue;
-                }
-            };
-            let said = self.plain(cx, Context::LOCATION, nodes);
-            let conf = said.loc.resolve(outer);
-            let (locations, _) = self.locations(cx, &conf, said.levels, Some(head));
-            let (kind, name) = head;
-            let location = Location { name: name.bytes().into(), kind, conf, locations };
-            sorter.add(cx, name, location);
+            let head =
+                locations::head(node).and_then(|head| locations::fits(head, parent).map(|()| head));
+            match head {
+                Ok(head) => sorter.add(head.1, self.location(cx, outer, node, head)),
+                Err(error) => cx.errors.push(error),
+            }
         }
-        sorter.finish()
+        sorter.finish(cx)
     }
+
+    fn location(
+        &mut self,
+        cx: &mut Cx,
+        outer: &LocConf,
+        node: Node,
+        head: (Kind, Word),
+    ) -> Location {
+        let levels = self.plain(cx, Context::LOCATION, inside(node), &mut Identity::default());
+        let conf = self.loc.resolve(outer);
+        let (locations, _) = self.locations(cx, &conf, levels, Some(head));
+        let (kind, name) = head;
+        Location { name: name.bytes().into(), kind, conf, locations }
+    }
+}
+
+/// The block of a level; the table has made sure that there is one.
+fn inside(node: Node) -> Nodes {
+    node.block().unwrap_or(node.nothing())
 }

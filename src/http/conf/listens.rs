@@ -163,9 +163,10 @@ fn sockets(cx: &mut Cx, addresses: Vec<Address>) -> Vec<Listening> {
 fn site(cx: &mut Cx, address: Address) -> Site {
     let Address { addr, default_server, servers, .. } = address;
     let mut names = Names::default();
-    for (server, own) in &servers {
-        for name in own.iter() {
-            names.add(cx, addr, name, server);
+    // Who is alone is the default, whatever its names; nginx does not even look at them.
+    if servers.len() > 1 {
+        for (server, own) in &servers {
+            own.iter().for_each(|name| names.add(cx, addr, name, server));
         }
     }
     Site { addr, default_server, names }

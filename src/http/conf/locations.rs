@@ -7,8 +7,6 @@
 
 use super::{Kind, Location};
 use crate::conf::{Cx, Error, Node, Word};
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::rc::Rc;
 
 #[derive(Default)]
@@ -92,44 +90,58 @@ pub fn fits((kind, name): (Kind, Word), parent: Option<(Kind, Word)>) -> Result<
 
 /// The locations of a level while it is read.
 #[derive(Default)]
-pub struct Sorter {
-    names: BTreeMap<Box<[u8]>, [Option<Rc<Location>>; 2]>,
-    named: BTreeMap<Box<[u8]>, Rc<Location>>,
+pub struct Sorter<'t> {
+    found: Vec<(Word<'t>, Location)>,
 }
 
-impl Sorter {
-    pub fn add(&mut self, cx: &mut Cx, word: Word, location: Location) {
-        let text = format!("duplicate location \"{word}\"");
-        let name = location.name.clone();
-        if location.kind == Kind::Named {
-            match self.named.entry(name) {
-                Entry::Vacant(entry) => _ = entry.insert(Rc::new(location)),
-                // nginx takes the first one without a word.
-                Entry::Occupied(_) => cx.warn(word, text),
-            }
-            return;
-        }
-        let exact = location.kind == Kind::Exact;
-        let place = &mut self.names.entry(name).or_default()[usize::from(exact)];
-        match place {
-            Some(_) => cx.errors.push(Error::at(word, text)),
-            None => *place = Some(Rc::new(location)),
-        }
+impl<'t> Sorter<'t> {
+    pub fn add(&mut self, word: Word<'t>, location: Location) {
+        self.found.push((word, location));
     }
 
     /// What is found by URI, and what by `@name`, sorted.
-    pub fn finish(self) -> (Locations, Box<[Rc<Location>]>) {
-        let mut names: Vec<Name> = Vec::with_capacity(self.names.len());
-        for (name, [prefix, exact]) in self.names {
-            let mut shorter = names.len().checked_sub(1).map(|last| last as u32);
-            while let Some(at) = shorter
-                && !name.starts_with(&names[at as usize].name)
-            {
-                shorter = names[at as usize].shorter;
+    pub fn finish(mut self, cx: &mut Cx) -> (Locations, Box<[Rc<Location>]>) {
+        // Stable: of equal ones the first in the text comes first.
+        self.found.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
+        let mut names: Vec<Name> = Vec::new();
+        let mut named: Vec<Rc<Location>> = Vec::new();
+        for (word, location) in self.found {
+            if location.kind == Kind::Named {
+                match named.last() {
+                    // nginx takes the first one without a word.
+                    Some(last) if last.name == location.name => cx.warn(word, duplicate(word)),
+                    _ => named.push(Rc::new(location)),
+                }
+            } else if !put(&mut names, location) {
+                cx.errors.push(Error::at(word, duplicate(word)));
             }
-            names.push(Name { name, shorter, exact, prefix });
         }
-        let named = self.named.into_values().collect();
-        (Locations { names: names.into() }, named)
+        (Locations { names: names.into() }, named.into())
     }
+}
+
+/// Puts the next location behind the sorted names; false if its place is taken.
+fn put(names: &mut Vec<Name>, location: Location) -> bool {
+    if names.last().is_none_or(|last| last.name != location.name) {
+        let mut shorter = names.len().checked_sub(1).map(|last| last as u32);
+        while let Some(at) = shorter
+            && !location.name.starts_with(&names[at as usize].name)
+        {
+            shorter = names[at as usize].shorter;
+        }
+        let name = location.name.clone();
+        names.push(Name { name, shorter, exact: None, prefix: None });
+    }
+    let Some(last) = names.last_mut() else { return false };
+    let place = match location.kind {
+        Kind::Exact => &mut last.exact,
+        _ => &mut last.prefix,
+    };
+    let is_free = place.is_none();
+    place.get_or_insert_with(|| Rc::new(location));
+    is_free
+}
+
+fn duplicate(word: Word) -> String {
+    format!("duplicate location \"{word}\"")
 }

@@ -2,8 +2,8 @@
 //! settings (`Loc` and `LocRaw`, `Srv` and `SrvRaw`) and its tables (`LOC`, `SRV`),
 //! and name it in the list at the end.
 
-use crate::conf::{Cx, Error, Node, Raw, Shape, resolve};
-use crate::http::{core, index, log, rewrite};
+use crate::conf::{Cx, Error, Node, Raw, Said, Shape};
+use crate::http::{autoindex, core, index, log, rewrite};
 use std::rc::Rc;
 
 /// Where a directive of a level is: the way into its module, and its entry there.
@@ -48,7 +48,7 @@ macro_rules! modules {
         /// What one block said, for each module that it spoke of.
         #[derive(Default)]
         pub struct $raws {
-            $( $module: Option<Box<$module::$raw>>, )*
+            $( $module: Said<$module::$raw>, )*
         }
 
         impl $raws {
@@ -58,16 +58,16 @@ macro_rules! modules {
                 $( for (entry, directive) in $module::$table.iter().enumerate() {
                     let set = |raws: &mut $raws, entry: usize, cx: &mut Cx, node: Node| {
                         let directive = &$module::$table[entry];
-                        directive.set(raws.$module.get_or_insert_default(), cx, node)
+                        directive.set(raws.$module.raw(), cx, node)
                     };
                     all.push((&directive.shape, Place { set, entry }));
                 } )*
                 all
             }
 
-            /// The settings of the block that said this.
-            pub fn resolve(self, parent: &$conf) -> $conf {
-                $conf { $( $module: resolve(self.$module, &parent.$module), )* }
+            /// The settings of the block that said this; then it is ready for another.
+            pub fn resolve(&mut self, parent: &$conf) -> $conf {
+                $conf { $( $module: self.$module.resolve(&parent.$module), )* }
             }
         }
     )* };
@@ -77,5 +77,5 @@ modules! {
     /// What differs by server: read before a location is known.
     SrvConf, SrvRaws, SrvRaw, SRV: core;
     /// What differs by location.
-    LocConf, LocRaws, LocRaw, LOC: core, index, log, rewrite;
+    LocConf, LocRaws, LocRaw, LOC: core, autoindex, index, log, rewrite;
 }

@@ -3,7 +3,7 @@
 use super::LocRaw;
 use crate::conf::{Cx, Error, Node, literal};
 use crate::http::conf::{Kind, location_head};
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::rc::Rc;
 
 /// Where files of a location are.
@@ -62,15 +62,18 @@ fn checked(raw: &LocRaw, cx: &Cx, node: Node) -> Result<Vec<u8>, Error> {
             },
         ));
     }
-    for variable in ["document_root", "realpath_root"] {
-        let dollar = [format!("${variable}"), format!("${{{variable}}}")];
-        let bytes = node.arg(0).bytes();
-        if dollar.iter().any(|text| bytes.windows(text.len()).any(|part| part == text.as_bytes())) {
-            let text =
-                format!("the ${variable} variable cannot be used in the \"{name}\" directive");
-            return Err(Error::at(node.arg(0), text));
-        }
+    let word = node.arg(0);
+    if let Some(variable) = itself(&word) {
+        let text = format!("the {variable} variable cannot be used in the \"{name}\" directive");
+        return Err(Error::at(word, text));
     }
-    let path = cx.path(literal(node.arg(0))?);
-    Ok(path.as_os_str().as_bytes().to_vec())
+    Ok(cx.path(literal(word)?).into_os_string().into_vec())
+}
+
+/// A variable that is made of what is being set.
+fn itself(path: &[u8]) -> Option<&'static str> {
+    let rest = &path[path.iter().position(|byte| *byte == b'$')? + 1..];
+    let rest = rest.strip_prefix(b"{").unwrap_or(rest);
+    let variables = ["$document_root", "$realpath_root"];
+    variables.into_iter().find(|variable| rest.starts_with(&variable.as_bytes()[1..]))
 }

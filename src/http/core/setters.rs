@@ -10,6 +10,19 @@ pub fn buffers(node: Node) -> Result<(u64, u64), Error> {
     number.zip(size).ok_or_else(|| Error::directive(node, "invalid value"))
 }
 
+/// `large_client_header_buffers`, which are no smaller than nginx's default pool.
+pub fn large_buffers(node: Node) -> Result<(u64, u64), Error> {
+    const LEAST: u64 = 512;
+    match buffers(node)? {
+        (_, size) if size < LEAST => {
+            let text = "the \"large_client_header_buffers\" size must be equal to or greater than \
+                        \"connection_pool_size\"";
+            Err(Error::at(node.arg(1), text))
+        }
+        both => Ok(both),
+    }
+}
+
 /// `keepalive_timeout TIMEOUT [HEADER];`
 pub fn keepalive_timeout(raw: &mut LocRaw, _: &mut Cx, node: Node) -> Result<(), Error> {
     conf::put(&mut raw.keepalive_timeout, node, conf::time_msec(node, 0))?;
@@ -20,9 +33,9 @@ pub fn keepalive_timeout(raw: &mut LocRaw, _: &mut Cx, node: Node) -> Result<(),
     Ok(())
 }
 
-/// `keepalive_disable none | BROWSER...;`
-pub fn keepalive_disable(raw: &mut LocRaw, _: &mut Cx, node: Node) -> Result<(), Error> {
-    let mut disable = KeepaliveDisable::default();
+/// `keepalive_disable none | BROWSER...;`: several add up.
+pub fn keepalive_disable(raw: &mut LocRaw, cx: &mut Cx, node: Node) -> Result<(), Error> {
+    let disable = raw.keepalive_disable.get_or_insert_default();
     for word in node.args() {
         let flag = match word.bytes() {
             b"none" => continue,
@@ -31,10 +44,10 @@ pub fn keepalive_disable(raw: &mut LocRaw, _: &mut Cx, node: Node) -> Result<(),
             _ => return Err(Error::invalid_value(word)),
         };
         if std::mem::replace(flag, true) {
-            return Err(Error::at(word, format!("duplicate value \"{word}\"")));
+            cx.warn(word, format!("duplicate value \"{word}\""));
         }
     }
-    conf::put(&mut raw.keepalive_disable, node, Ok(disable))
+    Ok(())
 }
 
 /// `open_file_cache off | max=N [inactive=TIME];`

@@ -20,7 +20,7 @@ pub static SRV: &[Directive<SrvRaw>] = &[
         &mut raw.client_header_buffer_size
     }),
     Directive::call("large_client_header_buffers", SRV_CONTEXTS, Args::TWO, |raw, _, node| {
-        put(&mut raw.large_client_header_buffers, node, buffers(node))
+        put(&mut raw.large_client_header_buffers, node, large_buffers(node))
     }),
     Directive::flag("ignore_invalid_headers", SRV_CONTEXTS, |raw| &mut raw.ignore_invalid_headers),
     Directive::flag("underscores_in_headers", SRV_CONTEXTS, |raw| &mut raw.underscores_in_headers),
