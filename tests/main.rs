@@ -4,7 +4,9 @@
 //! `cargo test --test server reload::` runs a file of them.
 mod common;
 
+mod allocations;
 mod channel;
+mod conf;
 mod faults;
 mod http_connection;
 mod http_files;
@@ -20,6 +22,7 @@ mod signaller;
 mod signals;
 mod single;
 mod start;
+mod syscalls;
 mod table;
 mod termination;
 mod tester;

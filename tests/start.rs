@@ -278,20 +278,3 @@ fn global_directives_come_from_the_command_line_too() {
         eventually("the priority", || worker.nice() == 3);
     }
 }
-
-#[test]
-fn environment_variables_reach_workers_only_when_named() {
-    if drives_nginx() {
-        return;
-    }
-    // Seen by the new binary of no one: the worker's own environment is its memory, so the
-    // debug log tells what it was set to.
-    let mut limpet = Limpet::prepare(Place::new(), &format!("env KEPT; env SET=x; {SERVED}"));
-    let mut command = limpet.command();
-    command.env("KEPT", "y").env("DROPPED", "z");
-    limpet.launch_as(command);
-    limpet.wait_workers(2);
-    let line = limpet.log.wait("environment");
-    assert!(line.text.contains("KEPT") && line.text.contains("SET"), "{line:?}");
-    assert!(!line.text.contains("DROPPED"), "{line:?}");
-}

@@ -18,13 +18,18 @@ struct Daemon {
 
 impl Daemon {
     fn start() -> Self {
+        Self::start_with("", &[])
+    }
+
+    /// With more directives, and variables in the environment.
+    fn start_with(main: &str, variables: &[(&str, &str)]) -> Self {
         kernel::become_subreaper();
         let place = Place::new();
         let binary = place.path(&name());
         fs::copy(crate::common::binary(), &binary).unwrap();
-        let mut limpet = Limpet::prepare(place, &format!("daemon on;{TWO_WORKERS}"));
+        let mut limpet = Limpet::prepare(place, &format!("daemon on;{main}{TWO_WORKERS}"));
         let mut command = std::process::Command::new(&binary);
-        command.args(limpet.command().get_args());
+        command.args(limpet.command().get_args()).envs(variables.iter().copied());
         let status = command.current_dir(limpet.place.dir()).status().unwrap();
         assert!(status.success());
         eventually("a pid file", || limpet.pid_file().is_some());
@@ -117,6 +122,22 @@ fn the_new_binary_inherits_the_listeners_and_nothing_else() {
     let sockets = fds.lines().filter(|target| target.starts_with("socket:")).count();
     assert_eq!(sockets, 1, "{fds}");
     assert!(!fds.contains("memfd:"), "{fds}");
+}
+
+#[test]
+fn the_environment_is_what_the_configuration_names() {
+    let variables = [("KEPT", "kept"), ("CHANGED", "before"), ("DROPPED", "dropped")];
+    let daemon = Daemon::start_with("env KEPT; env CHANGED=after; env NEW=new;", &variables);
+    let dir = daemon.limpet.place.dir().display();
+    daemon.replace_binary(format!("#!/bin/sh\nenv > {dir}/env\n").as_bytes(), 0o755);
+    daemon.limpet.signal(libc::SIGUSR2);
+    daemon.limpet.log.wait("new binary process");
+    daemon.check_old_serves();
+    let environment = daemon.limpet.place.read("env");
+    for entry in ["KEPT=kept", "CHANGED=after", "NEW=new"] {
+        assert!(environment.lines().any(|line| line == entry), "{entry} in {environment}");
+    }
+    assert!(!environment.contains("dropped"), "{environment}");
 }
 
 #[test]
