@@ -23,7 +23,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use super::table::MAX_PROCESSES;
 use crate::log::{Level, log};
 use crate::sys::msg::{self, FdBuf};
-use crate::sys::{self, Errno, fd, process, socket};
+use crate::sys::{self, Errno, fd, process, socket, sockopt};
 
 /// Both ends, as the master holds them.
 pub struct Channel {
@@ -121,6 +121,14 @@ impl Message {
         }
         Ok(Self { command, pid: word(4), slot })
     }
+}
+
+/// Whether a descriptor can be what *open channel* says it is: an AF_UNIX stream that nobody
+/// listens on.
+pub fn is_end(end: &OwnedFd) -> bool {
+    sockopt::kind(end) == Ok(socket::STREAM)
+        && sockopt::is_listening(end) == Ok(false)
+        && socket::getsockname(end).is_ok_and(|name| name.is_unix())
 }
 
 /// What became of a message.

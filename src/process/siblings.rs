@@ -46,6 +46,10 @@ impl Siblings {
         }
     }
 
+    pub fn get(&self, slot: usize) -> Option<&Sibling> {
+        self.slots.get(slot)?.as_ref()
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = (usize, &Sibling)> {
         self.slots.iter().enumerate().filter_map(|(slot, held)| Some((slot, held.as_ref()?)))
     }

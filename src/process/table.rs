@@ -52,8 +52,12 @@ impl Work {
         }
     }
 
-    pub fn is_worker(self) -> bool {
-        matches!(self, Work::Worker { .. })
+    /// A worker's; helpers have none.
+    pub fn number(self) -> Option<usize> {
+        match self {
+            Work::Worker { number } => Some(number),
+            _ => None,
+        }
     }
 }
 
@@ -93,6 +97,12 @@ pub struct Process {
     pub outbox: Outbox,
     /// Its loop runs and its listeners are armed.
     pub ready: bool,
+    /// Its end of the channel is closed: it hears signals only.
+    pub deaf: bool,
+    /// It is not listened to any more.
+    pub ignored: bool,
+    /// Messages it had no right to send.
+    pub forged: u32,
     /// It was told to quit or to terminate.
     pub exiting: bool,
     /// waitpid has returned it, or kill says that it is gone.
@@ -108,6 +118,9 @@ impl Process {
             channel,
             outbox: Outbox::new(),
             ready: false,
+            deaf: false,
+            ignored: false,
+            forged: 0,
             exiting: false,
             exited: false,
             born_ms: now_ms,
@@ -167,6 +180,10 @@ impl Table {
 
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Process)> {
         self.slots.iter_mut().enumerate().filter_map(|(slot, held)| Some((slot, held.as_mut()?)))
+    }
+
+    pub fn into_iter(self) -> impl Iterator<Item = (usize, Process)> {
+        self.slots.into_iter().enumerate().filter_map(|(slot, held)| Some((slot, held?)))
     }
 
     /// nginx's last_process: one past the highest slot in use.

@@ -1,0 +1,189 @@
+//! The first moments of a child, and what every child keeps: its seat.
+//!
+//! All that was the master's alone goes here, by ownership: the other ends of
+//! the channels, the cycle that is not this child's, the pipe to the parent of a
+//! daemonizing start.
+
+use std::os::fd::OwnedFd;
+
+use super::channel::{self, Command, Message, Read};
+use super::master::Master;
+use super::reload::Stage;
+use super::siblings::{Sibling, Siblings};
+use super::signals::{Role, Wanted};
+use super::spawn::Birth;
+use super::table::{Table, Work};
+use super::{helper, worker};
+use crate::cycle::Cycle;
+use crate::log::{self, Level, log};
+use crate::sys::limits::Limit;
+use crate::sys::process::{self, Pid};
+use crate::sys::signal;
+use crate::time;
+
+/// Where a child sits: in which slot, under which master, among which siblings.
+pub struct Seat {
+    pub slot: usize,
+    /// A worker's number; a helper has none.
+    pub number: Option<usize>,
+    /// Its own end of its channel; None once that is broken: it hears signals only.
+    pub channel: Option<OwnedFd>,
+    pub siblings: Siblings,
+    pub master: MasterWatch,
+    /// The limit of descriptors that the master was started with.
+    pub nofile: Option<Limit>,
+    pub daemonized: bool,
+    pub wanted: Wanted,
+}
+
+/// Tells that the master is gone. The channel cannot: siblings hold copies of its end 0.
+pub struct MasterWatch {
+    pub pid: Pid,
+    /// Readable when the master has ended; opened before the fork. None before Linux 5.3.
+    pub pidfd: Option<OwnedFd>,
+}
+
+impl MasterWatch {
+    pub fn of_this_process() -> Self {
+        let pid = process::getpid();
+        Self { pid, pidfd: process::pidfd_open(pid).ok() }
+    }
+
+    pub fn is_gone(&self) -> bool {
+        process::getppid() != self.pid
+    }
+}
+
+impl Master {
+    /// Runs what the child is for; returns its exit code.
+    pub(super) fn become_child(self, birth: Birth) -> i32 {
+        signal::forget_all();
+        log::forked();
+        time::update();
+        let Birth { slot, job, end1 } = birth;
+        if job.work == Work::NewBinary {
+            self.restore_nofile();
+            return self.executable.exec(&self.cycle);
+        }
+        let (watch, nofile, daemonized) = (self.watch, self.nofile, self.daemonized);
+        let cycle = cycle_of(job.generation, self.cycle, self.stage);
+        let seat = Seat {
+            slot,
+            number: job.work.number(),
+            channel: end1,
+            siblings: siblings(self.table, slot),
+            master: watch,
+            nofile,
+            daemonized,
+            wanted: Wanted::default(),
+        };
+        match job.work {
+            Work::CacheManager => helper::manager(cycle, seat),
+            Work::CacheLoader => helper::loader(cycle, seat),
+            Work::Worker { .. } | Work::NewBinary => worker::run(cycle, seat),
+        }
+    }
+}
+
+/// The cycle that the child serves; the other one's sockets are closed here, in this process.
+fn cycle_of(generation: u32, cycle: Cycle, stage: Stage) -> Cycle {
+    let (own, mut other) = match stage {
+        Stage::Reloading { old, .. } if old.generation == generation => (*old, Some(cycle)),
+        Stage::Reloading { old, .. } => (cycle, Some(*old)),
+        Stage::Binding { next, .. } => (cycle, Some(*next)),
+        Stage::Serving | Stage::Starting(_) => (cycle, None),
+    };
+    if let Some(other) = &mut other {
+        other.listening.close(false);
+    }
+    own
+}
+
+/// The writing ends of the others; their reading ends are dropped with the table.
+fn siblings(table: Table, slot: usize) -> Siblings {
+    let mut siblings = Siblings::new();
+    for (other, process) in table.into_iter() {
+        if let Some(channel) = process.channel.filter(|_| other != slot) {
+            siblings.open(other, Sibling { pid: process.pid, end: channel.end0 });
+        }
+    }
+    siblings
+}
+
+impl Seat {
+    /// What signals ask for. A QUIT may be the kernel's word that the master has gone.
+    pub fn take_signals(&mut self) {
+        self.wanted.take_signals(Role::Worker { daemonized: self.daemonized });
+    }
+
+    /// ngx_channel_handler: reads until there is nothing more.
+    pub fn hear(&mut self) {
+        log!(Level::Debug, "channel handler");
+        while let Some(end) = &self.channel {
+            match channel::read(end) {
+                Read::Empty => return,
+                Read::Forged => {}
+                Read::Message(message, carried) => self.obey(message, carried),
+                Read::Broken => self.close_channel(),
+            }
+        }
+    }
+
+    fn obey(&mut self, message: Message, carried: Option<OwnedFd>) {
+        let Message { command, pid, slot } = message;
+        match command {
+            Command::Quit => self.wanted.quit = true,
+            Command::Terminate => self.wanted.terminate = true,
+            Command::Reopen => self.wanted.reopen = true,
+            Command::OpenChannel => {
+                let Some(end) = carried else { return };
+                log!(Level::Debug, "get channel s:{slot} pid:{pid} fd:{}", Number(&end));
+                if slot == self.slot || !channel::is_end(&end) {
+                    log!(Level::Alert, "channel message with a descriptor that is no channel");
+                    return;
+                }
+                self.siblings.open(slot, Sibling { pid, end });
+            }
+            Command::CloseChannel => {
+                let known = self.siblings.get(slot);
+                let (our, fd) = known.map_or((-1, -1), |known| (known.pid, Number(&known.end).get()));
+                log!(Level::Debug, "close channel s:{slot} pid:{pid} our:{our} fd:{fd}");
+                self.siblings.close(slot, pid);
+            }
+            Command::Ready => log!(Level::Alert, "channel message that only a master gets"),
+        }
+    }
+
+    /// Tells the master, as the last word on this channel, that nothing will be read any more.
+    fn close_channel(&mut self) {
+        log!(Level::Alert, "the channel is broken: signals only from now on");
+        self.tell(Command::CloseChannel);
+        self.channel = None;
+    }
+
+    /// The loop runs, the listeners are armed.
+    pub fn ready(&self) {
+        self.tell(Command::Ready);
+    }
+
+    fn tell(&self, command: Command) {
+        let Some(end) = &self.channel else { return };
+        let message = Message { command, pid: process::getpid(), slot: self.slot };
+        channel::write(end, message, None);
+    }
+}
+
+/// A descriptor's number, for the log.
+struct Number<'a>(&'a OwnedFd);
+
+impl Number<'_> {
+    fn get(&self) -> i32 {
+        std::os::fd::AsRawFd::as_raw_fd(self.0)
+    }
+}
+
+impl std::fmt::Display for Number<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.get().fmt(f)
+    }
+}

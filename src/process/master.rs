@@ -1,0 +1,333 @@
+//! The master: one visible loop around sigsuspend.
+//!
+//! Everything stays blocked but inside sigsuspend. A turn works off what signals
+//! and deadlines ask for, in one fixed order, and never waits for anything else:
+//! a reload that needs an address, workers that have to become ready, a child
+//! that does not go are all deadlines in one list.
+//!
+//! The loop is ngx_master_process_cycle's; what it does beyond nginx stands where
+//! it does it.
+
+use std::ops::ControlFlow::{Break, Continue};
+
+use super::deadlines::Deadlines;
+use super::reload::Stage;
+use super::signals::{Role, Wanted};
+use super::spawn::{End, Step};
+use super::table::{Job, Process, Spawn, Table, Work};
+use super::termination::{Termination, Tick};
+use super::upgrade::Executable;
+use super::verdict::READY_WITHIN_MS;
+use super::{Start, channel::Command, daemon::Herald};
+use crate::cycle::Cycle;
+use crate::log::{self, Level, log};
+use crate::sys::signal::{self, SigSet};
+use crate::sys::{process, title};
+use crate::time;
+
+/// Given to workers that end by `worker_shutdown_timeout` themselves, before the master helps.
+const SHUTDOWN_GRACE_MS: u64 = 500;
+
+/// What a deadline is for.
+#[derive(PartialEq, Debug)]
+pub enum Due {
+    /// The termination clock ticks.
+    Termination,
+    /// Workers of a refused generation that are still there get SIGKILL.
+    Kill { generation: u32 },
+    /// A spawn that had to wait.
+    Spawn(Job),
+    /// Full channels are tried again.
+    Flush,
+    /// Busy addresses are tried again.
+    Bind,
+    /// A generation has had its time to become ready.
+    Ready { generation: u32 },
+    /// `worker_shutdown_timeout` is over.
+    Shutdown,
+    /// Log lines wait for a slow reader.
+    Log,
+}
+
+pub struct Master {
+    pub(super) cycle: Cycle,
+    pub(super) stage: Stage,
+    pub(super) table: Table,
+    pub(super) deadlines: Deadlines<Due>,
+    pub(super) wanted: Wanted,
+    /// The number of the last generation that was started.
+    pub(super) generation: u32,
+    /// Workers were told to stop accepting; the master stays.
+    pub(super) noaccepting: bool,
+    /// A new binary has ended, and its end gives the workers back that WINCH took.
+    pub(super) restart: bool,
+    pub(super) new_binary: Option<i32>,
+    pub(super) executable: Executable,
+    pub(super) herald: Option<Herald>,
+    pub(super) watch: MasterWatch,
+    pub(super) nofile: Option<Limit>,
+    pub(super) daemonized: bool,
+    /// Who started us: while that process is there, we are a new binary beside an old one.
+    parent: i32,
+    termination: Option<Termination>,
+    quitting: bool,
+    exit_code: i32,
+    pub(super) ready_time_is_up: bool,
+}
+
+impl Master {
+    pub fn new(cycle: Cycle, start: Start) -> Self {
+        title::set(start.title().as_bytes());
+        Self {
+            stage: Stage::starting(time::now_ms()),
+            table: Table::new(),
+            deadlines: Deadlines::new(),
+            wanted: Wanted::default(),
+            generation: cycle.generation,
+            noaccepting: false,
+            restart: false,
+            new_binary: None,
+            executable: start.executable,
+            herald: start.herald,
+            daemonized: start.daemonized,
+            parent: start.parent,
+            termination: None,
+            quitting: false,
+            exit_code: 0,
+            ready_time_is_up: false,
+            cycle,
+        }
+    }
+
+    /// Until the end of the master, or of the child that one of its forks has made.
+    pub fn run(mut self) -> i32 {
+        let mut step = self.start();
+        loop {
+            match step {
+                Continue(()) => step = self.turn(),
+                Break(End::Exit(code)) => return code,
+                Break(End::Born(birth)) => return self.become_child(birth),
+            }
+        }
+    }
+
+    fn start(&mut self) -> Step {
+        self.await_generation();
+        self.start_workers(Spawn::Respawn)?;
+        self.start_helpers(false)
+    }
+
+    /// One turn, in nginx's order. Terminate and quit end it: nothing below them runs once the
+    /// master is stopping.
+    fn turn(&mut self) -> Step {
+        self.arm_timer();
+        log!(Level::Debug, "sigsuspend");
+        signal::sigsuspend(&SigSet::empty());
+
+        time::update();
+        let role = self.role();
+        self.wanted.take_signals(role);
+        log!(Level::Debug, "wake up, sigio {}", u8::from(self.wanted.io));
+
+        if std::mem::take(&mut self.wanted.reap) {
+            self.reap()?;
+        }
+        if std::mem::take(&mut self.wanted.io) {
+            self.hear();
+        }
+        self.flush_channels();
+        self.run_due()?;
+        self.settle();
+
+        if self.stopping() && !self.lives() {
+            return Break(End::Exit(self.exit()));
+        }
+        if self.wanted.terminate {
+            self.terminate();
+            return Continue(());
+        }
+        if self.wanted.quit {
+            self.quit();
+            return Continue(());
+        }
+        // What follows waits while a generation comes up: that takes 5 s at most.
+        if self.stage.is_serving() {
+            if std::mem::take(&mut self.wanted.reconfigure) {
+                self.reconfigure()?;
+            }
+        }
+        if std::mem::take(&mut self.restart) {
+            self.accept_again()?;
+        }
+        if std::mem::take(&mut self.wanted.reopen) {
+            self.reopen();
+        }
+        if self.stage.is_serving() {
+            if std::mem::take(&mut self.wanted.change_binary) {
+                self.change_binary()?;
+            }
+            if std::mem::take(&mut self.wanted.noaccept) {
+                self.stop_accepting();
+            }
+        }
+        if let Some(ms) = log::flush() {
+            self.deadlines.add_once(time::now_ms() + ms, Due::Log);
+        }
+        Continue(())
+    }
+
+    /// A shot at the earliest deadline, whatever woke us: no signal moves one.
+    fn arm_timer(&mut self) {
+        let now = time::now_ms();
+        let first = match self.wanted.reap {
+            // A kill has found that somebody is gone, and no SIGCHLD will come.
+            true => Some(now),
+            false => self.deadlines.next(),
+        };
+        let ms = first.map_or(0, |at| at.saturating_sub(now).max(1));
+        if let Err(e) = signal::setitimer_real(ms, 0) {
+            log!(Level::Alert, errno e, "setitimer() failed");
+        }
+    }
+
+    fn run_due(&mut self) -> Step {
+        let now = time::now_ms();
+        while let Some(due) = self.deadlines.take_due(now) {
+            match due {
+                Due::Termination => self.tick(),
+                Due::Kill { generation } => self.kill_all(|p| p.job.generation == generation),
+                Due::Spawn(job) if self.is_wanted(job) => self.spawn_late(job)?,
+                Due::Bind => self.bind_again()?,
+                Due::Ready { generation } => {
+                    self.ready_time_is_up |= generation == self.cycle.generation;
+                }
+                Due::Shutdown => self.wanted.terminate = true,
+                Due::Spawn(_) | Due::Flush | Due::Log => {}
+            }
+        }
+        Continue(())
+    }
+
+    /// Whether a spawn that had to wait is still asked for.
+    fn is_wanted(&self, job: Job) -> bool {
+        let asked = !self.stopping() && !self.noaccepting && self.knows_generation(job.generation);
+        asked && !self.serves(job.work, job.generation)
+    }
+
+    /// Whether somebody does this work and has not been told to end.
+    pub(super) fn serves(&self, work: Work, generation: u32) -> bool {
+        self.processes_of(generation).any(|process| process.job.work == work && !process.exiting)
+    }
+
+    /// A child is there that has to go before the master can.
+    fn lives(&self) -> bool {
+        self.table.iter().any(|(_, process)| !process.exited && !process.job.detached)
+    }
+
+    pub(super) fn stopping(&self) -> bool {
+        self.wanted.terminate || self.wanted.quit
+    }
+
+    fn role(&self) -> Role {
+        let upgrading = self.new_binary.is_some() || process::getppid() == self.parent;
+        Role::Master { daemonized: self.daemonized, upgrading }
+    }
+
+    /// Whether an older binary runs beside us, or a newer one.
+    fn owns_names(&self) -> bool {
+        self.new_binary.is_none() && !(self.executable.inherited && process::getppid() == self.parent)
+    }
+
+    /// The deadline for the workers of the cycle that has just been taken up.
+    pub(super) fn await_generation(&mut self) {
+        let generation = self.cycle.generation;
+        self.ready_time_is_up = false;
+        self.deadlines.add(time::now_ms() + READY_WITHIN_MS, Due::Ready { generation });
+    }
+
+    /// Fast: the children get terminate, again and again, and in the end SIGKILL.
+    fn terminate(&mut self) {
+        if self.termination.is_some() {
+            return;
+        }
+        self.abandon_binding();
+        self.order(Command::Terminate, |_| true);
+        self.set_termination(Termination::started());
+    }
+
+    fn tick(&mut self) {
+        let Some(mut clock) = self.termination.take() else { return };
+        match clock.tick() {
+            Tick::Terminate => self.order(Command::Terminate, |_| true),
+            Tick::Kill => self.kill_all(|_| true),
+        }
+        self.set_termination(clock);
+    }
+
+    fn set_termination(&mut self, clock: Termination) {
+        let delay = clock.delay_ms();
+        log!(Level::Debug, "termination cycle: {delay}");
+        self.deadlines.add(time::now_ms() + delay, Due::Termination);
+        self.termination = Some(clock);
+    }
+
+    /// Graceful: no more connections; the workers finish theirs, and the master waits.
+    fn quit(&mut self) {
+        if std::mem::replace(&mut self.quitting, true) {
+            return;
+        }
+        self.abandon_binding();
+        self.order(Command::Quit, |_| true);
+        self.close_listening();
+        if let ms @ 1.. = self.cycle.core.worker_shutdown_timeout {
+            self.deadlines.add(time::now_ms() + ms + SHUTDOWN_GRACE_MS, Due::Shutdown);
+        }
+    }
+
+    fn close_listening(&mut self) {
+        let unlink = self.owns_names();
+        self.stage.close_listening(unlink);
+        self.cycle.listening.close(unlink);
+    }
+
+    fn reopen(&mut self) {
+        log!(Level::Notice, "reopening logs");
+        self.cycle.reopen_logs();
+        self.stage.reopen_logs();
+        self.order(Command::Reopen, |_| true);
+    }
+
+    /// WINCH: the workers quit, the master stays; HUP brings them back.
+    fn stop_accepting(&mut self) {
+        self.noaccepting = true;
+        self.order(Command::Quit, |_| true);
+    }
+
+    /// The start has failed: the reason goes to whoever waits for it, the children go.
+    pub(super) fn fail(&mut self, reason: &str) {
+        log!(Level::Emerg, "{reason}");
+        if let Some(herald) = self.herald.take() {
+            herald.failed(reason);
+        }
+        self.exit_code = 1;
+        self.wanted.terminate = true;
+    }
+
+    /// The last of the children has gone.
+    fn exit(&mut self) -> i32 {
+        match &self.cycle.pid_file {
+            Some(file) if self.new_binary.is_some() => file.remove_oldbin(),
+            Some(file) => file.remove(),
+            None => {}
+        }
+        log!(Level::Notice, "exit");
+        self.close_listening();
+        log::finish();
+        self.exit_code
+    }
+
+    pub(super) fn processes_of(&self, generation: u32) -> impl Iterator<Item = &Process> {
+        let own = move |process: &&Process| process.job.generation == generation;
+        self.table.iter().map(|(_, process)| process).filter(own)
+    }
+}

@@ -1,0 +1,264 @@
+//! Reload: the next generation comes up beside the one that serves, or not at all.
+//!
+//! A reload is a few stages, so that the master hears signals throughout: the
+//! configuration is read, its addresses are opened (busy ones are tried again by
+//! deadline), its workers are started, and when they are ready the old ones are
+//! told to quit. Until then nothing of the old is given up: a roll-back ends the
+//! new workers and drops the new cycle. HUPs that come meanwhile mean one more
+//! reload afterwards.
+//!
+//! nginx gives new workers 100 ms and then quits the old ones, whatever became of
+//! the new.
+
+use std::ops::ControlFlow::Continue;
+
+use super::channel::Command;
+use super::master::{Due, Master};
+use super::spawn::Step;
+use super::table::{Job, Spawn};
+use super::verdict::{Count, Verdict};
+use crate::cycle::{BIND_PAUSE_MS, BIND_TRIES, Cycle};
+use crate::log::{Level, log};
+use crate::net::listen::Opened;
+use crate::time;
+
+/// When SIGKILL follows the terminate of a roll-back: with the last tick of the termination clock.
+const ROLL_BACK_KILL_MS: u64 = 3_150;
+
+/// What the master is about, beside serving.
+pub enum Stage {
+    Serving,
+    /// The first generation comes up.
+    Starting(Coming),
+    /// A new configuration waits for its addresses.
+    Binding { next: Box<Cycle>, tries: u32 },
+    /// The next generation comes up; the old cycle serves on.
+    Reloading { old: Box<Cycle>, coming: Coming },
+}
+
+/// A generation that is not up yet.
+pub struct Coming {
+    since_ms: u64,
+    /// Workers that have exited for good.
+    lost: usize,
+}
+
+impl Stage {
+    pub fn starting(now_ms: u64) -> Self {
+        Stage::Starting(Coming { since_ms: now_ms, lost: 0 })
+    }
+
+    pub fn is_serving(&self) -> bool {
+        matches!(self, Stage::Serving)
+    }
+
+    fn coming(&self) -> Option<&Coming> {
+        match self {
+            Stage::Starting(coming) | Stage::Reloading { coming, .. } => Some(coming),
+            Stage::Serving | Stage::Binding { .. } => None,
+        }
+    }
+
+    pub fn reopen_logs(&self) {
+        if let Stage::Reloading { old, .. } = self {
+            old.reopen_logs();
+        }
+    }
+
+    /// Closes what a second cycle has open.
+    pub fn close_listening(&mut self, unlink: bool) {
+        if let Stage::Reloading { old: cycle, .. } | Stage::Binding { next: cycle, .. } = self {
+            cycle.listening.close(unlink);
+        }
+    }
+}
+
+impl Master {
+    pub(super) fn reconfigure(&mut self) -> Step {
+        if self.new_binary.is_some() {
+            // The old binary reads no file any more.
+            return self.accept_again();
+        }
+        log!(Level::Notice, "reconfiguring");
+        match self.cycle.next(self.generation + 1) {
+            Ok(next) => self.bind(Box::new(next), 1),
+            Err(_) => {
+                self.serves_on("the new configuration is refused");
+                Continue(())
+            }
+        }
+    }
+
+    /// The end of a new binary brings back what WINCH had ended, and so does HUP while it runs.
+    pub(super) fn accept_again(&mut self) -> Step {
+        self.noaccepting = false;
+        self.start_missing()
+    }
+
+    pub(super) fn bind_again(&mut self) -> Step {
+        match std::mem::replace(&mut self.stage, Stage::Serving) {
+            Stage::Binding { next, tries } => self.bind(next, tries + 1),
+            other => {
+                self.stage = other;
+                Continue(())
+            }
+        }
+    }
+
+    /// One attempt to open what the next cycle needs and the old one does not have.
+    fn bind(&mut self, mut next: Box<Cycle>, tries: u32) -> Step {
+        match next.listening.open(false) {
+            Opened::All => return self.take_up(next),
+            Opened::Busy if tries < BIND_TRIES => {
+                log!(Level::Notice, "try again to bind() after {BIND_PAUSE_MS}ms");
+                self.stage = Stage::Binding { next, tries };
+                self.deadlines.add(time::now_ms() + BIND_PAUSE_MS, Due::Bind);
+                return Continue(());
+            }
+            Opened::Busy => log!(Level::Emerg, "still could not bind()"),
+            Opened::Failed => {}
+        }
+        self.retire(&mut next);
+        self.serves_on("an address of the new configuration cannot be had");
+        Continue(())
+    }
+
+    /// Everything of the next cycle is open: its workers are started.
+    fn take_up(&mut self, mut next: Box<Cycle>) -> Step {
+        next.pid_file = self.cycle.pid_file.clone().filter(|file| file.path() == next.core.pid);
+        if !next.ensure_pid_file() {
+            self.retire(&mut next);
+            self.serves_on("the new pid file cannot be made");
+            return Continue(());
+        }
+        std::mem::swap(&mut self.cycle, &mut next);
+        self.generation = self.cycle.generation;
+        self.cycle.make_current();
+        self.noaccepting = false;
+        let coming = Coming { since_ms: time::now_ms(), lost: 0 };
+        self.stage = Stage::Reloading { old: next, coming };
+        self.await_generation();
+        self.start_workers(Spawn::JustRespawn)?;
+        self.start_helpers(true)
+    }
+
+    /// Looks whether the generation that is coming has come.
+    pub(super) fn settle(&mut self) {
+        if self.stage.coming().is_none() || self.stopping() {
+            return;
+        }
+        let count = self.count();
+        let verdict = count.verdict(self.ready_time_is_up);
+        if verdict == Verdict::Undecided {
+            return;
+        }
+        let generation = self.cycle.generation;
+        self.deadlines.retain(|due| *due != Due::Ready { generation });
+        match (std::mem::replace(&mut self.stage, Stage::Serving), verdict) {
+            (Stage::Starting(coming), Verdict::Up | Verdict::UpInPart) => self.started(&coming, count),
+            (Stage::Starting(_), _) => self.fail(self.reason(count)),
+            (Stage::Reloading { old, coming }, Verdict::Up | Verdict::UpInPart) => {
+                self.commit(old, &coming, count);
+            }
+            (Stage::Reloading { old, .. }, _) => self.roll_back(old, count),
+            (other, _) => self.stage = other,
+        }
+    }
+
+    fn count(&self) -> Count {
+        let workers = self.processes_of(self.cycle.generation).filter(|p| p.job.work.number().is_some());
+        Count {
+            wanted: self.cycle.workers,
+            ready: workers.filter(|process| process.ready && !process.exited).count(),
+            lost: self.stage.coming().map_or(0, |coming| coming.lost),
+        }
+    }
+
+    fn reason(&self, count: Count) -> &'static str {
+        match count.lost >= count.wanted {
+            true => "no worker could start: all exited with fatal code 2",
+            false => "no worker was ready within 5 s",
+        }
+    }
+
+    fn announce(&self, coming: &Coming, count: Count) {
+        let ms = time::now_ms().saturating_sub(coming.since_ms);
+        let Count { wanted, ready, .. } = count;
+        let generation = self.cycle.generation;
+        let level = if ready < wanted { Level::Warn } else { Level::Notice };
+        log!(level, "generation {generation}: {ready} of {wanted} workers ready in {ms} ms");
+    }
+
+    fn started(&mut self, coming: &Coming, count: Count) {
+        self.announce(coming, count);
+        if let Some(herald) = self.herald.take() {
+            herald.started();
+        }
+    }
+
+    /// The new generation serves: the old one may go, and what only it had open.
+    fn commit(&mut self, mut old: Box<Cycle>, coming: &Coming, count: Count) {
+        self.announce(coming, count);
+        self.order(Command::Quit, |process| !process.job.just_spawn);
+        for (_, process) in self.table.iter_mut() {
+            process.job.just_spawn = false;
+        }
+        let generation = self.cycle.generation;
+        self.deadlines.retain(|due| !matches!(due, Due::Spawn(job) if job.generation != generation));
+        self.retire(&mut old);
+        self.cycle.listening.configure();
+    }
+
+    /// The new generation could not start: it goes, and the old one never notices.
+    fn roll_back(&mut self, mut old: Box<Cycle>, count: Count) {
+        let reason = self.reason(count);
+        let generation = self.cycle.generation;
+        self.order(Command::Terminate, |process| process.job.generation == generation);
+        self.deadlines.retain(|due| !matches!(due, Due::Spawn(job) if job.generation == generation));
+        self.deadlines.add(time::now_ms() + ROLL_BACK_KILL_MS, Due::Kill { generation });
+        std::mem::swap(&mut self.cycle, &mut old);
+        self.cycle.make_current();
+        self.retire(&mut old);
+        self.serves_on(reason);
+    }
+
+    /// A cycle that goes, old or refused: closes and removes what only it has.
+    fn retire(&self, gone: &mut Cycle) {
+        gone.listening.retire(&self.cycle.listening);
+        if let Some(file) = gone.pid_file.take_if(|file| Some(&*file) != self.cycle.pid_file.as_ref()) {
+            file.remove();
+        }
+    }
+
+    /// A stop has come while addresses were awaited.
+    pub(super) fn abandon_binding(&mut self) {
+        if let Stage::Binding { .. } = self.stage
+            && let Stage::Binding { next, .. } = std::mem::replace(&mut self.stage, Stage::Serving)
+        {
+            self.retire(&mut next);
+        }
+    }
+
+    fn serves_on(&self, why: &str) {
+        let generation = self.cycle.generation;
+        log!(Level::Error, "reload failed: {why}; generation {generation} serves on");
+    }
+
+    /// A worker has exited with a code that a new try cannot mend.
+    pub(super) fn note_lost(&mut self, job: Job) {
+        if job.generation != self.cycle.generation || job.work.number().is_none() {
+            return;
+        }
+        if let Stage::Starting(coming) | Stage::Reloading { coming, .. } = &mut self.stage {
+            coming.lost += 1;
+        }
+    }
+
+    pub(super) fn knows_generation(&self, generation: u32) -> bool {
+        let old = match &self.stage {
+            Stage::Reloading { old, .. } => Some(old.generation),
+            _ => None,
+        };
+        generation == self.cycle.generation || Some(generation) == old
+    }
+}

@@ -1,0 +1,133 @@
+//! Changing the binary on the fly, as nginx does it (`daemon on`).
+//!
+//! The old master renames its pid file to `.oldbin` and executes the path it was
+//! started by, so that a replaced file is picked up, with the same arguments; the
+//! listening sockets are named in the environment. QUIT to the old master
+//! completes it; if the new one dies, the pid file is renamed back.
+//!
+//! Both LIMPET and NGINX are set: either server may follow the other.
+
+use std::ffi::{CString, OsString};
+use std::ops::ControlFlow::Continue;
+use std::os::fd::AsRawFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+use super::master::Master;
+use super::spawn::Step;
+use super::table::{Spawn, Work};
+use crate::cycle::Cycle;
+use crate::log::{Level, log};
+use crate::net::listen::Listening;
+use crate::sys::{env, fd, file, process};
+
+/// Names of the variable, ours first.
+pub const VARIABLES: [&str; 2] = ["LIMPET", "NGINX"];
+
+/// What to execute, and how we were executed.
+pub struct Executable {
+    path: PathBuf,
+    args: Vec<CString>,
+    /// Our listening sockets came from an older binary.
+    pub inherited: bool,
+}
+
+impl Executable {
+    /// Of this process: its path is made absolute now, since the file may be replaced and the
+    /// working directory may change.
+    pub fn own(args: &[OsString], inherited: bool) -> Self {
+        let name = process::executable().unwrap_or_default();
+        let path = PathBuf::from(OsString::from_vec(name.to_bytes().to_vec()));
+        Self {
+            path: std::path::absolute(&path).unwrap_or(path),
+            args: args.iter().filter_map(|arg| CString::new(arg.as_bytes()).ok()).collect(),
+            inherited,
+        }
+    }
+
+    /// Becomes the new binary; returns the exit code of a child that could not.
+    pub fn exec(&self, cycle: &Cycle) -> i32 {
+        let mut list = OsString::new();
+        for listening in cycle.listening.descriptors() {
+            if let Err(e) = fd::set_cloexec(listening, false) {
+                log!(Level::Alert, errno e, "fcntl(FD_CLOEXEC) failed");
+                return 1;
+            }
+            list.push(format!("{};", listening.as_raw_fd()));
+        }
+        cycle.set_environment();
+        for variable in VARIABLES {
+            env::set(variable, &list);
+        }
+        let name = self.path.display();
+        let Ok(path) = file::path(&self.path) else { return 1 };
+        let e = process::execve(&path, &self.args, &env::for_exec());
+        log!(Level::Alert, errno e, "execve() failed while executing new binary process \"{name}\"");
+        1
+    }
+}
+
+/// The sockets that an older binary left us. The variables go: our children do not inherit them.
+pub fn inherited_sockets() -> Option<Listening> {
+    let found = VARIABLES.iter().find_map(|name| Some((*name, env::get(name)?)));
+    VARIABLES.iter().for_each(|name| env::remove(name));
+    let (variable, value) = found?;
+    Some(Listening::inherited(variable, &value.to_string_lossy()))
+}
+
+impl Master {
+    /// ngx_exec_new_binary.
+    pub(super) fn change_binary(&mut self) -> Step {
+        log!(Level::Notice, "changing binary");
+        if let Some(file) = &self.cycle.pid_file
+            && let Err(e) = file.to_oldbin()
+        {
+            let (from, to) = (file.path().display(), file.oldbin());
+            let (to, name) = (to.display(), &self.executable);
+            log!(
+                Level::Alert,
+                errno e,
+                "rename() {from} to {to} failed before executing new binary process \"{name}\""
+            );
+            return Continue(());
+        }
+        self.spawn(Spawn::Detached, Work::NewBinary)?;
+        let new = self.table.iter().find(|(_, process)| process.job.work == Work::NewBinary);
+        self.new_binary = new.map(|(_, process)| process.pid);
+        if self.new_binary.is_none() {
+            self.take_pid_file_back("an attempt to execute new binary process");
+        }
+        Continue(())
+    }
+
+    /// It has ended, and we have not: what had been given up for it comes back.
+    pub(super) fn new_binary_gone(&mut self, pid: i32) {
+        if self.new_binary != Some(pid) {
+            return;
+        }
+        self.new_binary = None;
+        self.take_pid_file_back("the end of the new binary process");
+        if std::mem::take(&mut self.noaccepting) {
+            self.restart = true;
+        }
+    }
+
+    fn take_pid_file_back(&self, after: &str) {
+        let Some(file) = &self.cycle.pid_file else { return };
+        if let Err(e) = file.from_oldbin() {
+            let (from, to) = (file.oldbin(), file.path().display());
+            let (from, name) = (from.display(), &self.executable);
+            log!(
+                Level::Alert,
+                errno e,
+                "rename() {from} back to {to} failed after {after} \"{name}\""
+            );
+        }
+    }
+}
+
+impl std::fmt::Display for Executable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.path.display().fmt(f)
+    }
+}
