@@ -166,7 +166,9 @@ pub enum Read {
     Empty,
     /// No message of ours: logged, its descriptors closed. The next may be right.
     Forged,
-    /// The framing is lost for good, or the other end is gone. Logged.
+    /// Nobody holds the other end any more.
+    Closed,
+    /// The framing is lost for good. Logged.
     Broken,
 }
 
@@ -186,7 +188,7 @@ pub fn read(end: impl AsFd) -> Read {
         MESSAGE => {}
         0 => {
             log!(Level::Debug, "recvmsg() returned zero");
-            return Read::Broken;
+            return Read::Closed;
         }
         len => {
             log!(Level::Alert, "recvmsg() returned not enough data: {len}");
@@ -271,6 +273,7 @@ mod tests {
             }
             Read::Empty => ("empty", None),
             Read::Forged => ("forged", None),
+            Read::Closed => ("closed", None),
             Read::Broken => ("broken", None),
         }
     }
@@ -320,6 +323,6 @@ mod tests {
         send(b"short", &[]);
         assert_eq!(received(&end1).0, "broken");
         drop(end0);
-        assert_eq!(received(&end1).0, "broken");
+        assert_eq!(received(&end1).0, "closed");
     }
 }

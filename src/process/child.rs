@@ -19,7 +19,7 @@ use crate::log::{self, Level, log};
 use crate::sys::limits::Limit;
 use crate::sys::process::{self, Pid};
 use crate::sys::signal;
-use crate::time;
+use crate::{shm, time};
 
 /// Where a child sits: in which slot, under which master, among which siblings.
 pub struct Seat {
@@ -61,6 +61,7 @@ impl Master {
         log::forked();
         time::update();
         let Birth { slot, job, end1 } = birth;
+        shm::enter(slot);
         if job.work == Work::NewBinary {
             self.restore_nofile();
             return self.executable.exec(&self.cycle);
@@ -116,17 +117,28 @@ impl Seat {
         self.wanted.take_signals(Role::Worker { daemonized: self.daemonized });
     }
 
-    /// ngx_channel_handler: reads until there is nothing more.
-    pub fn hear(&mut self) {
+    /// ngx_channel_handler: reads until there is nothing more; false when there is no channel any
+    /// more.
+    pub fn hear(&mut self) -> bool {
         log!(Level::Debug, "channel handler");
         while let Some(end) = &self.channel {
             match channel::read(end) {
-                Read::Empty => return,
+                Read::Empty => return true,
                 Read::Forged => {}
                 Read::Message(message, carried) => self.obey(message, carried),
-                Read::Broken => self.close_channel(),
+                Read::Closed => {
+                    // The master and every sibling have gone.
+                    self.wanted.quit = true;
+                    return false;
+                }
+                Read::Broken => {
+                    log!(Level::Alert, "the channel is broken: signals only from now on");
+                    self.tell(Command::CloseChannel);
+                    return false;
+                }
             }
         }
+        false
     }
 
     fn obey(&mut self, message: Message, carried: Option<OwnedFd>) {
@@ -146,7 +158,8 @@ impl Seat {
             }
             Command::CloseChannel => {
                 let known = self.siblings.get(slot);
-                let (our, fd) = known.map_or((-1, -1), |known| (known.pid, Number(&known.end).get()));
+                let (our, fd) =
+                    known.map_or((-1, -1), |known| (known.pid, Number(&known.end).get()));
                 log!(Level::Debug, "close channel s:{slot} pid:{pid} our:{our} fd:{fd}");
                 self.siblings.close(slot, pid);
             }
@@ -154,15 +167,9 @@ impl Seat {
         }
     }
 
-    /// Tells the master, as the last word on this channel, that nothing will be read any more.
-    fn close_channel(&mut self) {
-        log!(Level::Alert, "the channel is broken: signals only from now on");
-        self.tell(Command::CloseChannel);
-        self.channel = None;
-    }
-
     /// The loop runs, the listeners are armed.
     pub fn ready(&self) {
+        shm::own().ready();
         self.tell(Command::Ready);
     }
 

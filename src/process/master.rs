@@ -18,11 +18,12 @@ use super::table::{Job, Process, Spawn, Table, Work};
 use super::termination::{Termination, Tick};
 use super::upgrade::Executable;
 use super::verdict::READY_WITHIN_MS;
-use super::{Start, channel::Command, daemon::Herald};
+use super::{channel::Command, child::MasterWatch, daemon::Herald, start::Start};
 use crate::cycle::Cycle;
 use crate::log::{self, Level, log};
+use crate::sys::limits::{self, Limit, Resource};
 use crate::sys::signal::{self, SigSet};
-use crate::sys::{process, title};
+use crate::sys::{process, title, user};
 use crate::time;
 
 /// Given to workers that end by `worker_shutdown_timeout` themselves, before the master helps.
@@ -77,7 +78,7 @@ pub struct Master {
 
 impl Master {
     pub fn new(cycle: Cycle, start: Start) -> Self {
-        title::set(start.title().as_bytes());
+        title::set(&start.title());
         Self {
             stage: Stage::starting(time::now_ms()),
             table: Table::new(),
@@ -89,6 +90,8 @@ impl Master {
             new_binary: None,
             executable: start.executable,
             herald: start.herald,
+            watch: MasterWatch::of_this_process(),
+            nofile: start.nofile,
             daemonized: start.daemonized,
             parent: start.parent,
             termination: None,
@@ -235,7 +238,8 @@ impl Master {
 
     /// Whether an older binary runs beside us, or a newer one.
     fn owns_names(&self) -> bool {
-        self.new_binary.is_none() && !(self.executable.inherited && process::getppid() == self.parent)
+        self.new_binary.is_none()
+            && !(self.executable.inherited && process::getppid() == self.parent)
     }
 
     /// The deadline for the workers of the cycle that has just been taken up.
@@ -292,8 +296,9 @@ impl Master {
 
     fn reopen(&mut self) {
         log!(Level::Notice, "reopening logs");
-        self.cycle.reopen_logs();
-        self.stage.reopen_logs();
+        let user = (user::geteuid() == 0).then(|| self.cycle.worker_user());
+        self.cycle.reopen_logs(user.as_ref());
+        self.stage.reopen_logs(user.as_ref());
         self.order(Command::Reopen, |_| true);
     }
 
@@ -324,6 +329,15 @@ impl Master {
         self.close_listening();
         log::finish();
         self.exit_code
+    }
+
+    /// What the master raised for itself is not for a new binary.
+    pub(super) fn restore_nofile(&self) {
+        if let Some(limit) = self.nofile
+            && let Err(e) = limits::setrlimit(Resource::Nofile, limit)
+        {
+            log!(Level::Alert, errno e, "setrlimit(RLIMIT_NOFILE, {}) failed", limit.soft);
+        }
     }
 
     pub(super) fn processes_of(&self, generation: u32) -> impl Iterator<Item = &Process> {

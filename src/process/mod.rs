@@ -2,21 +2,42 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `master` | its loop; begin reading here |
+//! | `spawn`, `reap`, `orders` | making children, burying them, telling them what to do |
+//! | `reload`, `upgrade` | the next generation; the next binary |
+//! | `child`, `privileges`, `affinity` | the first moments of a child |
+//! | `worker`, `helper`, `single`, `accept_mutex` | loops that serve |
 //! | `table` | every child, one slot each |
+//! | `signals` | what each signal is called and asks for |
 //! | `channel`, `outbox`, `siblings` | messages between master and children |
 //! | `daemon` | leaving the terminal |
 //! | `signaller`, `status` | `-s`: another process that tells or asks the master |
 //! | `deadlines`, `termination`, `backoff`, `verdict` | when: rules without processes |
 
+mod accept_mutex;
+mod affinity;
 mod backoff;
 mod channel;
+mod child;
 mod daemon;
 mod deadlines;
+mod helper;
+mod master;
+mod orders;
 mod outbox;
+mod privileges;
+mod reap;
+mod reload;
 mod siblings;
 pub mod signaller;
 pub mod signals;
+mod spawn;
+mod start;
 pub mod status;
 mod table;
 mod termination;
+mod upgrade;
 mod verdict;
+mod worker;
+
+pub use start::start;

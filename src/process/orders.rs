@@ -54,7 +54,8 @@ impl Master {
             if skipped {
                 continue;
             }
-            let told = self.post(slot, Message::order(command)) || self.kill(slot, signal_for(command));
+            let told =
+                self.post(slot, Message::order(command)) || self.kill(slot, signal_for(command));
             if let Some(process) = self.table.get_mut(slot)
                 && told
                 && command != Command::Reopen
@@ -80,7 +81,8 @@ impl Master {
     /// Sends SIGKILL to every child that `whom` names: never by channel.
     pub(super) fn kill_all(&mut self, whom: impl Fn(&Process) -> bool) {
         for slot in 0..self.table.last_process() {
-            let named = |process: &&Process| !process.job.detached && !process.exited && whom(process);
+            let named =
+                |process: &&Process| !process.job.detached && !process.exited && whom(process);
             if self.table.get(slot).filter(named).is_some() {
                 self.kill(slot, signal::KILL);
             }
@@ -90,7 +92,8 @@ impl Master {
     /// Sends what had to wait.
     pub(super) fn flush_channels(&mut self) {
         for slot in 0..self.table.last_process() {
-            while let Some(message) = self.table.get(slot).and_then(|process| process.outbox.first())
+            while let Some(message) =
+                self.table.get(slot).and_then(|process| process.outbox.first())
             {
                 match self.write(slot, message) {
                     Written::Whole => {
@@ -117,7 +120,7 @@ impl Master {
                     Read::Empty => break,
                     Read::Message(message, _) => self.heed(slot, message),
                     Read::Forged => false,
-                    Read::Broken => {
+                    Read::Broken | Read::Closed => {
                         self.stop_hearing(slot);
                         false
                     }
@@ -204,7 +207,12 @@ impl Master {
 
     fn queue(&mut self, to: usize, message: Message) -> bool {
         let Some(process) = self.table.get_mut(to) else { return false };
-        log!(Level::Debug, "channel of {} is full, command {} waits", process.pid, message.command as i32);
+        log!(
+            Level::Debug,
+            "channel of {} is full, command {} waits",
+            process.pid,
+            message.command as i32
+        );
         let queued = process.outbox.push(message);
         self.deadlines.add_once(time::now_ms() + FLUSH_MS, Due::Flush);
         if !queued {

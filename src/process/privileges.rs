@@ -25,7 +25,10 @@ pub fn init(cycle: &Cycle, seat: &mut Seat) -> Result<(), Fatal> {
     limit_descriptors(cycle, seat.nofile);
     if let Some(bytes) = core.worker_rlimit_core {
         let limit = Limit { soft: bytes, hard: bytes };
-        alert(&format!("setrlimit(RLIMIT_CORE, {bytes})"), limits::setrlimit(Resource::Core, limit));
+        alert(
+            &format!("setrlimit(RLIMIT_CORE, {bytes})"),
+            limits::setrlimit(Resource::Core, limit),
+        );
     }
     if user::geteuid() == 0 {
         become_user(&cycle.worker_user())?;
@@ -45,7 +48,8 @@ pub fn init(cycle: &Cycle, seat: &mut Seat) -> Result<(), Fatal> {
 
 /// `worker_rlimit_nofile`, else what the master was started with, before it raised its own.
 fn limit_descriptors(cycle: &Cycle, started_with: Option<Limit>) {
-    let configured = cycle.core.worker_rlimit_nofile.map(|files| Limit { soft: files, hard: files });
+    let configured =
+        cycle.core.worker_rlimit_nofile.map(|files| Limit { soft: files, hard: files });
     if let Some(limit) = configured.or(started_with) {
         let set = limits::setrlimit(Resource::Nofile, limit);
         alert(&format!("setrlimit(RLIMIT_NOFILE, {})", limit.soft), set);

@@ -8,7 +8,7 @@ use super::table::{Process, Spawn, Work};
 use crate::log::{Level, log};
 use crate::sys::Errno;
 use crate::sys::process::{self, Pid, Status};
-use crate::time;
+use crate::{shm, time};
 
 /// Not worth another try: the configuration, the user or a directory is wrong.
 pub const FATAL: i32 = 2;
@@ -64,12 +64,14 @@ impl Master {
             process.job.respawn = false;
             self.note_lost(job);
         }
+        self.cycle.unlock(pid);
     }
 
     /// Ends what the slot held, and says so to the others; or replaces it.
     fn bury(&mut self, slot: usize) -> Step {
         let Some(process) = self.table.get_mut(slot) else { return Continue(()) };
         process.channel = None;
+        shm::board().retire(slot);
         let lived_ms = time::now_ms().saturating_sub(process.born_ms);
         let Process { pid, job, exiting, .. } = *process;
         if !job.detached {

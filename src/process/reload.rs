@@ -17,6 +17,7 @@ use super::master::{Due, Master};
 use super::spawn::Step;
 use super::table::{Job, Spawn};
 use super::verdict::{Count, Verdict};
+use crate::cycle::user::User;
 use crate::cycle::{BIND_PAUSE_MS, BIND_TRIES, Cycle};
 use crate::log::{Level, log};
 use crate::net::listen::Opened;
@@ -31,9 +32,15 @@ pub enum Stage {
     /// The first generation comes up.
     Starting(Coming),
     /// A new configuration waits for its addresses.
-    Binding { next: Box<Cycle>, tries: u32 },
+    Binding {
+        next: Box<Cycle>,
+        tries: u32,
+    },
     /// The next generation comes up; the old cycle serves on.
-    Reloading { old: Box<Cycle>, coming: Coming },
+    Reloading {
+        old: Box<Cycle>,
+        coming: Coming,
+    },
 }
 
 /// A generation that is not up yet.
@@ -59,9 +66,9 @@ impl Stage {
         }
     }
 
-    pub fn reopen_logs(&self) {
+    pub fn reopen_logs(&self, owner: Option<&User>) {
         if let Stage::Reloading { old, .. } = self {
-            old.reopen_logs();
+            old.reopen_logs(owner);
         }
     }
 
@@ -125,8 +132,9 @@ impl Master {
 
     /// Everything of the next cycle is open: its workers are started.
     fn take_up(&mut self, mut next: Box<Cycle>) -> Step {
-        next.pid_file = self.cycle.pid_file.clone().filter(|file| file.path() == next.core.pid);
-        if !next.ensure_pid_file() {
+        let path = next.pid_path();
+        next.pid_file = self.cycle.pid_file.clone().filter(|file| file.path() == path);
+        if next.ensure_pid_file().is_err() {
             self.retire(&mut next);
             self.serves_on("the new pid file cannot be made");
             return Continue(());
@@ -155,7 +163,9 @@ impl Master {
         let generation = self.cycle.generation;
         self.deadlines.retain(|due| *due != Due::Ready { generation });
         match (std::mem::replace(&mut self.stage, Stage::Serving), verdict) {
-            (Stage::Starting(coming), Verdict::Up | Verdict::UpInPart) => self.started(&coming, count),
+            (Stage::Starting(coming), Verdict::Up | Verdict::UpInPart) => {
+                self.started(&coming, count)
+            }
             (Stage::Starting(_), _) => self.fail(self.reason(count)),
             (Stage::Reloading { old, coming }, Verdict::Up | Verdict::UpInPart) => {
                 self.commit(old, &coming, count);
@@ -166,7 +176,8 @@ impl Master {
     }
 
     fn count(&self) -> Count {
-        let workers = self.processes_of(self.cycle.generation).filter(|p| p.job.work.number().is_some());
+        let workers =
+            self.processes_of(self.cycle.generation).filter(|p| p.job.work.number().is_some());
         Count {
             wanted: self.cycle.workers,
             ready: workers.filter(|process| process.ready && !process.exited).count(),
@@ -204,7 +215,8 @@ impl Master {
             process.job.just_spawn = false;
         }
         let generation = self.cycle.generation;
-        self.deadlines.retain(|due| !matches!(due, Due::Spawn(job) if job.generation != generation));
+        self.deadlines
+            .retain(|due| !matches!(due, Due::Spawn(job) if job.generation != generation));
         self.retire(&mut old);
         self.cycle.listening.configure();
     }
@@ -214,7 +226,8 @@ impl Master {
         let reason = self.reason(count);
         let generation = self.cycle.generation;
         self.order(Command::Terminate, |process| process.job.generation == generation);
-        self.deadlines.retain(|due| !matches!(due, Due::Spawn(job) if job.generation == generation));
+        self.deadlines
+            .retain(|due| !matches!(due, Due::Spawn(job) if job.generation == generation));
         self.deadlines.add(time::now_ms() + ROLL_BACK_KILL_MS, Due::Kill { generation });
         std::mem::swap(&mut self.cycle, &mut old);
         self.cycle.make_current();
@@ -225,7 +238,9 @@ impl Master {
     /// A cycle that goes, old or refused: closes and removes what only it has.
     fn retire(&self, gone: &mut Cycle) {
         gone.listening.retire(&self.cycle.listening);
-        if let Some(file) = gone.pid_file.take_if(|file| Some(&*file) != self.cycle.pid_file.as_ref()) {
+        if let Some(file) =
+            gone.pid_file.take_if(|file| Some(&*file) != self.cycle.pid_file.as_ref())
+        {
             file.remove();
         }
     }
@@ -233,7 +248,8 @@ impl Master {
     /// A stop has come while addresses were awaited.
     pub(super) fn abandon_binding(&mut self) {
         if let Stage::Binding { .. } = self.stage
-            && let Stage::Binding { next, .. } = std::mem::replace(&mut self.stage, Stage::Serving)
+            && let Stage::Binding { mut next, .. } =
+                std::mem::replace(&mut self.stage, Stage::Serving)
         {
             self.retire(&mut next);
         }

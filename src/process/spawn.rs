@@ -11,9 +11,10 @@ use super::channel::Channel;
 use super::master::{Due, Master};
 use super::table::{Job, MAX_PROCESSES, Process, Spawn, Work};
 use crate::log::{Level, log};
+use crate::shm::scoreboard::Kind;
 use crate::sys::Errno;
 use crate::sys::process::{self, Fork};
-use crate::time;
+use crate::{shm, time};
 
 /// What ends the master's loop in this process.
 pub enum End {
@@ -33,6 +34,16 @@ pub struct Birth {
 
 /// One step of the master's loop: on, or the end of it here.
 pub type Step = ControlFlow<End>;
+
+/// As the scoreboard names it.
+fn kind(work: Work) -> Kind {
+    match work {
+        Work::Worker { .. } => Kind::Worker,
+        Work::CacheManager => Kind::CacheManager,
+        Work::CacheLoader => Kind::CacheLoader,
+        Work::NewBinary => Kind::NewBinary,
+    }
+}
 
 impl Master {
     /// ngx_spawn_process. A spawn that fails is tried again by itself, but for a new binary.
@@ -67,6 +78,12 @@ impl Master {
         if let Some(Channel { end0, end1 }) = &channel {
             log!(Level::Debug, "channel {}:{}", end0.as_raw_fd(), end1.as_raw_fd());
         }
+        shm::board().prepare(
+            slot,
+            kind(job.work),
+            job.work.number().unwrap_or(0),
+            job.generation.into(),
+        );
         let pid = match process::fork() {
             Ok(Fork::Parent(pid)) => pid,
             Ok(Fork::Child) => {

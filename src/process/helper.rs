@@ -1,0 +1,67 @@
+//! Helpers: the cache manager and the cache loader.
+//!
+//! They run the worker's loop without listening sockets, with 512 connections,
+//! and do the work of the configured caches: the manager at the time each cache
+//! asks for, 1 ms to 1 h from now; the loader once, 60 s after its start, and then
+//! it is done.
+
+use std::future::ready;
+
+use super::child::Seat;
+use super::privileges::{self, Fatal};
+use super::reap::FATAL;
+use super::worker::{Worker, reserve};
+use crate::cycle::Cycle;
+use crate::event::{self, Conversations};
+use crate::log;
+use crate::sys::title;
+
+const CONNECTIONS: usize = 512;
+const MANAGER_LONGEST_MS: u64 = 3_600_000;
+const LOADER_AFTER_MS: u64 = 60_000;
+
+/// At the caches' own pace, until it is told to leave. There are none yet: it only waits.
+pub fn manager(cycle: Cycle, seat: Seat) -> i32 {
+    run(cycle, seat, b"limpet: cache manager process", async {
+        loop {
+            event::sleep(event::after(MANAGER_LONGEST_MS)).await;
+        }
+    })
+}
+
+/// Once.
+pub fn loader(cycle: Cycle, seat: Seat) -> i32 {
+    run(cycle, seat, b"limpet: cache loader process", async {
+        event::sleep(event::after(LOADER_AFTER_MS)).await;
+    })
+}
+
+fn run(
+    mut cycle: Cycle,
+    mut seat: Seat,
+    name: &[u8],
+    work: impl Future<Output = ()> + 'static,
+) -> i32 {
+    cycle.listening.close(false);
+    let code = match privileges::init(&cycle, &mut seat) {
+        Ok(()) => serve(cycle, seat, name, work),
+        Err(Fatal) => FATAL,
+    };
+    log::finish();
+    code
+}
+
+fn serve(cycle: Cycle, seat: Seat, name: &[u8], work: impl Future<Output = ()> + 'static) -> i32 {
+    title::set(name);
+    let Some((reactor, connections)) = reserve(CONNECTIONS) else { return 1 };
+    let Some(events) = Conversations::new(reactor, connections, false, |_| ready(())) else {
+        return 1;
+    };
+    let worker = Worker::new(cycle, seat, reactor, events);
+    let done = worker.done.clone();
+    worker.events.spawn(async move {
+        work.await;
+        done.set(true);
+    });
+    worker.cycle()
+}

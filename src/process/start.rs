@@ -1,0 +1,125 @@
+//! From a loaded cycle to the loop of this process: the second half of nginx's main.
+//!
+//! The order: sockets, signals, daemonize, the pid file (only now: everything
+//! listens), stderr to the log, the loop. What fails before the loop leaves
+//! nothing behind and exits 1.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+
+use super::daemon::{self, Herald, Side};
+use super::master::Master;
+use super::signals;
+use super::upgrade::{self, Executable};
+use crate::cycle::source::Source;
+use crate::cycle::{Cycle, Refused};
+use crate::log::{self, Level, log};
+use crate::shm;
+use crate::sys::limits::{self, Limit, Resource};
+use crate::sys::process::{self, Pid};
+
+/// What the loops know of how they were started.
+pub struct Start {
+    pub args: Vec<OsString>,
+    pub executable: Executable,
+    pub herald: Option<Herald>,
+    pub daemonized: bool,
+    /// Who started us: for a daemon, the foreground process it came from.
+    pub parent: Pid,
+    /// The limit of descriptors before the master raised its own.
+    pub nofile: Option<Limit>,
+}
+
+impl Start {
+    /// `limpet: master process ARGV…`
+    pub fn title(&self) -> Vec<u8> {
+        let mut title = b"limpet: master process".to_vec();
+        for arg in &self.args {
+            title.push(b' ');
+            title.extend(arg.as_bytes());
+        }
+        title
+    }
+}
+
+/// Starts the server; returns the exit code of this process, whichever of them it then is.
+pub fn start(source: Source, args: &[OsString]) -> i32 {
+    let inherited = upgrade::inherited_sockets();
+    let mut start = Start {
+        args: args.to_vec(),
+        executable: Executable::own(args, inherited.is_some()),
+        herald: None,
+        daemonized: inherited.is_some(),
+        parent: process::getppid(),
+        nofile: limits::getrlimit(Resource::Nofile).ok(),
+    };
+    let loaded = Cycle::load(source, inherited.as_ref());
+    drop(inherited);
+    match loaded.and_then(|mut cycle| begin(&mut cycle, &mut start).map(|begun| (cycle, begun))) {
+        Ok((cycle, Begun::Here)) if cycle.core.master_process => Master::new(cycle, start).run(),
+        Ok((_, Begun::Here)) => 1,
+        Ok((_, Begun::InBackground(code))) => code,
+        Err(Refused) => {
+            log::finish();
+            1
+        }
+    }
+}
+
+enum Begun {
+    Here,
+    /// This is the foreground process of a daemonizing start.
+    InBackground(i32),
+}
+
+fn begin(cycle: &mut Cycle, start: &mut Start) -> Result<Begun, Refused> {
+    cycle.make_current();
+    cycle.open()?;
+    signals::install().map_err(|e| failed("sigaction()", e))?;
+    if must_daemonize(cycle, start) {
+        match daemon::leave().map_err(|e| failed("daemonizing", e))? {
+            Side::Foreground(verdict) => {
+                let code = verdict.exit_code();
+                if code != 0 {
+                    log!(Level::Emerg, "{verdict}");
+                }
+                return Ok(Begun::InBackground(code));
+            }
+            Side::Background(herald) => {
+                log::forked();
+                start.herald = Some(herald);
+                start.parent = process::getppid();
+                start.daemonized = true;
+            }
+        }
+    }
+    shm::create().map_err(|e| failed("the scoreboard", e))?;
+    cycle.ensure_pid_file()?;
+    raise_nofile(start.nofile);
+    log::console(false);
+    Ok(Begun::Here)
+}
+
+/// Never as pid 1, whose end would be the container's, never with the configuration that came
+/// with the binary, and not a second time for a new binary.
+fn must_daemonize(cycle: &Cycle, start: &Start) -> bool {
+    let core = &cycle.core;
+    core.daemon
+        && !start.executable.inherited
+        && process::getpid() != 1
+        && !cycle.source.config.is_embedded()
+}
+
+/// The master holds two descriptors for each child.
+fn raise_nofile(limit: Option<Limit>) {
+    let Some(limit) = limit.filter(|limit| limit.soft < limit.hard) else { return };
+    let raised = limits::setrlimit(Resource::Nofile, Limit { soft: limit.hard, ..limit });
+    if let Err(e) = raised {
+        log!(Level::Alert, errno e, "setrlimit(RLIMIT_NOFILE, {}) failed", limit.hard);
+    }
+}
+
+fn failed(call: &str, e: crate::sys::Errno) -> Refused {
+    log!(Level::Emerg, errno e, "{call} failed");
+    Refused
+}

@@ -1,0 +1,294 @@
+//! The worker: what it does before it serves, its loop, and how it leaves.
+//!
+//! The loop is ngx_worker_process_cycle's. One turn is the event floor's; here is
+//! only what signals, the channel and the end of the master mean.
+
+use std::cell::Cell;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use super::accept_mutex::AcceptMutex;
+use super::child::Seat;
+use super::privileges::{self, Fatal};
+use super::reap::FATAL;
+use crate::cycle::Cycle;
+use crate::cycle::core_conf::DebugPoints;
+use crate::event::{Accepted, Conversations, Converse, Fired, Reactor, WatchId};
+use crate::log::{self, Level, log};
+use crate::shm::scoreboard::State;
+use crate::sys::{process, title};
+use crate::{shm, time};
+
+const CHANNEL: WatchId = 0;
+const MASTER: WatchId = 1;
+
+/// How long the orphans of a dead master may finish what is in flight, when
+/// `worker_shutdown_timeout` does not say.
+const ORPHAN_MS: u64 = 10_000;
+
+/// Below this a worker is of no use.
+const CONNECTIONS_LEAST: usize = 64;
+
+pub const TITLE: &[u8] = b"limpet: worker process";
+const TITLE_LEAVING: &[u8] = b"limpet: worker process is shutting down";
+
+/// A worker process from its first moment to its exit code.
+pub fn run(cycle: Cycle, mut seat: Seat) -> i32 {
+    if let Err(Fatal) = privileges::init(&cycle, &mut seat) {
+        return leave(FATAL);
+    }
+    title::set(TITLE);
+    let number = seat.number.unwrap_or(0);
+    let wanted = usize::try_from(cycle.events.worker_connections).unwrap_or(usize::MAX);
+    let Some((reactor, connections)) = reserve(wanted) else {
+        return leave(1);
+    };
+    let indexes = add_listeners(&cycle, reactor, number);
+    let serve = move |accepted: Accepted| {
+        let listener = indexes.get(accepted.listener).copied().unwrap_or(0);
+        hang_up(Accepted { listener, ..accepted })
+    };
+    let multi_accept = cycle.events.multi_accept;
+    let Some(events) = Conversations::new(reactor, connections, multi_accept, serve) else {
+        return leave(1);
+    };
+    let accept_mutex = AcceptMutex::of(&cycle, connections);
+    let worker = Worker::new(cycle, seat, reactor, events);
+    leave(Worker { accept_mutex, ..worker }.cycle())
+}
+
+async fn hang_up(_accepted: Accepted) {}
+
+/// Logs are complete when a process has ended.
+fn leave(code: i32) -> i32 {
+    log::finish();
+    code
+}
+
+/// Address space for the connections. Less of it than configured is better than none: a limit
+/// (RLIMIT_AS) is no reason not to serve.
+pub fn reserve(wanted: usize) -> Option<(&'static Reactor, usize)> {
+    let mut connections = wanted;
+    loop {
+        match Reactor::install(connections) {
+            Ok(Some(reactor)) => return Some((reactor, connections)),
+            Ok(None) if connections / 2 >= CONNECTIONS_LEAST => {
+                connections /= 2;
+                log!(
+                    Level::Warn,
+                    "not enough address space for {wanted} worker_connections, trying {connections}"
+                );
+            }
+            Ok(None) => {
+                log!(Level::Emerg, "not enough address space for {connections} worker_connections");
+                return None;
+            }
+            Err(e) => {
+                log!(Level::Emerg, errno e, "epoll_create() failed");
+                return None;
+            }
+        }
+    }
+}
+
+/// Gives the reactor this worker's listeners; the result says for each of its numbers which of the
+/// configuration's addresses it is.
+pub fn add_listeners(cycle: &Cycle, reactor: &Reactor, number: usize) -> Vec<usize> {
+    let mut indexes = Vec::new();
+    for listener in cycle.listening.iter().filter(|listener| listener.is_for(number)) {
+        if let Some(socket) = listener.socket() {
+            let shared = listener.worker.is_none() && cycle.core.master_process;
+            reactor.add_listener(Rc::clone(socket), shared);
+            indexes.push(listener.index);
+        }
+    }
+    indexes
+}
+
+/// The loop of a worker or a helper.
+pub struct Worker<M: Converse> {
+    cycle: Cycle,
+    seat: Seat,
+    reactor: &'static Reactor,
+    pub events: Conversations<M>,
+    accept_mutex: Option<AcceptMutex>,
+    /// A helper's work is done.
+    pub done: Rc<Cell<bool>>,
+    exiting: bool,
+    /// When connections that are still open are closed.
+    shutdown_at: Option<u64>,
+}
+
+impl<M: Converse> Worker<M> {
+    pub fn new(
+        cycle: Cycle,
+        seat: Seat,
+        reactor: &'static Reactor,
+        events: Conversations<M>,
+    ) -> Self {
+        let done = Rc::default();
+        Self {
+            cycle,
+            seat,
+            reactor,
+            events,
+            accept_mutex: None,
+            done,
+            exiting: false,
+            shutdown_at: None,
+        }
+    }
+
+    /// Serves until it is told to leave; returns the exit code.
+    pub fn cycle(mut self) -> i32 {
+        if !self.arm() {
+            return FATAL;
+        }
+        log::batch(true);
+        self.seat.ready();
+        loop {
+            if self.exiting && self.events.live() == 0 {
+                log!(Level::Notice, "exiting");
+                return self.exit();
+            }
+
+            log!(Level::Debug, "worker cycle");
+            let fired = self.turn();
+            self.seat.take_signals();
+            self.look_at(fired);
+
+            if self.seat.wanted.terminate || self.done.get() {
+                log!(Level::Notice, "exiting");
+                return self.exit();
+            }
+            if std::mem::take(&mut self.seat.wanted.quit) {
+                self.shut_down();
+            }
+            if std::mem::take(&mut self.seat.wanted.reopen) {
+                log!(Level::Notice, "reopening logs");
+                self.cycle.reopen_logs(None);
+            }
+            self.report();
+        }
+    }
+
+    /// Its own end of the channel, the master's pidfd and the listeners enter epoll.
+    fn arm(&self) -> bool {
+        let watched = [(&self.seat.channel, CHANNEL), (&self.seat.master.pidfd, MASTER)];
+        for (fd, id) in watched {
+            if let Some(Err(e)) = fd.as_ref().map(|fd| self.reactor.watch(fd, id)) {
+                log!(Level::Emerg, errno e, "epoll_ctl() failed");
+                return false;
+            }
+        }
+        match self.reactor.arm_listeners() {
+            Ok(()) => true,
+            Err(e) => {
+                log!(Level::Emerg, errno e, "epoll_ctl() failed");
+                false
+            }
+        }
+    }
+
+    /// One turn of the event floor, under the accept mutex where there is one.
+    fn turn(&self) -> Fired {
+        let shutdown = self.shutdown_at.map(|at| at.saturating_sub(time::now_ms()).max(1));
+        let Some(mutex) = self.accept_mutex.as_ref().filter(|_| !self.exiting) else {
+            return self.events.turn(shutdown.map(millis));
+        };
+        let held = mutex.take(self.reactor, self.events.live());
+        let longest = if held {
+            shutdown
+        } else {
+            shutdown.min(Some(mutex.delay_ms)).or(Some(mutex.delay_ms))
+        };
+        let fired = self.events.turn(longest.map(millis));
+        if held {
+            mutex.give_back();
+        }
+        fired
+    }
+
+    fn look_at(&mut self, fired: Fired) {
+        if fired.has(CHANNEL)
+            && !self.seat.hear()
+            && let Some(end) = self.seat.channel.take()
+        {
+            unwatch(self.reactor, &end);
+        }
+        if fired.has(MASTER)
+            && let Some(pidfd) = self.seat.master.pidfd.take()
+        {
+            unwatch(self.reactor, &pidfd);
+            self.seat.wanted.quit = true;
+        }
+        if self.shutdown_at.is_some_and(|at| time::now_ms() >= at) {
+            let count = self.events.abort();
+            log!(Level::Notice, "shutdown timeout: {count} connections closed");
+        }
+    }
+
+    /// Graceful: no new connections; those that are there finish.
+    fn shut_down(&mut self) {
+        let orphaned = self.seat.master.is_gone();
+        if orphaned {
+            log!(Level::Alert, "the master process {} is gone", self.seat.master.pid);
+        }
+        let configured = Some(self.cycle.core.worker_shutdown_timeout).filter(|ms| *ms > 0);
+        let timeout = configured.or(orphaned.then_some(ORPHAN_MS));
+        let at = timeout.map(|ms| time::now_ms() + ms);
+        self.shutdown_at = self.shutdown_at.or(at);
+        if std::mem::replace(&mut self.exiting, true) {
+            return;
+        }
+        log!(Level::Notice, "gracefully shutting down");
+        if self.seat.number.is_some() {
+            title::set(TITLE_LEAVING);
+        }
+        shm::own().set_state(State::ShuttingDown);
+        self.reactor.close_listeners();
+        self.cycle.listening.close(false);
+        self.events.drain();
+    }
+
+    /// What the scoreboard shows of this process.
+    fn report(&self) {
+        let (own, counters) = (shm::own(), &self.events.counters);
+        own.accepted.set(counters.accepted.get());
+        own.handled.set(counters.handled.get());
+        own.active.set(self.events.live() as u64);
+        own.idle.set(self.reactor.idle_count().into());
+        own.log_drops.set(log::dropped());
+        own.beat(time::now_ms());
+    }
+
+    fn exit(self) -> i32 {
+        if self.exiting && self.seat.wanted.debug_quit {
+            debug_point(self.cycle.core.debug_points);
+        }
+        log!(Level::Notice, "exit");
+        0
+    }
+}
+
+fn millis(ms: u64) -> u32 {
+    u32::try_from(ms).unwrap_or(u32::MAX)
+}
+
+/// The master holds the same open descriptions: closing ours would not take them out of epoll.
+fn unwatch(reactor: &Reactor, fd: &OwnedFd) {
+    if let Err(e) = reactor.unwatch(fd) {
+        log!(Level::Alert, errno e, "epoll_ctl() failed");
+    }
+}
+
+/// `debug_points`: leaves the process to a debugger, or a core.
+fn debug_point(points: Option<DebugPoints>) {
+    match points {
+        Some(DebugPoints::Stop) => {
+            let _ = process::stop_self();
+        }
+        Some(DebugPoints::Abort) => process::abort(),
+        None => {}
+    }
+}
