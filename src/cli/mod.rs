@@ -4,12 +4,16 @@ mod options;
 mod texts;
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
-use crate::cycle::source::{Source, Wishes};
+use crate::cycle::source::{self, Source, Wishes};
+use crate::cycle::{self, Cycle};
+use crate::process::signaller::{self, Wanted};
+use crate::process::{self, status};
 use crate::sys::signal::{self, Action};
 use crate::sys::{fd, io};
 use crate::{log, time};
-use options::Options;
+use options::{Options, Signal};
 
 /// The whole program. The arguments begin with its own name.
 pub fn run(args: &[OsString]) -> i32 {
@@ -27,17 +31,67 @@ pub fn run(args: &[OsString]) -> i32 {
             return 0;
         }
     }
-    let _source = Source::new(wishes(options));
-    refuse("not yet")
+    let source = Source::new(wishes(&options));
+    if let Some(signal) = options.signal {
+        return tell(signal, &options, &source);
+    }
+    if options.test {
+        return test(source, &options);
+    }
+    process::start(source, args)
 }
 
-fn wishes(options: Options) -> Wishes {
+/// `-t` and `-T`: everything that a start would do before it disturbs anybody.
+fn test(source: Source, options: &Options) -> i32 {
+    let name = source.to_string();
+    let say = |text: String| {
+        if !options.quiet {
+            print(&format!("limpet: {text}\n"));
+        }
+    };
+    let tested = cycle::read(&source).and_then(|config| {
+        say(format!("the configuration file {name} syntax is ok"));
+        let dump = config.tree.dump();
+        Cycle::new(source, config, None)?.open()?;
+        Ok(dump)
+    });
+    let Ok(dump) = tested else {
+        print(&format!("limpet: configuration file {name} test failed\n"));
+        return 1;
+    };
+    say(format!("configuration file {name} test is successful"));
+    if options.dump {
+        let _ = io::write(fd::STDOUT, &dump);
+    }
+    0
+}
+
+/// `-s WORD`: a master is told, or shown.
+fn tell(signal: Signal, options: &Options, source: &Source) -> i32 {
+    let pid_file = match options.pid {
+        Some(_) => PathBuf::new(),
+        None => match cycle::read(source) {
+            Ok(config) => config.core.pid.unwrap_or_else(|| source::PID.into()),
+            Err(cycle::Refused) => return 1,
+        },
+    };
+    let config = options.config.as_ref().map(|_| source.to_string());
+    let wanted = Wanted { pid: options.pid, pid_file, config };
+    match signal {
+        Signal::Status => status::print(&wanted, options.json),
+        Signal::Stop | Signal::Quit | Signal::Reopen | Signal::Reload => {
+            signaller::send(signal.word(), &wanted)
+        }
+    }
+}
+
+fn wishes(options: &Options) -> Wishes {
     Wishes {
-        config: options.config,
-        folder: options.folder,
-        prefix: options.prefix,
-        error_log: options.error_log,
-        globals: options.globals,
+        config: options.config.clone(),
+        folder: options.folder.clone(),
+        prefix: options.prefix.clone(),
+        error_log: options.error_log.clone(),
+        globals: options.globals.clone(),
         test: options.test,
     }
 }

@@ -47,6 +47,10 @@ impl Signal {
         ("status", Signal::Status),
     ];
 
+    pub fn word(self) -> &'static str {
+        Signal::ALL.iter().find(|(_, signal)| *signal == self).map_or("", |(word, _)| word)
+    }
+
     fn parse(name: &OsStr) -> Option<Signal> {
         Signal::ALL.iter().find(|(known, _)| name == *known).map(|(_, signal)| *signal)
     }

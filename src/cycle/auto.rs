@@ -41,9 +41,13 @@ impl fmt::Display for Auto {
     }
 }
 
-/// `online` and `allowed` (the affinity mask) are counts of CPUs.
-pub fn workers(online: usize, allowed: usize) -> Auto {
-    tightest(online, allowed, &Cgroups::new(&|path| std::fs::read_to_string(path).ok()))
+/// `allowed` is the count of CPUs in our mask, as far as they are online and in our cpuset: the
+/// kernel tells it so.
+pub fn workers(allowed: usize) -> Auto {
+    let read = |path: &Path| std::fs::read_to_string(path).ok();
+    let list = read(Path::new("/sys/devices/system/cpu/online"));
+    let online = list.and_then(|list| listed(list.trim())).unwrap_or(allowed);
+    tightest(online, allowed, &Cgroups::new(&read))
 }
 
 fn tightest(online: usize, allowed: usize, cgroups: &Cgroups) -> Auto {

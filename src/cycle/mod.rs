@@ -1,8 +1,258 @@
-//! One configuration made live.
+//! One configuration made live: what the master, and each child after its fork, works with.
+//!
+//! A reload makes the next cycle beside the one that serves; what both want
+//! (sockets, zones, the pid file) they share until one of them goes.
 
 mod auto;
 pub mod config;
 pub mod core_conf;
 mod debug_connection;
+mod pid_file;
 pub mod source;
 pub mod user;
+
+pub use auto::Auto;
+pub use pid_file::PidFile;
+
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use crate::conf::{Cx, Errors, Main, Tree};
+use crate::http::conf::Http;
+use crate::log::{self, ErrorLog, Files, Level, log};
+use crate::net::listen::{Kind, Listening, Opened};
+use crate::shm;
+use crate::shm::directory::Directory;
+use crate::sys::process::Pid;
+use crate::sys::{clock, env, fd, io, sched};
+use config::Config;
+use core_conf::{Core, Events, Workers};
+use source::Source;
+use user::User;
+
+/// How often busy addresses are tried, and how far apart (nginx's figures).
+pub const BIND_TRIES: u32 = 5;
+pub const BIND_PAUSE_MS: u64 = 500;
+
+pub struct Cycle {
+    pub source: Source,
+    /// Counted from 1 by starts and reloads.
+    pub generation: u32,
+    pub core: Core,
+    pub events: Events,
+    pub http: Option<Rc<Http>>,
+    /// How many; with `worker_processes auto` also why.
+    pub workers: usize,
+    pub auto: Option<Auto>,
+    pub listening: Listening,
+    pub pid_file: Option<PidFile>,
+    zones: Directory,
+    files: Files,
+    log: ErrorLog,
+}
+
+/// The configuration is refused, and the log says why.
+#[derive(Debug)]
+pub struct Refused;
+
+/// Reads a configuration and checks it; nothing is opened yet. All that is wrong is said at once.
+pub fn read(source: &Source) -> Result<Config, Refused> {
+    let config = Config::read(&source.conf, &source.prefix, source.test);
+    complain(&config.cx.errors, &config.tree);
+    if config.cx.errors.is_empty() { Ok(config) } else { Err(Refused) }
+}
+
+/// At a start to the terminal, with the lines themselves; at a reload to the log.
+fn complain(errors: &Errors, tree: &Tree) {
+    if log::is_console() {
+        let _ = io::write(fd::STDERR, errors.report(tree).as_bytes());
+        return;
+    }
+    for (level, list) in [(Level::Warn, &errors.warnings), (Level::Emerg, &errors.errors)] {
+        list.iter().for_each(|error| log!(level, "{}", error.line(tree)));
+    }
+}
+
+impl Cycle {
+    /// Makes a configuration that was read live, all but its sockets, which `open` does; those
+    /// that are open already are taken over.
+    pub fn new(source: Source, config: Config, open: Option<&Listening>) -> Result<Self, Refused> {
+        Self::make(source, config, 1, open, None)
+    }
+
+    /// The same source again, for a reload.
+    pub fn next(&self, generation: u32) -> Result<Self, Refused> {
+        let config = read(&self.source)?;
+        let (open, zones) = (Some(&self.listening), Some(&self.zones));
+        Self::make(self.source.clone(), config, generation, open, zones)
+    }
+
+    fn make(
+        source: Source,
+        config: Config,
+        generation: u32,
+        open: Option<&Listening>,
+        old_zones: Option<&Directory>,
+    ) -> Result<Self, Refused> {
+        let Config { core, events, http, tree, mut cx } = config;
+        let (files, log) = open_logs(&source, &mut cx, &tree)?;
+        let auto = (core.worker_processes == Workers::Auto).then(count_workers);
+        let workers = match (auto, core.worker_processes) {
+            (Some(auto), _) => auto.workers,
+            (None, Workers::Count(count)) => count,
+            (None, Workers::Auto) => 1,
+        };
+        let mut zones = Directory::default();
+        zones.open(old_zones, |_, _| {}).map_err(|refusal| {
+            log!(Level::Emerg, "{refusal}");
+            Refused
+        })?;
+        let mut listening = plan(http.as_deref(), if core.master_process { workers } else { 1 });
+        if let Some(open) = open {
+            listening.reuse(open);
+        }
+        Ok(Self {
+            source,
+            generation,
+            core,
+            events,
+            http,
+            workers,
+            auto,
+            listening,
+            pid_file: None,
+            zones,
+            files,
+            log,
+        })
+    }
+
+    /// Opens the sockets of a start: tries, and sleeps in between. (A reload's master does not
+    /// sleep: its tries are deadlines.)
+    pub fn open(&mut self) -> Result<(), Refused> {
+        for left in (0..BIND_TRIES).rev() {
+            match self.listening.open(self.source.test) {
+                Opened::All => return Ok(()),
+                Opened::Failed => return Err(Refused),
+                Opened::Busy if left > 0 => {
+                    log!(Level::Notice, "try again to bind() after {BIND_PAUSE_MS}ms");
+                    let _ = clock::sleep_ms(BIND_PAUSE_MS);
+                }
+                Opened::Busy => log!(Level::Emerg, "still could not bind()"),
+            }
+        }
+        Err(Refused)
+    }
+
+    /// Makes its error log the process's own.
+    pub fn make_current(&self) {
+        log::set(self.log.clone());
+    }
+
+    /// Whether there is anything for a cache manager to manage.
+    pub fn has_caches(&self) -> bool {
+        false
+    }
+
+    /// The master opens the logs anew for the workers' user, a worker for itself.
+    pub fn reopen_logs(&self, owner: Option<&User>) {
+        self.files.reopen(owner.map(|user| user.uid));
+    }
+
+    /// Whom a root master's workers become.
+    pub fn worker_user(&self) -> User {
+        self.core.user.clone().unwrap_or_else(user::nobody)
+    }
+
+    /// `env`: what a worker, or a new binary, finds in its environment: TZ, and what is listed.
+    pub fn set_environment(&self) {
+        let name_of = |line: &[u8]| line.split(|b| *b == b'=').next().unwrap_or_default().to_vec();
+        let kept: Vec<Vec<u8>> = self.core.env.iter().map(|line| name_of(line)).collect();
+        env::retain(|name| name == "TZ" || kept.iter().any(|kept| **kept == *name.as_bytes()));
+        for line in &self.core.env {
+            if let Some(equals) = line.iter().position(|b| *b == b'=') {
+                let (name, value) = (&line[..equals], &line[equals + 1..]);
+                env::set(std::ffi::OsStr::from_bytes(name), std::ffi::OsStr::from_bytes(value));
+            }
+        }
+    }
+
+    /// Makes the pid file, if it is not there. A server that was not told where to put one goes
+    /// without when it cannot be made (a read-only root).
+    pub fn ensure_pid_file(&mut self) -> Result<(), Refused> {
+        if self.pid_file.is_some() {
+            return Ok(());
+        }
+        let path = self.pid_path();
+        match PidFile::create(&path) {
+            Ok(file) => self.pid_file = Some(file),
+            Err(e) if self.core.pid.is_some() => {
+                log!(Level::Emerg, errno e, "open() \"{}\" failed", path.display());
+                return Err(Refused);
+            }
+            Err(e) => {
+                log!(Level::Warn, errno e, "open() \"{}\" failed, no pid file", path.display());
+            }
+        }
+        Ok(())
+    }
+
+    pub fn pid_path(&self) -> PathBuf {
+        self.core.pid.clone().unwrap_or_else(|| source::PID.into())
+    }
+
+    /// Opens what a dead child had locked.
+    pub fn unlock(&self, dead: Pid) {
+        if shm::board().accept_mutex.mutex.force_unlock(dead) {
+            log!(Level::Alert, "process {dead} died with the accept mutex, it is opened");
+        }
+        for (zone, recovery) in self.zones.recover(dead) {
+            log!(Level::Alert, "process {dead} died with zone \"{zone}\" locked: {recovery:?}");
+        }
+    }
+}
+
+/// For the start line: `DIR on http://127.0.0.1:8080, config X, 4 workers (CPUs online)`.
+impl fmt::Display for Cycle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Main::Folder(folder) = &self.source.conf.main {
+            write!(f, "{} ", folder.display())?;
+        }
+        for (nth, listener) in self.listening.iter().filter(|l| l.socket().is_some()).enumerate() {
+            write!(f, "{} {}", if nth == 0 { "on" } else { "," }, listener.addr)?;
+        }
+        write!(f, ", config {}", self.source)?;
+        match (self.core.master_process, &self.auto) {
+            (false, _) => f.write_str(", one process"),
+            (true, Some(auto)) => write!(f, ", worker_processes auto: {auto}"),
+            (true, None) if self.workers == 1 => f.write_str(", 1 worker"),
+            (true, None) => write!(f, ", {} workers", self.workers),
+        }
+    }
+}
+
+/// Opens the logs that a configuration names; the first is the error log of its main level.
+fn open_logs(source: &Source, cx: &mut Cx, tree: &Tree) -> Result<(Files, ErrorLog), Refused> {
+    let files = Files::new(&source.prefix);
+    cx.errors = Errors::default();
+    cx.default_error_log(source.error_log.as_bytes());
+    cx.open_logs(&files);
+    complain(&cx.errors, tree);
+    if cx.errors.is_empty() { Ok((files, cx.main_error_log.log())) } else { Err(Refused) }
+}
+
+fn count_workers() -> Auto {
+    let allowed = sched::getaffinity().map_or(1, |mask| mask.len());
+    auto::workers(allowed)
+}
+
+/// The sockets that a configuration wants.
+fn plan(http: Option<&Http>, workers: usize) -> Listening {
+    let mut listening = Listening::new();
+    for (index, wanted) in http.iter().flat_map(|http| http.listening.iter().enumerate()) {
+        listening.want(index, wanted.addr, Kind::Stream, &wanted.options, workers);
+    }
+    listening
+}

@@ -13,7 +13,7 @@ impl PidFile {
     pub fn create(path: &Path) -> Result<Self> {
         // No symlink is followed: the folder may be writable for others.
         let flags = file::WRONLY | file::CREAT | file::TRUNC | file::NOFOLLOW;
-        let open = file::open(&*file::path(path)?, flags, 0o644)?;
+        let open = file::open(&file::path(path)?, flags, 0o644)?;
         io::write(&open, format!("{}\n", process::getpid()).as_bytes())?;
         Ok(Self(path.into()))
     }
@@ -38,13 +38,13 @@ impl PidFile {
     }
 
     /// Gives the name up for a new binary.
-    pub fn to_oldbin(&self) -> Result<()> {
-        file::rename(&*file::path(&self.0)?, &*file::path(self.oldbin())?)
+    pub fn move_to_oldbin(&self) -> Result<()> {
+        file::rename(&file::path(&self.0)?, &file::path(self.oldbin())?)
     }
 
     /// Takes it back.
-    pub fn from_oldbin(&self) -> Result<()> {
-        file::rename(&*file::path(self.oldbin())?, &*file::path(&self.0)?)
+    pub fn take_back(&self) -> Result<()> {
+        file::rename(&file::path(self.oldbin())?, &file::path(&self.0)?)
     }
 }
 

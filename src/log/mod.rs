@@ -140,6 +140,15 @@ pub fn redirect_stderr() {
     }
 }
 
+pub fn is_console() -> bool {
+    STATE.with(|state| state.console.get())
+}
+
+/// Whether what is logged at this level can be read on stderr.
+pub fn reaches_stderr(level: Level) -> bool {
+    current().targets.iter().any(|target| target.file.is_stderr() && level <= target.level)
+}
+
 /// Whether lines wait for the end of the loop turn. Crit and worse never do.
 pub fn batch(on: bool) {
     STATE.with(|state| state.batch.set(on));

@@ -8,6 +8,7 @@
 //! The loop is ngx_master_process_cycle's; what it does beyond nginx stands where
 //! it does it.
 
+use std::mem::take;
 use std::ops::ControlFlow::{Break, Continue};
 
 use super::deadlines::Deadlines;
@@ -21,10 +22,11 @@ use super::verdict::READY_WITHIN_MS;
 use super::{channel::Command, child::MasterWatch, daemon::Herald, start::Start};
 use crate::cycle::Cycle;
 use crate::log::{self, Level, log};
+use crate::shm::scoreboard::MasterState;
 use crate::sys::limits::{self, Limit, Resource};
 use crate::sys::signal::{self, SigSet};
 use crate::sys::{process, title, user};
-use crate::time;
+use crate::{shm, time};
 
 /// Given to workers that end by `worker_shutdown_timeout` themselves, before the master helps.
 const SHUTDOWN_GRACE_MS: u64 = 500;
@@ -123,6 +125,9 @@ impl Master {
     /// One turn, in nginx's order. Terminate and quit end it: nothing below them runs once the
     /// master is stopping.
     fn turn(&mut self) -> Step {
+        if let Some(ms) = log::flush() {
+            self.deadlines.add_once(time::now_ms() + ms, Due::Log);
+        }
         self.arm_timer();
         log!(Level::Debug, "sigsuspend");
         signal::sigsuspend(&SigSet::empty());
@@ -132,15 +137,16 @@ impl Master {
         self.wanted.take_signals(role);
         log!(Level::Debug, "wake up, sigio {}", u8::from(self.wanted.io));
 
-        if std::mem::take(&mut self.wanted.reap) {
+        if take(&mut self.wanted.reap) {
             self.reap()?;
         }
-        if std::mem::take(&mut self.wanted.io) {
+        if take(&mut self.wanted.io) {
             self.hear();
         }
         self.flush_channels();
         self.run_due()?;
         self.settle();
+        self.report();
 
         if self.stopping() && !self.lives() {
             return Break(End::Exit(self.exit()));
@@ -153,28 +159,21 @@ impl Master {
             self.quit();
             return Continue(());
         }
-        // What follows waits while a generation comes up: that takes 5 s at most.
-        if self.stage.is_serving() {
-            if std::mem::take(&mut self.wanted.reconfigure) {
-                self.reconfigure()?;
-            }
+        // What would start or end workers waits while a generation comes up: 5 s at most.
+        if self.stage.is_serving() && take(&mut self.wanted.reconfigure) {
+            self.reconfigure()?;
         }
-        if std::mem::take(&mut self.restart) {
+        if take(&mut self.restart) {
             self.accept_again()?;
         }
-        if std::mem::take(&mut self.wanted.reopen) {
+        if take(&mut self.wanted.reopen) {
             self.reopen();
         }
-        if self.stage.is_serving() {
-            if std::mem::take(&mut self.wanted.change_binary) {
-                self.change_binary()?;
-            }
-            if std::mem::take(&mut self.wanted.noaccept) {
-                self.stop_accepting();
-            }
+        if self.stage.is_serving() && take(&mut self.wanted.change_binary) {
+            self.change_binary()?;
         }
-        if let Some(ms) = log::flush() {
-            self.deadlines.add_once(time::now_ms() + ms, Due::Log);
+        if self.stage.is_serving() && take(&mut self.wanted.noaccept) {
+            self.stop_accepting();
         }
         Continue(())
     }
@@ -220,6 +219,23 @@ impl Master {
     /// Whether somebody does this work and has not been told to end.
     pub(super) fn serves(&self, work: Work, generation: u32) -> bool {
         self.processes_of(generation).any(|process| process.job.work == work && !process.exiting)
+    }
+
+    /// What the scoreboard shows of the master.
+    fn report(&self) {
+        let state = match &self.stage {
+            _ if self.wanted.terminate => MasterState::Terminating,
+            _ if self.wanted.quit => MasterState::ShuttingDown,
+            Stage::Starting(_) => MasterState::Starting,
+            Stage::Binding { .. } | Stage::Reloading { .. } => MasterState::Reloading,
+            Stage::Serving if self.new_binary.is_some() => MasterState::Upgrading,
+            Stage::Serving if self.noaccepting => MasterState::NotAccepting,
+            Stage::Serving => MasterState::Running,
+        };
+        let record = &shm::board().master;
+        record.set_state(state);
+        record.generation.set(self.cycle.generation.into());
+        record.workers_wanted.set(self.cycle.workers as u64);
     }
 
     /// A child is there that has to go before the master can.

@@ -21,7 +21,7 @@ use crate::cycle::user::User;
 use crate::cycle::{BIND_PAUSE_MS, BIND_TRIES, Cycle};
 use crate::log::{Level, log};
 use crate::net::listen::Opened;
-use crate::time;
+use crate::{shm, time};
 
 /// When SIGKILL follows the terminate of a roll-back: with the last tick of the termination clock.
 const ROLL_BACK_KILL_MS: u64 = 3_150;
@@ -197,7 +197,9 @@ impl Master {
         let Count { wanted, ready, .. } = count;
         let generation = self.cycle.generation;
         let level = if ready < wanted { Level::Warn } else { Level::Notice };
-        log!(level, "generation {generation}: {ready} of {wanted} workers ready in {ms} ms");
+        let text = format!("generation {generation}: {ready} of {wanted} workers ready in {ms} ms");
+        log!(level, "{text}");
+        shm::board().master.publish(true, &text);
     }
 
     fn started(&mut self, coming: &Coming, count: Count) {
@@ -257,7 +259,9 @@ impl Master {
 
     fn serves_on(&self, why: &str) {
         let generation = self.cycle.generation;
-        log!(Level::Error, "reload failed: {why}; generation {generation} serves on");
+        let text = format!("reload failed: {why}; generation {generation} serves on");
+        log!(Level::Error, "{text}");
+        shm::board().master.publish(false, &text);
     }
 
     /// A worker has exited with a code that a new try cannot mend.

@@ -12,11 +12,12 @@ use super::master::Master;
 use super::signals;
 use super::upgrade::{self, Executable};
 use crate::cycle::source::Source;
-use crate::cycle::{Cycle, Refused};
+use crate::cycle::{self, Cycle, Refused};
 use crate::log::{self, Level, log};
 use crate::shm;
 use crate::sys::limits::{self, Limit, Resource};
 use crate::sys::process::{self, Pid};
+use crate::sys::{fd, io};
 
 /// What the loops know of how they were started.
 pub struct Start {
@@ -53,7 +54,8 @@ pub fn start(source: Source, args: &[OsString]) -> i32 {
         parent: process::getppid(),
         nofile: limits::getrlimit(Resource::Nofile).ok(),
     };
-    let loaded = Cycle::load(source, inherited.as_ref());
+    let loaded =
+        cycle::read(&source).and_then(|config| Cycle::new(source, config, inherited.as_ref()));
     drop(inherited);
     match loaded.and_then(|mut cycle| begin(&mut cycle, &mut start).map(|begun| (cycle, begun))) {
         Ok((cycle, Begun::Here)) if cycle.core.master_process => Master::new(cycle, start).run(),
@@ -94,10 +96,24 @@ fn begin(cycle: &mut Cycle, start: &mut Start) -> Result<Begun, Refused> {
         }
     }
     shm::create().map_err(|e| failed("the scoreboard", e))?;
+    shm::board().master.config.set(&cycle.source.to_string());
     cycle.ensure_pid_file()?;
     raise_nofile(start.nofile);
+    announce(cycle, start.daemonized);
     log::console(false);
+    log::redirect_stderr();
     Ok(Begun::Here)
+}
+
+/// What is served, where, with which config, by how many and why, and how to stop it: to the
+/// terminal too, if there is one.
+fn announce(cycle: &Cycle, daemonized: bool) {
+    let stop = if daemonized { "limpet -s quit" } else { "Ctrl-C" };
+    let line = format!("serving {cycle}; {stop} stops it");
+    log!(Level::Notice, "{line}");
+    if !daemonized && !log::reaches_stderr(Level::Notice) {
+        let _ = io::write(fd::STDERR, format!("limpet: {line}\n").as_bytes());
+    }
 }
 
 /// Never as pid 1, whose end would be the container's, never with the configuration that came
@@ -107,7 +123,7 @@ fn must_daemonize(cycle: &Cycle, start: &Start) -> bool {
     core.daemon
         && !start.executable.inherited
         && process::getpid() != 1
-        && !cycle.source.config.is_embedded()
+        && !cycle.source.is_embedded()
 }
 
 /// The master holds two descriptors for each child.

@@ -70,7 +70,7 @@ impl Executable {
 /// The sockets that an older binary left us. The variables go: our children do not inherit them.
 pub fn inherited_sockets() -> Option<Listening> {
     let found = VARIABLES.iter().find_map(|name| Some((*name, env::get(name)?)));
-    VARIABLES.iter().for_each(|name| env::remove(name));
+    VARIABLES.iter().for_each(env::remove);
     let (variable, value) = found?;
     Some(Listening::inherited(variable, &value.to_string_lossy()))
 }
@@ -80,7 +80,7 @@ impl Master {
     pub(super) fn change_binary(&mut self) -> Step {
         log!(Level::Notice, "changing binary");
         if let Some(file) = &self.cycle.pid_file
-            && let Err(e) = file.to_oldbin()
+            && let Err(e) = file.move_to_oldbin()
         {
             let (from, to) = (file.path().display(), file.oldbin());
             let (to, name) = (to.display(), &self.executable);
@@ -114,7 +114,7 @@ impl Master {
 
     fn take_pid_file_back(&self, after: &str) {
         let Some(file) = &self.cycle.pid_file else { return };
-        if let Err(e) = file.from_oldbin() {
+        if let Err(e) = file.take_back() {
             let (from, to) = (file.oldbin(), file.path().display());
             let (from, name) = (from.display(), &self.executable);
             log!(

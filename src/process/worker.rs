@@ -43,13 +43,9 @@ pub fn run(cycle: Cycle, mut seat: Seat) -> i32 {
     let Some((reactor, connections)) = reserve(wanted) else {
         return leave(1);
     };
-    let indexes = add_listeners(&cycle, reactor, number);
-    let serve = move |accepted: Accepted| {
-        let listener = indexes.get(accepted.listener).copied().unwrap_or(0);
-        hang_up(Accepted { listener, ..accepted })
-    };
+    add_listeners(&cycle, reactor, number);
     let multi_accept = cycle.events.multi_accept;
-    let Some(events) = Conversations::new(reactor, connections, multi_accept, serve) else {
+    let Some(events) = Conversations::new(reactor, connections, multi_accept, hang_up) else {
         return leave(1);
     };
     let accept_mutex = AcceptMutex::of(&cycle, connections);
@@ -91,18 +87,15 @@ pub fn reserve(wanted: usize) -> Option<(&'static Reactor, usize)> {
     }
 }
 
-/// Gives the reactor this worker's listeners; the result says for each of its numbers which of the
-/// configuration's addresses it is.
-pub fn add_listeners(cycle: &Cycle, reactor: &Reactor, number: usize) -> Vec<usize> {
-    let mut indexes = Vec::new();
+/// Gives the reactor this worker's listeners; what they accept carries the number of the address
+/// in the configuration.
+pub fn add_listeners(cycle: &Cycle, reactor: &Reactor, number: usize) {
     for listener in cycle.listening.iter().filter(|listener| listener.is_for(number)) {
         if let Some(socket) = listener.socket() {
             let shared = listener.worker.is_none() && cycle.core.master_process;
-            reactor.add_listener(Rc::clone(socket), shared);
-            indexes.push(listener.index);
+            reactor.add_listener(Rc::clone(socket), listener.index, shared);
         }
     }
-    indexes
 }
 
 /// The loop of a worker or a helper.
