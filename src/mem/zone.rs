@@ -7,7 +7,7 @@
 //! checked against the length that we ourselves mapped, and bytes are copied
 //! out before anybody looks at them.
 //!
-//! INVARIANT: `start` is valid for `len` bytes, aligned to 8 at least, for as
+//! INVARIANT: `start` is valid for `len` bytes, aligned to a cache line, for as
 //! long as the region lives.
 #![allow(unsafe_code, reason = "one of the three files of mem that own raw memory")]
 
@@ -29,8 +29,14 @@ pub struct Region {
 /// What is given back when the region goes.
 enum Memory {
     Shared(Mapping),
-    Private(Vec<AtomicU64>),
+    Private(Vec<Line>),
 }
+
+#[repr(C, align(64))]
+struct Line([AtomicU64; 8]);
+
+// SAFETY: an atomic integer is valid whatever its bytes are.
+unsafe impl Zeroed for Line {}
 
 impl Region {
     /// The first `len` bytes of `memory`, as everybody sees them who has it. The
@@ -42,10 +48,10 @@ impl Region {
 
     /// Memory of our own in the same form, for a copy of what others share.
     pub fn private(len: usize) -> Result<Region> {
-        let words = reserve::<AtomicU64>(len.div_ceil(8)).ok_or(Errno::ENOMEM)?;
-        let mut words = words.into_vec();
-        let start = NonNull::from(words.as_mut_slice()).cast();
-        Ok(Region { start, len, _memory: Memory::Private(words) })
+        let lines = reserve::<Line>(len.div_ceil(size_of::<Line>())).ok_or(Errno::ENOMEM)?;
+        let mut lines = lines.into_vec();
+        let start = NonNull::from(lines.as_mut_slice()).cast();
+        Ok(Region { start, len, _memory: Memory::Private(lines) })
     }
 
     pub fn len(&self) -> usize {
@@ -140,8 +146,6 @@ unsafe impl<T: Record, const N: usize> Record for [T; N] {
         self.iter().for_each(T::clear);
     }
 }
-// SAFETY: an integer is valid for every bit pattern.
-unsafe impl Zeroed for AtomicU64 {}
 
 /// Declares a [`Record`]: a `repr(C)` struct, all of whose fields must be
 /// records, which the compiler checks. A copy of the struct in another binary
@@ -193,6 +197,18 @@ mod tests {
         assert_eq!(region.records::<AtomicU32>(4, 24).map(<[_]>::len), Some(24));
         assert!(region.records::<AtomicU32>(4, 25).is_none());
         assert!(region.records::<AtomicU32>(0, usize::MAX).is_none());
+    }
+
+    #[test]
+    fn a_private_region_has_cache_lines() {
+        record! {
+            #[repr(align(64))]
+            struct Wide {
+                word: AtomicU32,
+            }
+        }
+        let regions = [(); 9].map(|()| Region::private(192).unwrap());
+        assert!(regions.iter().all(|region| region.record::<Wide>(128).is_some()));
     }
 
     #[test]

@@ -121,7 +121,8 @@ impl fmt::Display for Refusal {
             }
             Refusal::OtherSize { name, size, known } => write!(
                 f,
-                "the size {size} of shared memory zone \"{name}\" conflicts with already declared size {known}"
+                "the size {size} of shared memory zone \"{name}\" \
+                 conflicts with already declared size {known}"
             ),
             Refusal::ZeroSize { name } => write!(f, "zero size shared memory zone \"{name}\""),
             Refusal::NoMemory { name, size, errno } => {
@@ -191,7 +192,8 @@ mod tests {
         let words = |refused: Result<usize, Refusal>| refused.unwrap_err().to_string();
         assert_eq!(
             words(directory.declare(spec("one", 131072))),
-            "the size 131072 of shared memory zone \"one\" conflicts with already declared size 65536"
+            "the size 131072 of shared memory zone \"one\" \
+             conflicts with already declared size 65536"
         );
         assert_eq!(
             words(directory.declare(Spec { owner: "other", ..spec("one", 65536) })),

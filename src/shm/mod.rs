@@ -7,13 +7,14 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `scoreboard` | one record per process, written by its owner alone, and what all share |
+//! | `scoreboard`, `fields` | one record per process, written by its owner alone, and what all share |
 //! | `snapshot` | the scoreboard of another master, for `-s status` and verdicts |
 //! | `directory` | the zones of a configuration, kept over a reload |
 //! | `zone` | one named zone: lock, allocator, recovery after a death |
 //! | `slab`, `mutex` | the allocator and the lock inside |
 
 pub mod directory;
+pub mod fields;
 pub mod mutex;
 pub mod scoreboard;
 pub mod slab;

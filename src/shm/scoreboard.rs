@@ -7,8 +7,8 @@
 //! Untouched slots cost no memory.
 
 use std::ffi::CStr;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::Release};
 
+use super::fields::{Numbers, Text, Word, names};
 use super::mutex::Mutex;
 use crate::mem::zone::{Record, record};
 use crate::sys::process::{self, Pid};
@@ -40,46 +40,6 @@ record! {
     #[repr(align(64))]
     pub struct AcceptMutex {
         pub mutex: Mutex,
-    }
-}
-
-record! {
-    /// Numbers that no two processes get twice.
-    #[repr(align(64))]
-    pub struct Numbers {
-        last: AtomicU64,
-    }
-}
-
-impl Numbers {
-    pub fn next(&self) -> u64 {
-        self.last.fetch_add(1, Relaxed) + 1
-    }
-}
-
-record! {
-    /// A number that only one process writes.
-    pub struct Word {
-        value: AtomicU64,
-    }
-}
-
-impl Word {
-    pub fn get(&self) -> u64 {
-        self.value.load(Relaxed)
-    }
-
-    pub fn set(&self, value: u64) {
-        self.value.store(value, Relaxed);
-    }
-
-    pub fn add(&self, more: u64) {
-        self.set(self.get().wrapping_add(more));
-    }
-
-    pub fn sub(&self, less: u64) {
-        debug_assert!(self.get() >= less);
-        self.set(self.get().saturating_sub(less));
     }
 }
 
@@ -135,7 +95,7 @@ impl Master {
     }
 
     pub fn state(&self) -> MasterState {
-        MasterState::from_word(self.state.get())
+        MasterState::from_number(self.state.get())
     }
 
     pub fn set_state(&self, state: MasterState) {
@@ -146,7 +106,7 @@ impl Master {
         self.verdict.set(text);
         self.verdict_good.set(good.into());
         // Last: who sees the new serial and then reads again sees the new text.
-        self.verdict_serial.value.store(self.verdict_serial.get() + 1, Release);
+        self.verdict_serial.publish(self.verdict_serial.get() + 1);
     }
 
     pub fn verdict(&self) -> Verdict {
@@ -213,11 +173,11 @@ impl Slot {
     }
 
     pub fn kind(&self) -> Kind {
-        Kind::from_word(self.kind.get())
+        Kind::from_number(self.kind.get())
     }
 
     pub fn state(&self) -> State {
-        State::from_word(self.state.get())
+        State::from_number(self.state.get())
     }
 
     pub fn set_state(&self, state: State) {
@@ -297,30 +257,7 @@ impl Board {
     }
 }
 
-/// Numbers that mean something, with their words.
-macro_rules! words {
-    ($(#[$outer:meta])* enum $name:ident { $($variant:ident $word:literal),* $(,)? }) => {
-        $(#[$outer])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name { $($variant),* }
-
-        impl $name {
-            const ALL: &[$name] = &[$($name::$variant),*];
-
-            pub fn word(self) -> &'static str {
-                match self { $($name::$variant => $word),* }
-            }
-
-            /// A number that is none of these counts as the first.
-            fn from_word(number: u64) -> $name {
-                let index = usize::try_from(number).unwrap_or(usize::MAX);
-                $name::ALL.get(index).copied().unwrap_or($name::ALL[0])
-            }
-        }
-    };
-}
-
-words! {
+names! {
     /// What a slot's process is.
     enum Kind {
         Vacant "vacant",
@@ -333,7 +270,7 @@ words! {
     }
 }
 
-words! {
+names! {
     enum State {
         Starting "starting",
         Ready "ready",
@@ -342,7 +279,7 @@ words! {
     }
 }
 
-words! {
+names! {
     enum MasterState {
         Starting "starting",
         Running "running",
@@ -351,36 +288,6 @@ words! {
         NotAccepting "not accepting",
         ShuttingDown "shutting down",
         Terminating "terminating",
-    }
-}
-
-record! {
-    /// A short text, written by the master alone; longer ones are cut.
-    pub struct Text {
-        len: Word,
-        words: [Word; 63],
-    }
-}
-
-impl Text {
-    pub fn set(&self, text: &str) {
-        let mut end = text.len().min(self.words.len() * 8);
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        let bytes = &text.as_bytes()[..end];
-        for (word, part) in self.words.iter().zip(bytes.chunks(8)) {
-            let mut whole = [0; 8];
-            whole[..part.len()].copy_from_slice(part);
-            word.set(u64::from_ne_bytes(whole));
-        }
-        self.len.set(bytes.len() as u64);
-    }
-
-    pub fn get(&self) -> String {
-        let bytes: Vec<u8> = self.words.iter().flat_map(|word| word.get().to_ne_bytes()).collect();
-        let len = usize::try_from(self.len.get()).unwrap_or(usize::MAX).min(bytes.len());
-        String::from_utf8_lossy(&bytes[..len]).into_owned()
     }
 }
 
@@ -418,37 +325,11 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_given_once() {
-        let region = shared(size_of::<Board>());
-        let board: &Board = region.record(0).unwrap();
-        let take = || assert!((0..10_000).all(|_| board.connection_number.next() > 0));
-        let other = child(take);
-        take();
-        other.assert_passed();
-        assert_eq!(board.connection_number.next(), 20_001);
-    }
-
-    #[test]
-    fn texts_are_cut_at_a_character() {
-        let text = Text::ZERO;
-        for short in ["", "a", "12345678", "123456789", "ünïcödé"] {
-            text.set(short);
-            assert_eq!(text.get(), short);
-        }
-        text.set(&"é".repeat(300));
-        assert_eq!(text.get(), "é".repeat(252));
-        text.set(&format!("x{}", "é".repeat(300)));
-        assert_eq!(text.get().len(), 503);
-        text.len.set(u64::MAX);
-        assert_eq!(text.get().len(), 504);
-    }
-
-    #[test]
-    fn numbers_without_a_word_are_the_first() {
-        assert_eq!(Kind::from_word(Kind::CacheLoader as u64), Kind::CacheLoader);
-        assert_eq!(Kind::from_word(u64::MAX), Kind::Vacant);
-        assert_eq!(State::from_word(17), State::Starting);
-        assert_eq!(MasterState::Reloading.word(), "reloading");
+    fn numbers_without_a_name_are_the_first() {
+        assert_eq!(Kind::from_number(Kind::CacheLoader as u64), Kind::CacheLoader);
+        assert_eq!(Kind::from_number(u64::MAX), Kind::Vacant);
+        assert_eq!(State::from_number(17), State::Starting);
+        assert_eq!(MasterState::Reloading.name(), "reloading");
     }
 
     /// A worker's counters share no cache line with another's.

@@ -95,7 +95,6 @@ mod tests {
         let (steps, tell) = io::pipe().unwrap();
         sys::fd::set_nonblocking(&steps, false).unwrap();
         let master = child(|| {
-            drop(tell.try_clone().unwrap());
             shm::create().unwrap();
             let board = shm::board();
             board.master.set_state(MasterState::Running);

@@ -18,6 +18,8 @@ pub struct Child {
 /// Forks; the child does `work` and ends, with 0 if it did not panic.
 pub fn child(work: impl FnOnce()) -> Child {
     let Fork::Parent(pid) = process::fork().unwrap() else {
+        // A test that fails leaves nobody behind.
+        process::set_parent_death_signal(libc::SIGKILL).unwrap();
         let passed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work)).is_ok();
         process::exit(i32::from(!passed))
     };

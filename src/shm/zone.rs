@@ -132,7 +132,7 @@ pub struct Locked<'a> {
     slab: Slab<'a>,
 }
 
-impl<'a> Locked<'a> {
+impl Locked<'_> {
     /// Offset of the first record; 0 in a new or rebuilt zone.
     pub fn root(&self) -> usize {
         self.header.root.load(Relaxed) as usize
@@ -152,11 +152,11 @@ impl<'a> Locked<'a> {
     }
 
     /// The record at an offset that was read from the zone, or none.
-    pub fn record<T: Record>(&self, offset: usize) -> Option<&'a T> {
+    pub fn record<T: Record>(&self, offset: usize) -> Option<&T> {
         self.zone.region.record(offset)
     }
 
-    pub fn records<T: Record>(&self, offset: usize, count: usize) -> Option<&'a [T]> {
+    pub fn records<T: Record>(&self, offset: usize, count: usize) -> Option<&[T]> {
         self.zone.region.records(offset, count)
     }
 
@@ -202,7 +202,7 @@ mod tests {
     use crate::shm::tests::{Random, child};
     use crate::sys::process;
 
-    pub fn spec(name: &str) -> Spec {
+    fn spec(name: &str) -> Spec {
         Spec {
             name: name.into(),
             size: 256 * 1024,

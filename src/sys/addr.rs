@@ -304,7 +304,7 @@ impl RawAddr {
             }
             libc::AF_UNIX => {
                 let sun: libc::sockaddr_un = self.view();
-                let bytes = sun.sun_path.map(|b| b as u8);
+                let bytes = sun.sun_path.map(|b| u8::from_ne_bytes(b.to_ne_bytes()));
                 let len = (self.len as usize).saturating_sub(SUN_PATH_OFFSET).min(SUN_PATH);
                 let name = &bytes[..len];
                 // A path comes back with its NUL, an abstract name without.
@@ -351,7 +351,7 @@ impl From<&Addr> for RawAddr {
             Addr::Unix(name) => {
                 let sun = libc::sockaddr_un {
                     sun_family: libc::AF_UNIX as _,
-                    sun_path: name.bytes.map(|b| b as libc::c_char),
+                    sun_path: name.bytes.map(|b| libc::c_char::from_ne_bytes([b])),
                 };
                 let nul = usize::from(name.path().is_some());
                 RawAddr::holding(sun, SUN_PATH_OFFSET + usize::from(name.len) + nul)

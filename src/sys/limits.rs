@@ -10,11 +10,11 @@ pub const UNLIMITED: u64 = libc::RLIM_INFINITY;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource {
     /// Open descriptors.
-    Nofile,
+    Nofile = libc::RLIMIT_NOFILE as isize,
     /// Bytes of a core file.
-    Core,
+    Core = libc::RLIMIT_CORE as isize,
     /// Bytes of address space.
-    AddressSpace,
+    AddressSpace = libc::RLIMIT_AS as isize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,22 +27,14 @@ pub struct Limit {
 pub fn getrlimit(resource: Resource) -> Result<Limit> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the kernel writes one rlimit.
-    done(unsafe { libc::getrlimit(number(resource), &mut limit) })?;
+    done(unsafe { libc::getrlimit(resource as _, &mut limit) })?;
     Ok(Limit { soft: limit.rlim_cur, hard: limit.rlim_max })
 }
 
 pub fn setrlimit(resource: Resource, limit: Limit) -> Result<()> {
     let limit = libc::rlimit { rlim_cur: limit.soft, rlim_max: limit.hard };
     // SAFETY: `limit` is only read.
-    done(unsafe { libc::setrlimit(number(resource), &limit) })
-}
-
-fn number(resource: Resource) -> c_int {
-    match resource {
-        Resource::Nofile => libc::RLIMIT_NOFILE,
-        Resource::Core => libc::RLIMIT_CORE,
-        Resource::AddressSpace => libc::RLIMIT_AS,
-    }
+    done(unsafe { libc::setrlimit(resource as _, &limit) })
 }
 
 /// nice(1)'s number, -20 to 19, of this process.
