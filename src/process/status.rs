@@ -44,7 +44,7 @@ impl fmt::Display for Table<'_> {
         let master = &self.0.master;
         let (pid, state, generation) = (master.pid(), master.state(), master.generation.get());
         let age = Age(wall_clock_ms().saturating_sub(master.started_ms.get()));
-        writeln!(f, "master {pid}: {}, generation {generation}, up {age}", state.word())?;
+        writeln!(f, "master {pid}: {}, generation {generation}, up {age}", state.name())?;
         writeln!(f, "config {}", master.config.get())?;
         let verdict = master.verdict();
         if verdict.serial > 0 {
@@ -74,10 +74,10 @@ fn row(f: &mut fmt::Formatter<'_>, index: usize, slot: &Slot) -> fmt::Result {
     writeln!(
         f,
         "{index:>4}  {:<14} {:>8} {:>4}  {:<13} {:>8} {:>12} {:>12} {:>9} {:>12} {:>9}",
-        slot.kind().word(),
+        slot.kind().name(),
         slot.pid(),
         slot.generation.get(),
-        slot.state().word(),
+        slot.state().name(),
         figures.age.to_string(),
         slot.active.get(),
         slot.requests.get(),
@@ -132,7 +132,7 @@ impl fmt::Display for Json<'_> {
             "{{\"master\":{{\"pid\":{},\"state\":{},\"generation\":{},\"started_ms\":{},\
              \"workers\":{},\"config\":{}}},\"processes\":[",
             master.pid(),
-            Quoted(master.state().word()),
+            Quoted(master.state().name()),
             master.generation.get(),
             master.started_ms.get(),
             master.workers_wanted.get(),
@@ -162,8 +162,8 @@ fn object(f: &mut fmt::Formatter<'_>, index: usize, slot: &Slot) -> fmt::Result 
         ("log_drops", slot.log_drops.get()),
         ("allocations", figures.allocations),
     ];
-    write!(f, "{{\"kind\":{},", Quoted(slot.kind().word()))?;
-    write!(f, "\"state\":{}", Quoted(slot.state().word()))?;
+    write!(f, "{{\"kind\":{},", Quoted(slot.kind().name()))?;
+    write!(f, "\"state\":{}", Quoted(slot.state().name()))?;
     numbers.iter().try_for_each(|(name, number)| write!(f, ",\"{name}\":{number}"))?;
     f.write_char('}')
 }
