@@ -28,6 +28,7 @@ mod worker;
 pub use worker::Worker;
 
 use crate::event::{Accepted, Conversations, Converse, Reactor};
+use crate::log::Level;
 use crate::mem::arena::Arena;
 use std::future::Future;
 
@@ -44,7 +45,14 @@ pub fn conversations(
         move |accepted: Accepted| connection::serve(worker, accepted, exchanges, exchange::run);
     let conversations = Conversations::new(reactor, connections, multi_accept, make)?;
     conversations.spawn(worker.files.sweep());
+    tell_sizes(&conversations, exchanges);
     Some(conversations)
+}
+
+/// What `make sizes` reads.
+fn tell_sizes<M: Converse, E: Future>(_: &Conversations<M>, _: &Arena<E>) {
+    let (connection, request) = (Conversations::<M>::SLOT, Arena::<E>::SLOT);
+    crate::log::log!(Level::Debug, "slots: {connection} bytes a connection, {request} a request");
 }
 
 /// An arena for the futures of a function; it lives as long as the process.
