@@ -20,6 +20,7 @@ pub use modules::{LocConf, SrvConf};
 use std::rc::Rc;
 
 /// Everything under `http { }`.
+#[derive(Default)]
 pub struct Http {
     /// One entry per listening socket.
     pub listening: Vec<Listening>,

@@ -38,7 +38,7 @@ pub struct Worker {
 impl Worker {
     /// For `connections` of them; `None` when the address space cannot be had.
     /// `next_number` gives each connection its `*N`.
-    pub fn new(http: Rc<Http>, connections: usize, next_number: fn() -> u64) -> Option<Worker> {
+    fn new(http: Rc<Http>, connections: usize, next_number: fn() -> u64) -> Option<Worker> {
         let large = largest_head(&http).max(INPUT);
         // Each byte of a head may be written as four.
         let line = Pool::new(1, 4 * large + 4096)?.take()?;
@@ -54,6 +54,15 @@ impl Worker {
             line: RefCell::new(line),
             boundary: Cell::new(0),
         })
+    }
+
+    /// As [`Worker::new`], for the life of the process.
+    pub fn leak(
+        http: Rc<Http>,
+        connections: usize,
+        next_number: fn() -> u64,
+    ) -> Option<&'static Worker> {
+        Some(Box::leak(Box::new(Worker::new(http, connections, next_number)?)))
     }
 
     /// The configuration that new requests are served by.

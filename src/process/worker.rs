@@ -17,7 +17,7 @@ use crate::event::{Accepted, Conversations, Converse, Fired, Reactor, WatchId};
 use crate::log::{self, Level, log};
 use crate::shm::scoreboard::State;
 use crate::sys::{process, title};
-use crate::{shm, time};
+use crate::{http, shm, time};
 
 const CHANNEL: WatchId = 0;
 const MASTER: WatchId = 1;
@@ -44,16 +44,25 @@ pub fn run(cycle: Cycle, mut seat: Seat) -> i32 {
         return leave(1);
     };
     add_listeners(&cycle, reactor, number);
+    let http = cycle.http.clone().unwrap_or_default();
     let multi_accept = cycle.events.multi_accept;
-    let Some(events) = Conversations::new(reactor, connections, multi_accept, hang_up) else {
-        return leave(1);
+    let Some(http) =
+        http::Worker::leak(http, connections, || shm::board().connection_number.next())
+    else {
+        return out_of_memory(connections);
+    };
+    let Some(events) = http::conversations(reactor, http, connections, multi_accept) else {
+        return out_of_memory(connections);
     };
     let accept_mutex = AcceptMutex::of(&cycle, connections);
     let worker = Worker::new(cycle, seat, reactor, events);
-    leave(Worker { accept_mutex, ..worker }.cycle())
+    leave(Worker { accept_mutex, http: Some(http), ..worker }.cycle())
 }
 
-async fn hang_up(_accepted: Accepted) {}
+fn out_of_memory(connections: usize) -> i32 {
+    log!(Level::Emerg, "not enough address space for {connections} worker_connections");
+    leave(1)
+}
 
 /// Logs are complete when a process has ended.
 fn leave(code: i32) -> i32 {
@@ -105,6 +114,8 @@ pub struct Worker<M: Converse> {
     reactor: &'static Reactor,
     pub events: Conversations<M>,
     accept_mutex: Option<AcceptMutex>,
+    /// `None`: a helper, which serves nobody.
+    http: Option<&'static http::Worker>,
     /// A helper's work is done.
     pub done: Rc<Cell<bool>>,
     exiting: bool,
@@ -126,6 +137,7 @@ impl<M: Converse> Worker<M> {
             reactor,
             events,
             accept_mutex: None,
+            http: None,
             done,
             exiting: false,
             shutdown_at: None,
@@ -251,6 +263,7 @@ impl<M: Converse> Worker<M> {
         own.handled.set(counters.handled.get());
         own.active.set(self.events.live() as u64);
         own.idle.set(self.reactor.idle_count().into());
+        own.requests.set(self.http.map_or(0, |http| http.requests.get()));
         own.log_drops.set(log::dropped());
         own.beat(time::now_ms());
     }
