@@ -7,7 +7,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `scoreboard`, `fields` | one record per process, written by its owner alone, and what all share |
+//! | `scoreboard`, `fields` | one record per process, written by it alone; what all share |
 //! | `snapshot` | the scoreboard of another master, for `-s status` and verdicts |
 //! | `directory` | the zones of a configuration, kept over a reload |
 //! | `zone` | one named zone: lock, allocator, recovery after a death |

@@ -5,6 +5,9 @@
 //! reader may see one number a moment older than the next. Only what several
 //! processes must count together is shared, each on a cache line of its own.
 //! Untouched slots cost no memory.
+//!
+//! It is for people and for figures: a worker could write anything into it, so
+//! the master decides nothing by what it reads here.
 
 use std::ffi::CStr;
 

@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use super::mutex::Mutex;
 use super::slab::{self, Fault, Slab};
 use crate::mem::zone::{Record, Region, record};
+#[cfg(debug_assertions)]
+use crate::sys::process;
 use crate::sys::process::Pid;
 use crate::sys::{Errno, Result, file};
 
@@ -58,6 +60,8 @@ pub struct Zone {
     pub spec: Spec,
     memory: OwnedFd,
     region: Region,
+    #[cfg(debug_assertions)]
+    fatal: FatalLock,
 }
 
 impl Zone {
@@ -67,7 +71,15 @@ impl Zone {
         file::ftruncate(&memory, spec.size as u64)?;
         file::seal_size(&memory)?;
         let region = Region::shared(&memory, spec.size)?;
-        let zone = Zone { spec, memory, region };
+        #[cfg(debug_assertions)]
+        let fatal = FatalLock::of(&spec.name);
+        let zone = Zone {
+            spec,
+            memory,
+            region,
+            #[cfg(debug_assertions)]
+            fatal,
+        };
         let header = zone.header().ok_or(Errno::EINVAL)?;
         header.size.store(zone.spec.size as u64, Relaxed);
         header.layout.store(zone.spec.layout.into(), Relaxed);
@@ -82,6 +94,8 @@ impl Zone {
             return None;
         }
         header.mutex.set_dirty(true);
+        #[cfg(debug_assertions)]
+        self.fatal.count();
         Some(Locked { zone: self, header, slab })
     }
 
@@ -188,6 +202,29 @@ impl Drop for Locked<'_> {
     }
 }
 
+/// A fault to test with, in debug builds: LIMPET_DIE_IN_LOCK=NAME:N kills each
+/// process in its Nth lock of that zone. The master reads it, since workers get
+/// another environment.
+#[cfg(debug_assertions)]
+struct FatalLock(std::cell::Cell<u32>);
+
+#[cfg(debug_assertions)]
+impl FatalLock {
+    fn of(name: &str) -> FatalLock {
+        let wanted = crate::sys::env::get("LIMPET_DIE_IN_LOCK");
+        let wanted = wanted.as_ref().and_then(|value| value.to_str()?.rsplit_once(':'));
+        let locks = wanted.filter(|(zone, _)| *zone == name).and_then(|(_, n)| n.parse().ok());
+        FatalLock(std::cell::Cell::new(locks.unwrap_or(0)))
+    }
+
+    fn count(&self) {
+        if self.0.get() == 1 {
+            let _ = process::kill(process::getpid(), libc::SIGKILL);
+        }
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
 /// What /proc shows: enough for the next image to know what it holds. The kernel
 /// takes 249 bytes.
 fn memory_name(spec: &Spec) -> CString {
@@ -200,7 +237,7 @@ fn memory_name(spec: &Spec) -> CString {
 mod tests {
     use super::*;
     use crate::shm::tests::{Random, child};
-    use crate::sys::process;
+    use crate::sys::process::{self, Status};
 
     fn spec(name: &str) -> Spec {
         Spec {
@@ -285,6 +322,21 @@ mod tests {
         let pid = dead.pid;
         dead.wait();
         assert_eq!(zone.recover(pid), Some(Recovery::Rebuilt));
+    }
+
+    #[test]
+    fn a_fault_can_be_asked_for() {
+        child(|| {
+            crate::sys::env::set("LIMPET_DIE_IN_LOCK", "doomed:3");
+            let zone = Zone::create(spec("doomed")).unwrap();
+            let victim = child(|| {
+                (0..3).for_each(|_| drop(zone.lock()));
+            });
+            let pid = victim.pid;
+            assert_eq!(victim.wait(), Status::Signaled { signo: libc::SIGKILL, core: false });
+            assert_eq!(zone.recover(pid), Some(Recovery::Intact));
+        })
+        .assert_passed();
     }
 
     #[test]

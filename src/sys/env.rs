@@ -43,3 +43,25 @@ pub fn for_exec() -> Vec<CString> {
 fn valid(name: &OsStr) -> bool {
     !name.is_empty() && !name.as_bytes().iter().any(|b| matches!(b, 0 | b'='))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::process;
+
+    #[test]
+    fn the_environment_is_what_it_was_told() {
+        process::in_child(|| {
+            set("TEST_A", "1");
+            set("TEST_B", "");
+            set("TEST=C", "not a name");
+            set("TEST_D", OsStr::from_bytes(b"cut\0"));
+            retain(|name| name.as_bytes().starts_with(b"TEST"));
+            remove("TEST_E");
+            let mut lines = for_exec();
+            lines.sort();
+            assert_eq!(lines, [c"TEST_A=1", c"TEST_B="].map(CString::from));
+            assert_eq!((get("TEST_A"), get("PATH")), (Some("1".into()), None));
+        });
+    }
+}
