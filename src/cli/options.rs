@@ -4,25 +4,23 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::cycle::source::Wishes;
 
 #[derive(Default, Debug, PartialEq, Eq)]
 pub struct Options {
+    /// `-c`, `-p`, `-e`, `-g`, `-t`, and a folder to serve.
+    pub wishes: Wishes,
     pub help: bool,
     pub version: bool,
     /// `-V`: the version and how it was built.
     pub build: bool,
-    pub test: bool,
     /// `-T`: test, then show the config.
     pub dump: bool,
     pub quiet: bool,
     pub signal: Option<Signal>,
-    pub prefix: Option<PathBuf>,
-    pub error_log: Option<OsString>,
-    pub config: Option<PathBuf>,
-    pub globals: Option<OsString>,
-    /// `limpet DIR`
-    pub folder: Option<PathBuf>,
+    /// Of the status.
     pub json: bool,
     /// `--pid N`: the master, without a pid file.
     pub pid: Option<i32>,
@@ -31,29 +29,9 @@ pub struct Options {
 /// What `-s` asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    Stop,
-    Quit,
-    Reopen,
-    Reload,
+    /// A word of the signal table.
+    Send(&'static str),
     Status,
-}
-
-impl Signal {
-    pub const ALL: [(&str, Signal); 5] = [
-        ("stop", Signal::Stop),
-        ("quit", Signal::Quit),
-        ("reopen", Signal::Reopen),
-        ("reload", Signal::Reload),
-        ("status", Signal::Status),
-    ];
-
-    pub fn word(self) -> &'static str {
-        Signal::ALL.iter().find(|(_, signal)| *signal == self).map_or("", |(word, _)| word)
-    }
-
-    fn parse(name: &OsStr) -> Option<Signal> {
-        Signal::ALL.iter().find(|(known, _)| name == *known).map(|(_, signal)| *signal)
-    }
 }
 
 impl Options {
@@ -101,8 +79,8 @@ impl Options {
             b'?' | b'h' => (self.version, self.help) = (true, true),
             b'v' => self.version = true,
             b'V' => (self.version, self.build) = (true, true),
-            b't' => self.test = true,
-            b'T' => (self.test, self.dump) = (true, true),
+            b't' => self.wishes.test = true,
+            b'T' => (self.wishes.test, self.dump) = (true, true),
             b'q' => self.quiet = true,
             _ => return false,
         }
@@ -111,10 +89,10 @@ impl Options {
 
     fn value(&mut self, letter: u8, value: OsString) -> Result<(), String> {
         match letter {
-            b'p' => self.prefix = Some(value.into()),
-            b'e' => self.error_log = Some(value),
-            b'c' => self.config = Some(value.into()),
-            b'g' => self.globals = Some(value),
+            b'p' => self.wishes.prefix = Some(value.into()),
+            b'e' => self.wishes.error_log = Some(value),
+            b'c' => self.wishes.config = Some(value.into()),
+            b'g' => self.wishes.globals = Some(value),
             _ => self.signal(&value)?,
         }
         Ok(())
@@ -141,16 +119,20 @@ impl Options {
     }
 
     fn signal(&mut self, name: &OsStr) -> Result<(), String> {
-        let invalid = || format!("invalid option: \"-s {}\"", name.display());
-        self.signal = Some(Signal::parse(name).ok_or_else(invalid)?);
+        const SENT: [&str; 4] = ["stop", "quit", "reopen", "reload"];
+        self.signal = Some(match SENT.into_iter().find(|word| name == *word) {
+            Some(word) => Signal::Send(word),
+            None if name == "status" => Signal::Status,
+            None => return Err(format!("invalid option: \"-s {}\"", name.display())),
+        });
         Ok(())
     }
 
     fn folder(&mut self, arg: &OsStr) -> Result<(), String> {
-        if self.folder.is_some() || !Path::new(arg).is_dir() {
+        if self.wishes.folder.is_some() || !Path::new(arg).is_dir() {
             return Err(format!("invalid option: \"{}\"", arg.display()));
         }
-        self.folder = Some(arg.into());
+        self.wishes.folder = Some(arg.into());
         Ok(())
     }
 }
@@ -167,22 +149,25 @@ mod tests {
     #[test]
     fn forms_of_nginx() {
         let expected = Options {
-            test: true,
+            wishes: Wishes {
+                test: true,
+                config: Some("x.conf".into()),
+                prefix: Some("/p".into()),
+                ..Wishes::default()
+            },
             quiet: true,
-            config: Some("x.conf".into()),
-            prefix: Some("/p".into()),
             ..Options::default()
         };
         for line in ["-tq -p /p -c x.conf", "-t -q -p/p -cx.conf", "-tqcx.conf -p /p"] {
             assert_eq!(parse(line).unwrap(), expected, "{line}");
         }
         let last = parse("-tc a -qc b").unwrap();
-        assert_eq!(last.config, Some("b".into()));
-        assert_eq!(parse("-sreload").unwrap().signal, Some(Signal::Reload));
+        assert_eq!(last.wishes.config, Some("b".into()));
+        assert_eq!(parse("-sreload").unwrap().signal, Some(Signal::Send("reload")));
         assert_eq!(parse("-").unwrap(), Options::default());
         let shown = parse("-?V").unwrap();
         assert!(shown.help && shown.version && shown.build);
-        assert_eq!(parse("/").unwrap().folder, Some("/".into()));
+        assert_eq!(parse("/").unwrap().wishes.folder, Some("/".into()));
     }
 
     #[test]

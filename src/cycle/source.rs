@@ -30,7 +30,7 @@ pub struct Source {
 }
 
 /// What the command line says of it.
-#[derive(Default)]
+#[derive(Clone, Default, Debug, PartialEq, Eq)]
 pub struct Wishes {
     /// `-c`
     pub config: Option<PathBuf>,
@@ -47,7 +47,8 @@ pub struct Wishes {
 }
 
 impl Source {
-    pub fn new(wishes: Wishes) -> Source {
+    pub fn new(wishes: &Wishes) -> Source {
+        let wishes = wishes.clone();
         let prefix = wishes.prefix.unwrap_or_else(|| PREFIX.into());
         let mut conf = match (wishes.config, wishes.folder) {
             (Some(path), _) => conf::Source::file(named(&prefix, &path)),
@@ -108,7 +109,7 @@ mod tests {
                 config: Some(config.into()),
                 ..Wishes::default()
             };
-            Source::new(wishes).to_string()
+            Source::new(&wishes).to_string()
         };
         assert_eq!(of("/nowhere", "x.conf"), "/nowhere/x.conf");
         assert_eq!(of("/nowhere", "/x.conf"), "/x.conf");
@@ -119,8 +120,8 @@ mod tests {
     #[test]
     fn what_came_with_the_binary() {
         let folder = Wishes { folder: Some("/srv".into()), ..Wishes::default() };
-        assert!(Source::new(folder).is_embedded());
+        assert!(Source::new(&folder).is_embedded());
         let file = Wishes { config: Some("/x".into()), ..Wishes::default() };
-        assert!(!Source::new(file).is_embedded());
+        assert!(!Source::new(&file).is_embedded());
     }
 }

@@ -22,7 +22,7 @@ pub fn print(wanted: &Wanted, json: bool) -> i32 {
     };
     let Some(board) = snapshot.board() else { return refuse(pid, Missing::Unknown) };
     let text = if json { Json(board).to_string() } else { Table(board).to_string() };
-    i32::from(io::write(fd::STDOUT, text.as_bytes()).is_err())
+    i32::from(io::write_all(fd::STDOUT, text.as_bytes()).is_err())
 }
 
 fn refuse(pid: Pid, missing: Missing) -> i32 {

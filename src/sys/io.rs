@@ -24,6 +24,18 @@ pub fn write(fd: impl AsFd, bytes: &[u8]) -> Result<usize> {
     count(unsafe { libc::write(raw(&fd), bytes.as_ptr().cast(), bytes.len()) })
 }
 
+/// All of it, however long it takes. For what people and pipes read, not for logs.
+pub fn write_all(fd: impl AsFd, mut bytes: &[u8]) -> Result<()> {
+    while !bytes.is_empty() {
+        match write(&fd, bytes) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(Errno::EINTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
 pub fn pwrite(fd: impl AsFd, bytes: &[u8], offset: u64) -> Result<usize> {
     let offset = file_offset(offset)?;
     // SAFETY: the kernel reads at most `bytes.len()` bytes from `bytes`.

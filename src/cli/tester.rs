@@ -1,0 +1,30 @@
+//! The tester: `-t` and `-T`. Does all that a start would do before it disturbs anybody.
+
+use super::say;
+use crate::cycle::source::Source;
+use crate::cycle::{self, Cycle, Refused};
+use crate::sys::{fd, io};
+
+/// Says whether the config is good, in nginx's words; the exit code.
+pub fn test(source: Source, quiet: bool, dump: bool) -> i32 {
+    let name = source.to_string();
+    let Ok(texts) = check(source, &name, quiet, dump) else {
+        say(&format!("configuration file {name} test failed"));
+        return 1;
+    };
+    if !quiet {
+        say(&format!("configuration file {name} test is successful"));
+    }
+    i32::from(io::write_all(fd::STDOUT, &texts).is_err())
+}
+
+/// With `dump` the texts of the config's files, as `-T` prints them.
+fn check(source: Source, name: &str, quiet: bool, dump: bool) -> Result<Vec<u8>, Refused> {
+    let config = cycle::read(&source)?;
+    if !quiet {
+        say(&format!("the configuration file {name} syntax is ok"));
+    }
+    let texts = if dump { config.tree.dump() } else { Vec::new() };
+    Cycle::new(source, config, None)?.open()?;
+    Ok(texts)
+}
