@@ -42,7 +42,7 @@ pub struct Cycle {
     pub generation: u32,
     pub core: Core,
     pub events: Events,
-    pub http: Option<Rc<Http>>,
+    http: Option<Rc<Http>>,
     /// How many; with `worker_processes auto` also why.
     pub workers: usize,
     pub auto: Option<Auto>,
@@ -161,6 +161,11 @@ impl Cycle {
         self.files.reopen(owner.map(|user| user.uid));
     }
 
+    /// What there is to serve; without an `http` block nothing.
+    pub fn http(&self) -> Rc<Http> {
+        self.http.clone().unwrap_or_default()
+    }
+
     /// Whom a root master's workers become.
     pub fn worker_user(&self) -> User {
         self.core.user.clone().unwrap_or_else(user::nobody)
@@ -199,7 +204,22 @@ impl Cycle {
         Ok(())
     }
 
-    pub fn pid_path(&self) -> PathBuf {
+    /// The same beside a cycle whose file may be the one that is wanted.
+    pub fn take_pid_file(&mut self, current: &Cycle) -> Result<(), Refused> {
+        let path = self.pid_path();
+        self.pid_file = current.pid_file.clone().filter(|file| file.path() == path);
+        self.ensure_pid_file()
+    }
+
+    /// This cycle goes, old or refused: closes and removes what only it has.
+    pub fn retire(&mut self, stays: &Cycle) {
+        self.listening.retire(&stays.listening);
+        if let Some(file) = self.pid_file.take_if(|file| Some(&*file) != stays.pid_file.as_ref()) {
+            file.remove();
+        }
+    }
+
+    fn pid_path(&self) -> PathBuf {
         self.core.pid.clone().unwrap_or_else(|| source::PID.into())
     }
 

@@ -65,6 +65,17 @@ impl Worker {
         Some(Box::leak(Box::new(Worker::new(http, connections, next_number)?)))
     }
 
+    /// The address space that `connections` of them take, or a little more.
+    pub fn reservation(http: &Http, connections: usize) -> usize {
+        let each = INPUT + largest_head(http).max(INPUT) + OUTPUT + 4096;
+        connections.saturating_mul(each)
+    }
+
+    /// A reload in place (`master_process off`).
+    pub fn set_http(&self, http: Rc<Http>) {
+        self.http.replace(http);
+    }
+
     /// The configuration that new requests are served by.
     pub fn http(&self) -> Rc<Http> {
         Rc::clone(&self.http.borrow())

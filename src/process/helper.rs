@@ -10,7 +10,7 @@ use std::future::ready;
 use super::child::Seat;
 use super::privileges::{self, Fatal};
 use super::reap::FATAL;
-use super::worker::{Worker, reserve};
+use super::worker::{Worker, reactor};
 use crate::cycle::Cycle;
 use crate::event::{self, Conversations};
 use crate::log;
@@ -53,8 +53,8 @@ fn run(
 
 fn serve(cycle: Cycle, seat: Seat, name: &[u8], work: impl Future<Output = ()> + 'static) -> i32 {
     title::set(name);
-    let Some((reactor, connections)) = reserve(CONNECTIONS) else { return 1 };
-    let Some(events) = Conversations::new(reactor, connections, false, |_| ready(())) else {
+    let Some(reactor) = reactor(CONNECTIONS) else { return 1 };
+    let Some(events) = Conversations::new(reactor, CONNECTIONS, false, |_| ready(())) else {
         return 1;
     };
     let worker = Worker::new(cycle, seat, reactor, events);

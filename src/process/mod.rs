@@ -31,6 +31,7 @@ mod reload;
 mod siblings;
 pub mod signaller;
 pub mod signals;
+mod single;
 mod spawn;
 mod start;
 pub mod status;

@@ -125,17 +125,15 @@ impl Master {
             Opened::Busy => log!(Level::Emerg, "still could not bind()"),
             Opened::Failed => {}
         }
-        self.retire(&mut next);
+        next.retire(&self.cycle);
         self.serves_on("an address of the new configuration cannot be had");
         Continue(())
     }
 
     /// Everything of the next cycle is open: its workers are started.
     fn take_up(&mut self, mut next: Box<Cycle>) -> Step {
-        let path = next.pid_path();
-        next.pid_file = self.cycle.pid_file.clone().filter(|file| file.path() == path);
-        if next.ensure_pid_file().is_err() {
-            self.retire(&mut next);
+        if next.take_pid_file(&self.cycle).is_err() {
+            next.retire(&self.cycle);
             self.serves_on("the new pid file cannot be made");
             return Continue(());
         }
@@ -219,7 +217,7 @@ impl Master {
         let generation = self.cycle.generation;
         self.deadlines
             .retain(|due| !matches!(due, Due::Spawn(job) if job.generation != generation));
-        self.retire(&mut old);
+        old.retire(&self.cycle);
         self.cycle.listening.configure();
     }
 
@@ -233,18 +231,8 @@ impl Master {
         self.deadlines.add(time::now_ms() + ROLL_BACK_KILL_MS, Due::Kill { generation });
         std::mem::swap(&mut self.cycle, &mut old);
         self.cycle.make_current();
-        self.retire(&mut old);
+        old.retire(&self.cycle);
         self.serves_on(reason);
-    }
-
-    /// A cycle that goes, old or refused: closes and removes what only it has.
-    fn retire(&self, gone: &mut Cycle) {
-        gone.listening.retire(&self.cycle.listening);
-        if let Some(file) =
-            gone.pid_file.take_if(|file| Some(&*file) != self.cycle.pid_file.as_ref())
-        {
-            file.remove();
-        }
     }
 
     /// A stop has come while addresses were awaited.
@@ -253,7 +241,7 @@ impl Master {
             && let Stage::Binding { mut next, .. } =
                 std::mem::replace(&mut self.stage, Stage::Serving)
         {
-            self.retire(&mut next);
+            next.retire(&self.cycle);
         }
     }
 

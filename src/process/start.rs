@@ -9,8 +9,8 @@ use std::os::unix::ffi::OsStrExt;
 
 use super::daemon::{self, Herald, Side};
 use super::master::Master;
-use super::signals;
 use super::upgrade::{self, Executable};
+use super::{signals, single};
 use crate::cycle::source::Source;
 use crate::cycle::{self, Cycle, Refused};
 use crate::log::{self, Level, log};
@@ -59,7 +59,7 @@ pub fn start(source: Source, args: &[OsString]) -> i32 {
     drop(inherited);
     match loaded.and_then(|mut cycle| begin(&mut cycle, &mut start).map(|begun| (cycle, begun))) {
         Ok((cycle, Begun::Here)) if cycle.core.master_process => Master::new(cycle, start).run(),
-        Ok((_, Begun::Here)) => 1,
+        Ok((cycle, Begun::Here)) => single::run(cycle),
         Ok((_, Begun::InBackground(code))) => code,
         Err(Refused) => {
             log::finish();

@@ -13,9 +13,11 @@ use super::privileges::{self, Fatal};
 use super::reap::FATAL;
 use crate::cycle::Cycle;
 use crate::cycle::core_conf::DebugPoints;
-use crate::event::{Accepted, Conversations, Converse, Fired, Reactor, WatchId};
+use crate::event::{Conversations, Converse, Fired, Reactor, WatchId};
+use crate::http::conf::Http;
 use crate::log::{self, Level, log};
 use crate::shm::scoreboard::State;
+use crate::sys::map::Mapping;
 use crate::sys::{process, title};
 use crate::{http, shm, time};
 
@@ -29,71 +31,66 @@ const ORPHAN_MS: u64 = 10_000;
 /// Below this a worker is of no use.
 const CONNECTIONS_LEAST: usize = 64;
 
-pub const TITLE: &[u8] = b"limpet: worker process";
+/// The exit code of a process that lacks something it may get at the next try.
+const RESOURCES: i32 = 1;
+
+const TITLE: &[u8] = b"limpet: worker process";
 const TITLE_LEAVING: &[u8] = b"limpet: worker process is shutting down";
 
 /// A worker process from its first moment to its exit code.
 pub fn run(cycle: Cycle, mut seat: Seat) -> i32 {
-    if let Err(Fatal) = privileges::init(&cycle, &mut seat) {
-        return leave(FATAL);
-    }
-    title::set(TITLE);
-    let number = seat.number.unwrap_or(0);
-    let wanted = usize::try_from(cycle.events.worker_connections).unwrap_or(usize::MAX);
-    let Some((reactor, connections)) = reserve(wanted) else {
-        return leave(1);
+    let code = match privileges::init(&cycle, &mut seat) {
+        Ok(()) => serve(cycle, seat).unwrap_or(RESOURCES),
+        Err(Fatal) => FATAL,
     };
-    add_listeners(&cycle, reactor, number);
-    let http = cycle.http.clone().unwrap_or_default();
-    let multi_accept = cycle.events.multi_accept;
-    let Some(http) =
-        http::Worker::leak(http, connections, || shm::board().connection_number.next())
-    else {
-        return out_of_memory(connections);
-    };
-    let Some(events) = http::conversations(reactor, http, connections, multi_accept) else {
-        return out_of_memory(connections);
-    };
-    let accept_mutex = AcceptMutex::of(&cycle, connections);
-    let worker = Worker::new(cycle, seat, reactor, events);
-    leave(Worker { accept_mutex, http: Some(http), ..worker }.cycle())
-}
-
-fn out_of_memory(connections: usize) -> i32 {
-    log!(Level::Emerg, "not enough address space for {connections} worker_connections");
-    leave(1)
-}
-
-/// Logs are complete when a process has ended.
-fn leave(code: i32) -> i32 {
+    // Logs are complete when a process has ended.
     log::finish();
     code
 }
 
-/// Address space for the connections. Less of it than configured is better than none: a limit
-/// (RLIMIT_AS) is no reason not to serve.
-pub fn reserve(wanted: usize) -> Option<(&'static Reactor, usize)> {
+fn serve(cycle: Cycle, seat: Seat) -> Option<i32> {
+    title::set(TITLE);
+    let http = cycle.http();
+    let connections = connections(&cycle, &http)?;
+    let reactor = reactor(connections)?;
+    let http = http::Worker::leak(http, connections, || shm::board().connection_number.next())?;
+    let multi_accept = cycle.events.multi_accept;
+    let events = http::conversations(reactor, http, connections, multi_accept)?;
+    add_listeners(&cycle, reactor, seat.number.unwrap_or(0));
+    let accept_mutex = AcceptMutex::of(&cycle, connections);
+    let worker = Worker::new(cycle, seat, reactor, events);
+    Some(Worker { accept_mutex, http: Some(http), ..worker }.cycle())
+}
+
+/// As many as are configured and fit the address space. Less of them than configured is better
+/// than none: a limit (RLIMIT_AS) is no reason not to serve.
+pub fn connections(cycle: &Cycle, http: &Http) -> Option<usize> {
+    let wanted = usize::try_from(cycle.events.worker_connections).unwrap_or(usize::MAX);
+    let fits = |connections| Mapping::reserve(http::Worker::reservation(http, connections)).is_ok();
     let mut connections = wanted;
-    loop {
-        match Reactor::install(connections) {
-            Ok(Some(reactor)) => return Some((reactor, connections)),
-            Ok(None) if connections / 2 >= CONNECTIONS_LEAST => {
-                connections /= 2;
-                log!(
-                    Level::Warn,
-                    "not enough address space for {wanted} worker_connections, trying {connections}"
-                );
-            }
-            Ok(None) => {
-                log!(Level::Emerg, "not enough address space for {connections} worker_connections");
-                return None;
-            }
-            Err(e) => {
-                log!(Level::Emerg, errno e, "epoll_create() failed");
-                return None;
-            }
+    while !fits(connections) {
+        connections /= 2;
+        if connections < CONNECTIONS_LEAST {
+            log!(Level::Emerg, "not enough address space for {wanted} worker_connections");
+            return None;
         }
     }
+    if connections < wanted {
+        log!(
+            Level::Warn,
+            "not enough address space for {wanted} worker_connections, going on with {connections}"
+        );
+    }
+    Some(connections)
+}
+
+pub fn reactor(connections: usize) -> Option<&'static Reactor> {
+    match Reactor::install(connections) {
+        Ok(Some(reactor)) => return Some(reactor),
+        Ok(None) => log!(Level::Emerg, "not enough address space for {connections} connections"),
+        Err(e) => log!(Level::Emerg, errno e, "epoll_create() failed"),
+    }
+    None
 }
 
 /// Gives the reactor this worker's listeners; what they accept carries the number of the address
@@ -114,7 +111,7 @@ pub struct Worker<M: Converse> {
     reactor: &'static Reactor,
     pub events: Conversations<M>,
     accept_mutex: Option<AcceptMutex>,
-    /// `None`: a helper, which serves nobody.
+    /// None: a helper, which serves nobody.
     http: Option<&'static http::Worker>,
     /// A helper's work is done.
     pub done: Rc<Cell<bool>>,
@@ -263,8 +260,8 @@ impl<M: Converse> Worker<M> {
         own.handled.set(counters.handled.get());
         own.active.set(self.events.live() as u64);
         own.idle.set(self.reactor.idle_count().into());
-        own.requests.set(self.http.map_or(0, |http| http.requests.get()));
         own.log_drops.set(log::dropped());
+        own.requests.set(self.http.map_or(0, |http| http.requests.get()));
         own.beat(time::now_ms());
     }
 

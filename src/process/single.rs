@@ -1,0 +1,126 @@
+//! `master_process off`: one process that does it all, for development.
+//!
+//! ngx_single_process_cycle: environment and module init, then one visible loop:
+//! events, stop, reload, reopen. WINCH and USR2 are logged and ignored. It stays
+//! whom it was started as. A stop is a stop: QUIT does not wait, as in nginx.
+
+use super::signals::{Role, Wanted};
+use super::worker::{add_listeners, connections, reactor};
+use crate::cycle::{Cycle, Refused};
+use crate::event::{Conversations, Converse, Reactor};
+use crate::log::{self, Level, log};
+use crate::shm::scoreboard::{Kind, MasterState};
+use crate::{http, shm, time};
+use std::mem::take;
+
+/// Serves until it is told to stop; the exit code.
+pub fn run(cycle: Cycle) -> i32 {
+    cycle.set_environment();
+    shm::board().prepare(0, Kind::Single, 0, cycle.generation.into());
+    shm::enter(0);
+    let code = serve(cycle).unwrap_or(1);
+    log::finish();
+    code
+}
+
+fn serve(cycle: Cycle) -> Option<i32> {
+    let http = cycle.http();
+    let connections = connections(&cycle, &http)?;
+    let reactor = reactor(connections)?;
+    let http = http::Worker::leak(http, connections, || shm::board().connection_number.next())?;
+    let multi_accept = cycle.events.multi_accept;
+    let events = http::conversations(reactor, http, connections, multi_accept)?;
+    add_listeners(&cycle, reactor, 0);
+    let single = Single { cycle, reactor, http, events, wanted: Wanted::default() };
+    Some(single.cycle())
+}
+
+struct Single<M: Converse> {
+    cycle: Cycle,
+    reactor: &'static Reactor,
+    http: &'static http::Worker,
+    events: Conversations<M>,
+    wanted: Wanted,
+}
+
+impl<M: Converse> Single<M> {
+    fn cycle(mut self) -> i32 {
+        self.arm();
+        log::batch(true);
+        shm::own().ready();
+        loop {
+            log!(Level::Debug, "worker cycle");
+            self.events.turn(None);
+            self.wanted.take_signals(Role::Single);
+
+            if self.wanted.terminate || self.wanted.quit {
+                return self.exit();
+            }
+            if take(&mut self.wanted.reconfigure) {
+                self.reconfigure();
+            }
+            if take(&mut self.wanted.reopen) {
+                log!(Level::Notice, "reopening logs");
+                self.cycle.reopen_logs(None);
+            }
+            self.report();
+        }
+    }
+
+    fn arm(&self) {
+        if let Err(e) = self.reactor.arm_listeners() {
+            log!(Level::Alert, errno e, "epoll_ctl() failed");
+        }
+    }
+
+    /// The next cycle in place of this one, if it can be had; connections go on.
+    fn reconfigure(&mut self) {
+        log!(Level::Notice, "reconfiguring");
+        let Ok(next) = self.next() else {
+            log!(Level::Error, "reload failed, the old configuration serves on");
+            return;
+        };
+        let mut old = std::mem::replace(&mut self.cycle, next);
+        self.cycle.make_current();
+        self.reactor.close_listeners();
+        old.retire(&self.cycle);
+        self.cycle.listening.configure();
+        self.http.set_http(self.cycle.http());
+        add_listeners(&self.cycle, self.reactor, 0);
+        self.arm();
+    }
+
+    fn next(&self) -> Result<Cycle, Refused> {
+        let mut next = self.cycle.next(self.cycle.generation + 1)?;
+        let ready = next.open().and_then(|()| next.take_pid_file(&self.cycle));
+        if ready.is_err() {
+            next.retire(&self.cycle);
+        }
+        ready.map(|()| next)
+    }
+
+    fn report(&self) {
+        let (own, counters) = (shm::own(), &self.events.counters);
+        own.accepted.set(counters.accepted.get());
+        own.handled.set(counters.handled.get());
+        own.requests.set(self.http.requests.get());
+        own.active.set(self.events.live() as u64);
+        own.idle.set(self.reactor.idle_count().into());
+        own.log_drops.set(log::dropped());
+        own.beat(time::now_ms());
+        let master = &shm::board().master;
+        master.set_state(MasterState::Running);
+        master.generation.set(self.cycle.generation.into());
+    }
+
+    fn exit(mut self) -> i32 {
+        if let Some(file) = &self.cycle.pid_file {
+            file.remove();
+        }
+        log!(Level::Notice, "exit");
+        self.reactor.close_listeners();
+        self.cycle.listening.close(true);
+        self.events.abort();
+        0
+    }
+}
