@@ -145,7 +145,16 @@ impl<'a> Lexer<'a> {
     fn bare(&mut self) -> Result<Token<'a>, Fault> {
         let offset = self.at;
         let mut after_dollar = false;
-        while let Some(byte) = self.peek() {
+        loop {
+            let rest = &self.text[self.at..];
+            let plain = rest.iter().position(|byte| is_special(*byte)).unwrap_or(rest.len());
+            after_dollar &= plain == 0;
+            self.at += plain;
+            if self.at - offset >= WORD_MAX {
+                let begin = self.text[offset..offset + 10].to_vec();
+                return Err(self.give_up(Fault::TooLong(begin)));
+            }
+            let Some(byte) = self.peek() else { break };
             let ends = is_blank(byte) || byte == b';' || (byte == b'{' && !after_dollar);
             if ends {
                 let text = &self.text[offset..self.at];
@@ -154,10 +163,6 @@ impl<'a> Lexer<'a> {
             // `${{` is one word too: a brace does not end the state that allowed it.
             after_dollar = byte == b'$' || byte == b'{';
             self.step_escaped();
-            if self.at - offset >= WORD_MAX {
-                let begin = self.text[offset..offset + 10].to_vec();
-                return Err(self.give_up(Fault::TooLong(begin)));
-            }
         }
         Err(self.give_up(Fault::EndInWord(None)))
     }
@@ -181,6 +186,21 @@ impl<'a> Lexer<'a> {
     }
 }
 
+/// What may end a bare word, or begin something in it.
+fn is_special(byte: u8) -> bool {
+    const SPECIAL: [bool; 256] = {
+        let mut table = [false; 256];
+        let bytes = b" \t\r\n;{$\\";
+        let mut i = 0;
+        while i < bytes.len() {
+            table[bytes[i] as usize] = true;
+            i += 1;
+        }
+        table
+    };
+    SPECIAL[usize::from(byte)]
+}
+
 fn is_blank(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\r' | b'\n')
 }
@@ -188,7 +208,8 @@ fn is_blank(byte: u8) -> bool {
 /// Appends what the raw text means. `seen` is told of every `$` that no backslash
 /// protects: where it stands in the raw text, and where in `out`.
 pub fn unescape(raw: &[u8], out: &mut Vec<u8>, mut seen: impl FnMut(usize, usize)) {
-    let mut at = 0;
+    let mut at = raw.iter().position(|byte| b"\\$".contains(byte)).unwrap_or(raw.len());
+    out.extend_from_slice(&raw[..at]);
     while let Some(&byte) = raw.get(at) {
         let escaped = (byte == b'\\').then(|| raw.get(at + 1)).flatten();
         match escaped {
