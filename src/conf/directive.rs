@@ -301,7 +301,7 @@ impl Cx {
         let text = String::from_utf8_lossy(&name);
         if let Some(places) = contexts_of(&self.known, &name) {
             return Error::directive(node, "is not allowed here")
-                .hint(format!("it belongs in {}", places.names()));
+                .hint(format!("its context is {}", places.names()));
         }
         if let Some(remedy) = unsupported::remedy(&text) {
             return Error::directive(node, "is not supported by limpet").hint(remedy);
@@ -310,7 +310,12 @@ impl Cx {
         let here = self.known.iter().filter(|shape| shape.contexts.meets(context));
         let all = self.known.iter().chain(here.clone()).map(|shape| shape.name);
         let near = distance::nearest(&text, here.map(|shape| shape.name));
-        match near.or_else(|| distance::nearest(&text, all)) {
+        let near = near.or_else(|| distance::nearest(&text, all)).map(str::to_string);
+        let absent: Vec<String> = unsupported::names().collect();
+        let near = near.or_else(|| {
+            distance::nearest(&text, absent.iter().map(String::as_str)).map(str::to_string)
+        });
+        match near {
             Some(near) => error.hint(format!("did you mean \"{near}\"?")),
             None => error,
         }
@@ -327,12 +332,13 @@ impl Cx {
 
     /// A line that begins with a directive, inside another directive's arguments.
     fn missing_semicolon(&self, node: Node) -> Option<String> {
-        let mut line = node.name().pos().line;
-        let swallowed = node.args().find(|word| {
-            let begins_line = std::mem::replace(&mut line, word.pos().line) < word.pos().line;
+        let mut before = node.name();
+        let mut words = node.args().map(|word| (std::mem::replace(&mut before, word), word));
+        let (before, _) = words.find(|(before, word)| {
+            let begins_line = before.pos().line < word.pos().line;
             begins_line && self.known.iter().any(|shape| shape.name.as_bytes() == word.bytes())
         })?;
-        Some(format!("is a \";\" missing before \"{swallowed}\"?"))
+        Some(format!("is a \";\" missing after \"{before}\" in line {}?", before.pos().line))
     }
 }
 
@@ -340,12 +346,12 @@ impl Context {
     /// The contexts by name, for a sentence.
     fn names(self) -> String {
         const NAMES: [(Context, &str); 6] = [
-            (Context::EVENTS, "\"events\""),
-            (Context::HTTP, "\"http\""),
-            (Context::SERVER, "\"server\""),
-            (Context::LOCATION, "\"location\""),
-            (Context::UPSTREAM, "\"upstream\""),
-            (Context::MAIN, "the main level"),
+            (Context::MAIN, "main"),
+            (Context::EVENTS, "events"),
+            (Context::HTTP, "http"),
+            (Context::SERVER, "server"),
+            (Context::LOCATION, "location"),
+            (Context::UPSTREAM, "upstream"),
         ];
         let names = NAMES.iter().filter(|(context, _)| self.meets(*context));
         names.map(|(_, name)| *name).collect::<Vec<_>>().join(", ")

@@ -53,7 +53,7 @@ impl Error {
     /// The line of the config that it is about, marked, and the hint.
     pub fn excerpt(&self, tree: &Tree) -> String {
         let mut out = String::new();
-        let pos = self.pos.filter(|pos| pos.line > 0);
+        let pos = self.pos.filter(|pos| !tree.line(*pos).is_empty());
         let label = pos.map_or(String::new(), |pos| format!("{}:{}", pos.line, pos.column));
         if let Some(pos) = pos {
             let (line, blanks, mark) = marked(tree.line(pos), usize::from(pos.column) - 1);

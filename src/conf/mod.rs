@@ -32,6 +32,8 @@ pub(crate) use settings::settings;
 pub use settings::{Raw, Said};
 pub use source::{Main, Source};
 pub use tree::{Node, Nodes, Pos, Tree, Word};
+#[cfg(test)]
+pub use unsupported::names as unsupported_names;
 pub use value::{Msec, choice, flag, literal, number, off, size, time_msec, time_sec};
 pub use value::{parse_number, parse_off, parse_size, parse_time};
 

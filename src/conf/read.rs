@@ -31,6 +31,7 @@ pub fn read(source: &Source, main: Result<Text, String>, site: Vec<Include>) -> 
         open: Vec::new(),
         blocks: Vec::new(),
         first: 0,
+        broken: false,
         bytes: 0,
         site,
     };
@@ -59,6 +60,8 @@ struct Reader<'s> {
     blocks: Vec<u32>,
     /// Where the words of the directive being read begin.
     first: usize,
+    /// Something was wrong with them: they are passed over up to their end.
+    broken: bool,
     bytes: usize,
     /// What the embedded main config includes.
     site: Vec<Include>,
@@ -109,19 +112,24 @@ impl Reader<'_> {
     }
 
     fn semicolon(&mut self, place: Place) {
+        if std::mem::take(&mut self.broken) {
+            return self.drop_words();
+        }
         let words = &self.tree.words[self.first..];
         match words {
             [] => self.error(place, "unexpected \";\""),
             [name, _] if self.tree.text(*name) == b"include" => self.include(),
             [name, ..] if self.tree.text(*name) == b"include" => {
                 self.error(place, "invalid number of arguments in \"include\" directive");
-                self.tree.words.truncate(self.first);
+                self.drop_words();
             }
             _ => self.node(false),
         }
     }
 
     fn open_block(&mut self, place: Place) {
+        // A block is read even so: what is in it may be right.
+        self.broken = false;
         if self.first == self.tree.words.len() {
             return self.error(place, "unexpected \"{\"");
         }
@@ -142,13 +150,20 @@ impl Reader<'_> {
         let missing_semicolon = self.first < self.tree.words.len();
         if missing_semicolon {
             self.error(place, "unexpected \"}\"");
-            self.node(false);
+            self.semicolon(place);
         }
         if self.blocks.len() > floor {
             self.leave_block();
         } else if !missing_semicolon {
             self.error(place, "unexpected \"}\"");
         }
+    }
+
+    /// The words read so far are no directive.
+    fn drop_words(&mut self) {
+        self.tree.words.truncate(self.first);
+        let kept = self.braces.partition_point(|brace| brace.word < self.first);
+        self.braces.truncate(kept);
     }
 
     /// The block being read ends here.
@@ -189,7 +204,8 @@ impl Reader<'_> {
 
     /// The text has ended in a directive; `begin` is where its last word begins.
     fn end_in_word(&mut self, place: Place, begin: Place, quote: Option<u8>) {
-        self.tree.words.truncate(self.first);
+        self.drop_words();
+        self.broken = false;
         let text = match self.in_parameter() {
             true => "unexpected end of parameter, expecting \";\"",
             false => "unexpected end of file, expecting \";\" or \"}\"",
@@ -207,11 +223,10 @@ impl Reader<'_> {
     fn include(&mut self) {
         let word = self.first + 1;
         let split = self.braces.partition_point(|brace| brace.word < word);
-        let braces = self.braces.split_off(split);
-        let pattern = env::value(&mut self.tree, &braces, self.source, word);
+        let pattern = env::value(&mut self.tree, &self.braces[split..], self.source, word);
         let raw = self.tree.words[word];
         let pos = self.pos(Place { line: raw.line, column: raw.column });
-        self.tree.words.truncate(self.first);
+        self.drop_words();
         let texts = match source::is_site(&pattern) {
             true => std::mem::take(&mut self.site),
             false => self.source.include(&pattern),
@@ -268,7 +283,7 @@ impl Reader<'_> {
             }
             Fault::EndInWord(_) => return,
         };
-        self.tree.words.truncate(self.first);
+        self.broken = true;
         self.error(place, &text);
     }
 }

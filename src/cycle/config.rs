@@ -95,41 +95,4 @@ fn check(cx: &mut Cx, core: &Core, events: &Events, http: Option<&Http>) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Reads a text as a config file would be.
-    fn read(text: &str) -> Config {
-        use std::sync::atomic::{AtomicUsize, Ordering};
-        static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let name = format!("limpet-config-{}-{number}.conf", std::process::id());
-        let path = std::env::temp_dir().join(name);
-        std::fs::write(&path, text).unwrap();
-        let config = Config::read(&Source::file(path.clone()), Path::new("/prefix"), true);
-        std::fs::remove_file(path).unwrap();
-        config
-    }
-
-    /// Each complaint as `LINE: text`.
-    fn complaints(text: &str) -> Vec<String> {
-        let config = read(text);
-        let errors = config.cx.errors.errors.iter();
-        errors.map(|e| format!("{}: {}", e.pos.map_or(0, |pos| pos.line), e.text)).collect()
-    }
-
-    #[test]
-    #[ignore]
-    fn try_file() {
-        let path = std::env::var("CONF").unwrap();
-        let begin = std::time::Instant::now();
-        let config = Config::read(&Source::file(path.into()), Path::new("/etc/nginx"), true);
-        println!("{:?}", begin.elapsed());
-        println!("{}", config.cx.errors.report(&config.tree));
-    }
-
-    #[test]
-    fn good() {
-        assert_eq!(complaints("events {}\nhttp { server { listen 1; } }"), Vec::<String>::new());
-    }
-}
+mod tests;

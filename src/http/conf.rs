@@ -80,3 +80,6 @@ pub struct Location {
     /// The locations inside.
     pub locations: Locations,
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,10 +12,14 @@ use crate::conf::{Args, Context, Cx, Directive, Index, Node, Nodes, Shape, Word}
 use std::rc::Rc;
 
 /// The blocks that are levels.
-static LEVELS: [Directive<()>; 2] = [
+static LEVELS: [Directive<()>; 3] = [
+    // Of the embedded main config: settings that a fragment's own may replace.
+    Directive::level(DEFAULTS, Context::HTTP, Args::NONE),
     Directive::level("server", Context::HTTP, Args::NONE),
     Directive::level("location", Context::SERVER.or(Context::LOCATION), Args::ONE_TWO),
 ];
+
+const DEFAULTS: &str = "limpet:defaults";
 
 /// What a name of a level leads to.
 #[derive(Clone, Copy)]
@@ -67,7 +71,7 @@ impl Reader {
         &mut self,
         cx: &mut Cx,
         context: Context,
-        nodes: Nodes<'t>,
+        nodes: impl Iterator<Item = Node<'t>>,
         identity: &mut Identity,
     ) -> Vec<Node<'t>> {
         let mut levels = Vec::new();
@@ -87,10 +91,16 @@ impl Reader {
     }
 
     fn http(&mut self, cx: &mut Cx, nodes: Nodes) -> Vec<Rc<Server>> {
-        let levels = self.plain(cx, Context::HTTP, nodes, &mut Identity::default());
-        let srv = self.srv.resolve(&SrvConf::defaults(cx));
-        let loc = self.loc.resolve(&LocConf::defaults(cx));
-        levels.into_iter().map(|node| self.server(cx, node, &srv, &loc)).collect()
+        let (mut srv, mut loc) = (SrvConf::defaults(cx), LocConf::defaults(cx));
+        let is_defaults = |node: &Node| node.name().bytes() == DEFAULTS.as_bytes();
+        let own = nodes.filter(|node| !is_defaults(node));
+        for nodes in nodes.filter(is_defaults).map(inside) {
+            self.plain(cx, Context::HTTP, nodes, &mut Identity::default());
+            (srv, loc) = (self.srv.resolve(&srv), self.loc.resolve(&loc));
+        }
+        let servers = self.plain(cx, Context::HTTP, own, &mut Identity::default());
+        (srv, loc) = (self.srv.resolve(&srv), self.loc.resolve(&loc));
+        servers.into_iter().map(|node| self.server(cx, node, &srv, &loc)).collect()
     }
 
     fn server(&mut self, cx: &mut Cx, node: Node, srv: &SrvConf, loc: &LocConf) -> Rc<Server> {
