@@ -24,7 +24,7 @@ mod unsupported;
 mod value;
 mod variables;
 
-pub use directive::{Args, Context, Directive, Index, Set, Shape, apply, contexts_of, put};
+pub use directive::{Args, Context, Directive, Index, Shape, apply, contexts_of, put};
 pub use error::{Error, Errors, Shown};
 use logs::Logs;
 pub use logs::{ErrorLogs, Hold, LogPath};
@@ -34,7 +34,7 @@ pub use source::{Main, Source};
 pub use tree::{Node, Nodes, Pos, Tree, Word};
 #[cfg(test)]
 pub use unsupported::names as unsupported_names;
-pub use value::{Msec, choice, flag, literal, number, off, size, time_msec, time_sec};
+pub use value::{Msec, choice, flag, literal, number, off, size, time_msec};
 pub use value::{parse_number, parse_off, parse_size, parse_time};
 
 use std::ffi::OsStr;

@@ -1,6 +1,6 @@
 //! Values of the http core module that no plain kind of directive covers.
 
-use super::{KeepaliveDisable, LocRaw, OpenFileCache};
+use super::{LocRaw, OpenFileCache};
 use crate::conf::{self, Cx, Error, Node, parse_number, parse_off, parse_size, parse_time};
 
 /// `NUMBER SIZE`, neither of them 0.
