@@ -153,7 +153,7 @@ impl Cycle {
 
     /// Whether there is anything for a cache manager to manage.
     pub fn has_caches(&self) -> bool {
-        false
+        self.http.as_ref().is_some_and(|http| !http.conf.proxy_cache.paths.is_empty())
     }
 
     /// The master opens the logs anew for the workers' user, a worker for itself.

@@ -15,13 +15,14 @@ mod names;
 pub use levels::{directives, read};
 pub use listens::{Listening, Site};
 pub use locations::{Locations, head as location_head};
-pub use modules::{LocConf, SrvConf};
+pub use modules::{LocConf, MainConf, SrvConf};
 
 use std::rc::Rc;
 
 /// Everything under `http { }`.
 #[derive(Default)]
 pub struct Http {
+    pub conf: MainConf,
     /// One entry per listening socket.
     pub listening: Vec<Listening>,
     pub servers: Vec<Rc<Server>>,

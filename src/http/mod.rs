@@ -19,6 +19,7 @@ mod input;
 mod linger;
 pub mod log;
 mod output;
+pub mod proxy_cache;
 mod request;
 mod respond;
 pub mod rewrite;

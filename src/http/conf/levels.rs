@@ -6,7 +6,7 @@
 use super::identity::{IDENTITY, Identity};
 use super::listens::Listens;
 use super::locations::{self, Locations, Sorter};
-use super::modules::{LocConf, LocRaws, Place, SrvConf, SrvRaws};
+use super::modules::{LocConf, LocRaws, MainConf, MainRaws, Place, SrvConf, SrvRaws};
 use super::{Http, Kind, Location, Server};
 use crate::conf::{Args, Context, Cx, Directive, Index, Node, Nodes, Shape, Word};
 use std::rc::Rc;
@@ -26,6 +26,7 @@ const DEFAULTS: &str = "limpet:defaults";
 enum Tag {
     Level,
     Identity(&'static Directive<Identity>),
+    Main(Place<MainRaws>),
     Srv(Place<SrvRaws>),
     Loc(Place<LocRaws>),
 }
@@ -35,6 +36,7 @@ fn tags() -> Vec<(&'static Shape, Tag)> {
     let mut all: Vec<(&'static Shape, Tag)> = Vec::new();
     all.extend(LEVELS.iter().map(|level| (&level.shape, Tag::Level)));
     all.extend(IDENTITY.iter().map(|directive| (&directive.shape, Tag::Identity(directive))));
+    all.extend(MainRaws::directives().into_iter().map(|(shape, place)| (shape, Tag::Main(place))));
     all.extend(SrvRaws::directives().into_iter().map(|(shape, place)| (shape, Tag::Srv(place))));
     all.extend(LocRaws::directives().into_iter().map(|(shape, place)| (shape, Tag::Loc(place))));
     all
@@ -49,17 +51,20 @@ pub fn read(cx: &mut Cx, http: Nodes) -> Http {
     let index = Index::new(tags().into_iter());
     let mut reader = Reader {
         index,
+        main: MainRaws::default(),
         srv: SrvRaws::default(),
         loc: LocRaws::default(),
         listens: Listens::default(),
     };
     let servers = reader.http(cx, http);
-    Http { listening: reader.listens.finish(cx), servers }
+    let conf = reader.main.resolve(&MainConf::defaults(cx));
+    Http { conf, listening: reader.listens.finish(cx), servers }
 }
 
 struct Reader {
     index: Index<Tag>,
     /// What the plain directives of the block at hand said.
+    main: MainRaws,
     srv: SrvRaws,
     loc: LocRaws,
     listens: Listens,
@@ -82,6 +87,7 @@ impl Reader {
                     Ok(())
                 }
                 Tag::Identity(directive) => directive.set(identity, cx, node),
+                Tag::Main(place) => place.set(&mut self.main, cx, node),
                 Tag::Srv(place) => place.set(&mut self.srv, cx, node),
                 Tag::Loc(place) => place.set(&mut self.loc, cx, node),
             });

@@ -3,7 +3,7 @@
 //! and name it in the list at the end.
 
 use crate::conf::{Cx, Error, Node, Raw, Said, Shape};
-use crate::http::{autoindex, core, index, log, rewrite};
+use crate::http::{autoindex, core, index, log, proxy_cache, rewrite};
 use std::rc::Rc;
 
 /// Where a directive of a level is: the way into its module, and its entry there.
@@ -34,6 +34,7 @@ macro_rules! modules {
         $conf:ident, $raws:ident, $raw:ident, $table:ident: $( $module:ident ),*;
     )*) => { $(
         $(#[$meta])*
+        #[derive(Default)]
         pub struct $conf {
             $( pub $module: Rc<<$module::$raw as Raw>::Settings>, )*
         }
@@ -74,6 +75,8 @@ macro_rules! modules {
 }
 
 modules! {
+    /// What there is once, for all servers.
+    MainConf, MainRaws, MainRaw, MAIN: proxy_cache;
     /// What differs by server: read before a location is known.
     SrvConf, SrvRaws, SrvRaw, SRV: core;
     /// What differs by location.
