@@ -18,9 +18,10 @@ fn test(place: &Place, config: &str) -> (Option<i32>, String) {
     test_with(&binary(), place, config)
 }
 
-/// The first line of an error, from its level on, without the pid that a log adds.
+/// The first line of an error, from its level on, without the pid that a log adds. (What only
+/// the whole shows comes after "syntax is ok" in nginx.)
 fn first_line(stderr: &str) -> String {
-    let line = stderr.lines().next().unwrap_or("");
+    let line = stderr.lines().find(|line| line.contains(" [")).unwrap_or(stderr);
     let Some((_, text)) = line.split_once(" [") else { return line.into() };
     let (level, text) = text.split_once("] ").unwrap_or(("", text));
     let pid = text.find("#").and_then(|_| text.split_once(": "));

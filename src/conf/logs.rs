@@ -87,6 +87,7 @@ pub struct Logs {
 impl Cx {
     /// A log that a directive names in `word`.
     pub fn log_path(&mut self, word: Word, hold: Option<Hold>) -> Result<Rc<LogPath>, Error> {
+        Files::check(&word).map_err(|text| Error::at(word, text))?;
         let path = self.logs.path(Some(word.pos()), &word);
         if hold.is_some() {
             let earlier = path.hold.replace(hold);

@@ -234,7 +234,7 @@ const GROUPS: &[Group] = &[
               mp4_buffer_size mp4_max_buffer_size mp4_start_key_frame \
               open_log_file_cache override_charset post_action postpone_gzipping \
               random_index real_ip_header real_ip_recursive referer_hash_bucket_size \
-              referer_hash_max_size rewrite rewrite_log satisfy secure_link \
+              referer_hash_max_size rewrite rewrite_log secure_link \
               secure_link_md5 secure_link_secret set set_real_ip_from slice \
               source_charset split_clients ssi ssi_ignore_recycled_buffers \
               ssi_last_modified ssi_min_file_chunk ssi_silent_errors ssi_types \

@@ -28,6 +28,9 @@ pub struct Refused {
     pub errno: Option<Errno>,
 }
 
+const NO_MEMORY_LOGS: &str = "\"memory:\" logs are not supported by limpet: \
+    they can only be read with a debugger, use a file or \"syslog:\"";
+
 impl Files {
     pub fn new(prefix: impl Into<PathBuf>) -> Files {
         Files { prefix: prefix.into(), open: RefCell::default() }
@@ -64,6 +67,15 @@ impl Files {
         }
     }
 
+    /// Whether there can be a log of that name, without opening it.
+    pub fn check(name: &[u8]) -> Result<(), String> {
+        if name.starts_with(b"memory:") {
+            return Err(NO_MEMORY_LOGS.into());
+        }
+        let parameters = name.strip_prefix(b"syslog:");
+        parameters.map_or(Ok(()), |parameters| Syslog::parse(parameters).map(drop))
+    }
+
     fn full_name(&self, name: &[u8]) -> Box<[u8]> {
         match inherited_number(name) {
             Some(1) => b"stdout"[..].into(),
@@ -85,9 +97,7 @@ fn open_new(name: &[u8]) -> Result<Rc<LogFile>, Refused> {
         return Ok(LogFile::syslog(name, Syslog::parse(parameters).map_err(Refused::text)?));
     }
     if name.starts_with(b"memory:") {
-        let text = "\"memory:\" logs are not supported by limpet: \
-                    they can only be read with a debugger, use a file or \"syslog:\"";
-        return Err(Refused::text(text.into()));
+        return Err(Refused::text(NO_MEMORY_LOGS.into()));
     }
     Ok(LogFile::new(name, open_for(name, None)?))
 }

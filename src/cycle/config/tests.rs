@@ -335,7 +335,7 @@ fn mutated_configs_harm_nobody() {
         (state % below as u64) as usize
     };
     let folder = Folder::new();
-    for _ in 0..3000 {
+    for _ in 0..1000 {
         let mut text = TEXT.to_vec();
         for _ in 0..1 + random(6) {
             if text.is_empty() {

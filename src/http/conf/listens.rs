@@ -164,7 +164,8 @@ fn site(cx: &mut Cx, address: Address) -> Site {
     let Address { addr, default_server, servers, .. } = address;
     let mut names = Names::default();
     // Who is alone is the default, whatever its names; nginx does not even look at them.
-    if servers.len() > 1 {
+    // Nor does it come so far after an error.
+    if servers.len() > 1 && cx.errors.is_empty() {
         for (server, own) in &servers {
             own.iter().for_each(|name| names.add(cx, addr, name, server));
         }

@@ -119,6 +119,13 @@ pub static LOC: &[Directive<LocRaw>] = &[
     ignored("send_lowat", ALL, Args::ONE, is_size, "nginx uses it on FreeBSD only"),
     ignored("client_body_buffer_size", ALL, Args::ONE, is_size, "bodies are only discarded yet"),
     ignored("client_body_in_single_buffer", ALL, Args::ONE, is_flag, "as client_body_buffer_size"),
+    Directive::ignored(
+        "satisfy",
+        ALL.or(Context::LMT),
+        Args::ONE,
+        |node| choice(node, 0, &[("all", ()), ("any", ())]),
+        "there is nothing yet that refuses access",
+    ),
     ignored("msie_refresh", ALL, Args::ONE, is_off_flag, "only what is the default"),
 ];
 
