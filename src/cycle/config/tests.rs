@@ -325,7 +325,8 @@ fn mutated_configs_harm_nobody() {
     const TEXT: &[u8] = b"user root; # x\nevents { worker_connections 9; }\nhttp {\n\
         types { text/html html; a/b \"c\"; }\nerror_page 404 =200 /x?y;\n\
         server { listen 127.0.0.1:80-82 backlog=5; server_name a.b *.c .d;\n\
-        location = /x { return 301 'http://x/'; }\nlocation ^~ /y/ { alias /z/; location /y/z { } }\n\
+        location = /x { return 301 'http://x/'; }\nlocation ^~ /y/ { alias /z/;\n\
+        location /y/z { } }\n\
         access_log off; root ${HOME}/\\\"; index a b \\t; keepalive_timeout 1m 30s; } }\n";
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut random = |below: usize| {

@@ -224,7 +224,8 @@ fn answers() {
 #[test]
 fn access_logs() {
     let http = http(
-        "server { access_log /a; access_log /b combined buffer=4k flush=1m; location / { access_log off; }
+        "server { access_log /a; access_log /b combined buffer=4k flush=1m;
+         location / { access_log off; }
          location /c { access_log off; access_log /c; } } server {}",
     );
     let logs = |uri: &str| http.servers[0].find_location(uri.as_bytes()).conf.log.access_logs.len();
@@ -327,7 +328,8 @@ fn options_of_sockets() {
     let http = http(
         "server { listen 127.0.0.1:81 backlog=5 rcvbuf=8k sndbuf=1m fastopen=3 deferred reuseport
                   so_keepalive=1m:2:3 default_server; }
-         server { listen 127.0.0.1:81; listen [::]:82 ipv6only=off so_keepalive=off; listen 83-85; }",
+         server { listen 127.0.0.1:81; listen [::]:82 ipv6only=off so_keepalive=off;
+                  listen 83-85; }",
     );
     let expected = ListenOptions {
         backlog: 5,
