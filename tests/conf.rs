@@ -473,7 +473,7 @@ fn options_may_be_joined_and_attached() {
 #[test]
 fn ten_thousand_servers_are_read_in_linear_time() {
     let place = Place::new();
-    let mut took = |servers: usize| {
+    let took = |servers: usize| {
         let mut config = String::from("events { } http {\n");
         for number in 0..servers {
             let _ = writeln!(config, "server {{ listen 8080; server_name s{number}.example;");

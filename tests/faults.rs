@@ -49,7 +49,7 @@ fn a_master_that_may_not_fork_waits_and_recovers_unasked() {
     limpet.master().set_limit("--nproc=100:100");
     let workers = limpet.wait_workers(2);
     limpet.signal(libc::SIGHUP);
-    workers.iter().for_each(|worker| drop(worker.wait_end()));
+    wait_all(&workers);
     limpet.wait_workers(2);
 }
 
@@ -182,7 +182,7 @@ fn after_a_killed_master_the_same_command_starts_again_within_a_second() {
     assert!(again.elapsed() < Duration::from_secs(2), "{:?}", again.elapsed());
     client.send("\r\n");
     assert_eq!(client.response().text(), "served");
-    workers.iter().for_each(|worker| drop(worker.wait_end()));
+    wait_all(&workers);
 }
 
 #[test]

@@ -234,7 +234,7 @@ fn pipes_whose_readers_are_gone_kill_nothing() {
     }
     limpet.signal(libc::SIGUSR1);
     limpet.signal(libc::SIGHUP);
-    workers.iter().for_each(|worker| drop(worker.wait_end()));
+    wait_all(&workers);
     eventually("two workers", || limpet.workers().len() == 2);
     assert_eq!(limpet.get("/ok").text(), "served");
     limpet.signal(libc::SIGTERM);

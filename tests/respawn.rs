@@ -41,7 +41,7 @@ fn all_workers_killed_at_once_are_replaced_and_the_port_never_refuses() {
     }
     waiting.push(limpet.client());
     assert_eq!(waiting.pop().unwrap().get("/").text(), "served");
-    workers.iter().for_each(|worker| drop(worker.wait_end()));
+    wait_all(&workers);
     limpet.wait_workers(3);
 }
 

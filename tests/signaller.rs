@@ -29,7 +29,7 @@ fn reload_and_reopen_reach_the_master() {
     let old = limpet.wait_workers(2);
     limpet.configure(&SERVED.replace("served", "again"));
     assert_eq!(send(&limpet, "reload").0, Some(0));
-    old.iter().for_each(|worker| drop(worker.wait_end()));
+    wait_all(&old);
     assert_eq!(limpet.get("/").text(), "again");
     assert_eq!(send(&limpet, "reopen").0, Some(0));
     limpet.log.wait_count("reopening logs", 3);

@@ -153,7 +153,7 @@ fn what_the_parent_blocked_or_ignored_does_not_deafen() {
     limpet.launch_as(command);
     let workers = limpet.wait_workers(2);
     limpet.signal(libc::SIGHUP);
-    workers.iter().for_each(|worker| drop(worker.wait_end()));
+    wait_all(&workers);
     let workers = limpet.wait_workers(2);
     workers[0].signal(libc::SIGTERM);
     workers[0].wait_end();
@@ -167,7 +167,7 @@ fn winch_stops_the_workers_of_a_daemon_and_hup_brings_them_back() {
     let limpet = Limpet::daemonize(Place::new(), TWO_WORKERS);
     let workers = limpet.wait_workers(2);
     limpet.signal(libc::SIGWINCH);
-    workers.iter().for_each(|worker| drop(worker.wait_end()));
+    wait_all(&workers);
     limpet.log.wait("signal 28 (SIGWINCH) received from");
     assert!(limpet.log.wait("SIGWINCH").text.ends_with(", stop accepting connections"));
     assert!(limpet.master().lives() && limpet.master().children().is_empty());

@@ -221,7 +221,7 @@ fn workers_stopped_by_winch_come_back_when_the_new_master_dies() {
     let old_workers = daemon.limpet.wait_workers(2);
     let new = daemon.upgrade();
     daemon.limpet.signal(libc::SIGWINCH);
-    old_workers.iter().for_each(|worker| drop(worker.wait_end()));
+    wait_all(&old_workers);
     assert_eq!(daemon.limpet.get("/").text(), "served");
     new.signal(libc::SIGKILL);
     new.children().iter().for_each(|worker| worker.signal(libc::SIGKILL));
@@ -252,7 +252,7 @@ fn hup_brings_the_old_workers_back_without_reading_the_file() {
     let old_workers = daemon.limpet.wait_workers(2);
     let new = daemon.upgrade();
     daemon.limpet.signal(libc::SIGWINCH);
-    old_workers.iter().for_each(|worker| drop(worker.wait_end()));
+    wait_all(&old_workers);
     daemon.limpet.configure("broken");
     daemon.limpet.signal(libc::SIGHUP);
     eventually("workers again", || daemon.limpet.workers().len() == 2);

@@ -94,11 +94,7 @@ impl Client {
         self.try_response(false).unwrap_or_else(|error| panic!("response: {error}"))
     }
 
-    /// The answer to HEAD: no body follows, whatever the head says.
-    pub fn response_to_head(&mut self) -> Response {
-        self.try_response(true).unwrap_or_else(|error| panic!("response: {error}"))
-    }
-
+    /// The next answer; to HEAD no body follows, whatever the head says.
     pub fn try_response(&mut self, no_body: bool) -> io::Result<Response> {
         let head = self.read_through(b"\r\n\r\n")?;
         let head = String::from_utf8_lossy(&head).into_owned();

@@ -256,6 +256,8 @@ impl Birth {
         // the path is a C string made before the fork.
         unsafe {
             libc::syscall(libc::SYS_close_range, from, u32::MAX, flags);
+            // A test run that is killed leaves nothing behind.
+            libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
             if !self.cpus.is_empty() {
                 let mut set = std::mem::zeroed();
                 self.cpus.iter().for_each(|cpu| libc::CPU_SET(*cpu, &mut set));

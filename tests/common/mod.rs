@@ -17,11 +17,12 @@ pub mod process;
 
 pub use client::{Client, Response, accepts, exchange, get, try_get};
 pub use kernel::{Birth, Ended};
-pub use log::{Line, Log};
+pub use log::Log;
 pub use place::Place;
 pub use process::Process;
 
 use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -216,7 +217,9 @@ impl Limpet {
 
     /// Runs the binary with this configuration and more arguments: `-t`, `-s reload` ….
     pub fn run(&self, arguments: &[&str]) -> Output {
-        self.command().args(arguments).stdin(Stdio::null()).output().unwrap()
+        let mut command = self.command();
+        command.args(arguments);
+        output(&self.place, command)
     }
 }
 
@@ -242,8 +245,31 @@ impl Drop for Limpet {
 /// Runs the binary by itself: `-v`, `-?`, a broken configuration.
 pub fn run(place: &Place, arguments: &[&str]) -> Output {
     let mut command = Command::new(binary());
-    command.args(arguments).current_dir(place.dir()).stdin(Stdio::null());
-    command.output().unwrap()
+    command.args(arguments).current_dir(place.dir());
+    output(place, command)
+}
+
+/// What a command says, which has to end in time. Into files: a pipe would stay open as
+/// long as a daemon that it has started.
+pub fn output(place: &Place, mut command: Command) -> Output {
+    let (stdout, stderr) = (place.path("run.stdout"), place.path("run.stderr"));
+    command.stdin(Stdio::null());
+    command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let fd = kernel::pidfd(child.id() as kernel::Pid).unwrap();
+    if !kernel::wait_readable(fd.as_raw_fd(), Instant::now() + LIMIT) {
+        child.kill().unwrap();
+    }
+    let status = child.wait().unwrap();
+    let read = |path| std::fs::read(path).unwrap();
+    Output { status, stdout: read(stdout), stderr: read(stderr) }
+}
+
+/// Waits for the end of each.
+pub fn wait_all(processes: &[Process]) {
+    for process in processes {
+        process.wait_end();
+    }
 }
 
 /// The command that serves the place's `limpet.conf`.
