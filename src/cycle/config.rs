@@ -43,7 +43,10 @@ impl Config {
         let events = events(&mut cx, &tree);
         let http =
             block(&mut cx, &tree, "http").map(|nodes| crate::http::conf::read(&mut cx, nodes));
-        check(&mut cx, &core, &events, http.as_ref());
+        // What only the whole shows, and so only if the parts are right.
+        if cx.errors.is_empty() {
+            check(&mut cx, &tree, &core, &events, http.as_ref());
+        }
         cx.errors.sort();
         Config { core, events, http: http.map(Rc::new), tree, cx }
     }
@@ -51,12 +54,8 @@ impl Config {
 
 fn events(cx: &mut Cx, tree: &Tree) -> Events {
     let mut raw = EventsRaw::default();
-    match block(cx, tree, "events") {
-        Some(nodes) => conf::apply(EVENTS_TABLE, Context::EVENTS, &mut raw, cx, nodes),
-        None if tree.nodes().all(|node| node.name().bytes() != b"events") => {
-            cx.errors.push(Error::nowhere("no \"events\" section in configuration"));
-        }
-        None => (),
+    if let Some(nodes) = block(cx, tree, "events") {
+        conf::apply(EVENTS_TABLE, Context::EVENTS, &mut raw, cx, nodes);
     }
     raw.resolve(&Events::default())
 }
@@ -75,8 +74,10 @@ fn block<'t>(cx: &mut Cx, tree: &'t Tree, name: &str) -> Option<Nodes<'t>> {
     found
 }
 
-/// What only the whole shows.
-fn check(cx: &mut Cx, core: &Core, events: &Events, http: Option<&Http>) {
+fn check(cx: &mut Cx, tree: &Tree, core: &Core, events: &Events, http: Option<&Http>) {
+    if tree.nodes().all(|node| node.name().bytes() != b"events") {
+        cx.errors.push(Error::nowhere("no \"events\" section in configuration"));
+    }
     let masks = core.worker_cpu_affinity.masks.len();
     let fits = masks <= 1 || core.worker_cpu_affinity.auto || core.worker_processes.is(masks);
     if !fits {

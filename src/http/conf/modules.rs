@@ -1,6 +1,6 @@
 //! The list of http modules. To add a module: write `src/http/NAME.rs` with its
 //! settings (`Loc` and `LocRaw`, `Srv` and `SrvRaw`) and its tables (`LOC`, `SRV`),
-//! and name it in the list at the end.
+//! and name it in the list at the end (and, since Rust wants it, in `http/mod.rs`).
 
 use crate::conf::{Cx, Error, Node, Raw, Said, Shape};
 use crate::http::{autoindex, core, index, log, proxy_cache, rewrite};
