@@ -36,6 +36,7 @@ const NO_DIRECT_IO: &str = "limpet reads files through the page cache";
 const OWN_SENDS: &str = "limpet joins what belongs together by itself";
 
 pub static LOC: &[Directive<LocRaw>] = &[
+    // Where files and pages are, and where errors are told.
     Directive::call("root", ALL.or(Context::LIF), Args::ONE, root),
     Directive::call("alias", LOCATION, Args::ONE, alias),
     Directive::block("types", ALL, Args::NONE, types),
@@ -52,19 +53,19 @@ pub static LOC: &[Directive<LocRaw>] = &[
         put(&mut raw.internal, node, Ok(true))
     }),
     Directive::flag("log_not_found", ALL, |raw| &mut raw.log_not_found),
-    //
+    // How bytes leave.
     Directive::flag("sendfile", ALL.or(Context::LIF), |raw| &mut raw.sendfile),
     Directive::size("sendfile_max_chunk", ALL, |raw| &mut raw.sendfile_max_chunk),
     Directive::flag("tcp_nopush", ALL, |raw| &mut raw.tcp_nopush),
     Directive::flag("tcp_nodelay", ALL, |raw| &mut raw.tcp_nodelay),
     Directive::msec("send_timeout", ALL, |raw| &mut raw.send_timeout),
     ignored("postpone_output", ALL, Args::ONE, is_size, OWN_SENDS),
-    //
+    // How long a connection lives.
     Directive::call("keepalive_timeout", ALL, Args::ONE_TWO, keepalive_timeout),
     Directive::number("keepalive_requests", ALL, |raw| &mut raw.keepalive_requests),
     Directive::msec("keepalive_time", ALL, |raw| &mut raw.keepalive_time),
     Directive::call("keepalive_disable", ALL, Args::ONE_TWO, keepalive_disable),
-    //
+    // What a client may send, and how it is got rid of.
     Directive::off("client_max_body_size", ALL, |raw| &mut raw.client_max_body_size),
     Directive::msec("client_body_timeout", ALL, |raw| &mut raw.client_body_timeout),
     Directive::call("lingering_close", ALL, Args::ONE, |raw, _, node| {
@@ -74,7 +75,7 @@ pub static LOC: &[Directive<LocRaw>] = &[
     Directive::msec("lingering_time", ALL, |raw| &mut raw.lingering_time),
     Directive::msec("lingering_timeout", ALL, |raw| &mut raw.lingering_timeout),
     Directive::flag("reset_timedout_connection", ALL, |raw| &mut raw.reset_timedout_connection),
-    //
+    // What an answer says.
     Directive::call("server_tokens", ALL, Args::ONE, |raw, _, node| {
         let kinds =
             [("off", ServerTokens::Off), ("on", ServerTokens::On), ("build", ServerTokens::Build)];
@@ -95,7 +96,7 @@ pub static LOC: &[Directive<LocRaw>] = &[
     Directive::flag("absolute_redirect", ALL, |raw| &mut raw.absolute_redirect),
     Directive::flag("server_name_in_redirect", ALL, |raw| &mut raw.server_name_in_redirect),
     Directive::flag("port_in_redirect", ALL, |raw| &mut raw.port_in_redirect),
-    //
+    // Which descriptors are kept.
     Directive::call("open_file_cache", ALL, Args::ONE_TWO, |raw, _, node| {
         put(&mut raw.open_file_cache, node, open_file_cache(node))
     }),
@@ -103,7 +104,7 @@ pub static LOC: &[Directive<LocRaw>] = &[
     Directive::number("open_file_cache_min_uses", ALL, |raw| &mut raw.open_file_cache_min_uses),
     Directive::flag("open_file_cache_errors", ALL, |raw| &mut raw.open_file_cache_errors),
     ignored("open_file_cache_events", ALL, Args::ONE, is_flag, "nginx uses it with kqueue only"),
-    //
+    // Nothing to do here, and why.
     ignored("types_hash_max_size", ALL, Args::ONE, is_number, OWN_TABLES),
     ignored("types_hash_bucket_size", ALL, Args::ONE, is_number, OWN_TABLES),
     ignored("server_names_hash_max_size", HTTP, Args::ONE, is_number, OWN_TABLES),
