@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 /// One worker behind `listen` lines.
 fn listening(lines: &str) -> String {
     format!(
-        "events {{ }} http {{ access_log off; server {{ {lines} location / {{ return 200 served; }} }} }}"
+        "events {{ }}
+         http {{ access_log off; server {{ {lines} location / {{ return 200 served; }} }} }}"
     )
 }
 

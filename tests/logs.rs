@@ -9,7 +9,8 @@ use std::time::Duration;
 fn logged(main: &str, http: &str) -> String {
     format!(
         "{main} worker_processes 2; events {{ }}
-         http {{ {http} server {{ listen 8080; root @DIR@; location /ok {{ return 200 served; }} }} }}"
+         http {{ {http}
+             server {{ listen 8080; root @DIR@; location /ok {{ return 200 served; }} }} }}"
     )
 }
 
@@ -146,7 +147,8 @@ fn syslog_gets_both_logs() {
     let limpet = Limpet::start_in(
         place,
         &logged(
-            "error_log @DIR@/error.log debug; error_log syslog:server=unix:@DIR@/syslog.sock error;",
+            "error_log @DIR@/error.log debug;
+             error_log syslog:server=unix:@DIR@/syslog.sock error;",
             &format!("access_log {target};"),
         ),
     );
