@@ -3,14 +3,16 @@
 //! Between requests it is this small future and no buffer; a request borrows the
 //! connection, a buffer and a slot for the larger future, and gives them back.
 
-use super::conf::Location;
+use super::conf::{Location, Server};
 use super::core::Lingering;
 use super::input::Input;
 use super::worker::Worker;
 use crate::event::{self, Accepted, Deadline, Dismissal, Io};
+use crate::log::{Bytes, Entry, Level};
 use crate::mem::arena::{Arena, Placed};
 use crate::sys::addr::Peer;
 use crate::sys::errno::Errno;
+use crate::sys::sockopt;
 use crate::time;
 use std::future::Future;
 
@@ -30,6 +32,38 @@ pub struct Conn {
     pub keep_ms: u64,
 }
 
+impl Conn {
+    /// An answer could not be sent to its end: says why, in nginx's words.
+    pub fn send_failed(&self, server: &Server, errno: Errno, reset_timedout: bool) {
+        let log = &server.location.conf.core.error_log;
+        let text = match errno {
+            Errno::ETIMEDOUT => "client timed out",
+            _ => "send() failed",
+        };
+        if errno == Errno::ETIMEDOUT && reset_timedout {
+            self.reset_on_close();
+        }
+        if log.enabled(Level::Info) {
+            let (ip, name) = (self.peer.ip, Bytes(&server.name));
+            let context =
+                format_args!(" while sending response to client, client: {ip}, server: {name}");
+            log.put(&Entry {
+                level: Level::Info,
+                connection: self.number,
+                errno: Some(errno),
+                text: format_args!("{text}"),
+                context: Some(&context),
+            });
+        }
+    }
+
+    /// Closing shall drop what has not been sent, and tell the other side by a reset.
+    pub fn reset_on_close(&self) {
+        // A failure changes nothing: the connection is closed either way.
+        let _ = sockopt::set_linger_reset(&self.io);
+    }
+}
+
 /// What a request's location says of its connection, for what comes after it.
 #[derive(Clone, Copy)]
 pub struct Limits {
@@ -42,6 +76,8 @@ pub struct Limits {
     pub body_most: u64,
     /// The client may be sending what nobody has read.
     pub unread: bool,
+    /// `reset_timedout_connection`
+    pub reset_timedout: bool,
 }
 
 impl Limits {
@@ -55,6 +91,7 @@ impl Limits {
             lingering_timeout: core.lingering_timeout,
             body_most: core.client_max_body_size,
             unread: false,
+            reset_timedout: core.reset_timedout_connection,
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::event::{self, Io};
 use crate::proto::framing::Framing;
 use crate::proto::request::{Bad, Head, Outcome, Rules};
 use crate::sys::errno::Errno;
-use crate::sys::{socket, sockopt};
+use crate::sys::socket;
 
 /// Pipelined requests answered before the other connections have their turn.
 const BATCH: u32 = 64;
@@ -47,19 +47,19 @@ pub async fn run(worker: &'static Worker, mut conn: Conn, mut input: Input) -> O
         match ending {
             Ending::Kept => {}
             Ending::Close => {
-                output.flush(&conn.io, limits.send_timeout, false).await.ok()?;
+                flush(site, &conn, &mut output, &limits).await?;
                 linger::close(conn, input, &limits).await;
                 return None;
             }
             Ending::Broken => return None,
         }
         if input.is_empty() {
-            output.flush(&conn.io, limits.send_timeout, false).await.ok()?;
+            flush(site, &conn, &mut output, &limits).await?;
             conn.keep_ms = limits.keepalive_timeout;
             return Some(conn);
         }
         if !output.has_room() {
-            output.flush(&conn.io, limits.send_timeout, false).await.ok()?;
+            flush(site, &conn, &mut output, &limits).await?;
         }
         if conn.requests.is_multiple_of(BATCH) {
             event::yield_now().await;
@@ -85,6 +85,17 @@ fn rules(core: &Srv) -> Rules {
         ignore_invalid: core.ignore_invalid_headers,
         headers: u16::try_from(core.max_headers).unwrap_or(u16::MAX),
         ..Rules::default()
+    }
+}
+
+/// Sends what was written; `None` when the connection is of no use any more.
+async fn flush(site: &Site, conn: &Conn, output: &mut Output, limits: &Limits) -> Option<()> {
+    match output.flush(&conn.io, limits.send_timeout, false).await {
+        Ok(()) => Some(()),
+        Err(errno) => {
+            conn.send_failed(&site.default_server, errno, limits.reset_timedout);
+            None
+        }
     }
 }
 
@@ -116,6 +127,9 @@ async fn one(
         };
         let sent = respond::send(&mut request, &found, output).await;
         log::record(&request);
+        if let Err(errno) = sent {
+            conn.send_failed(request.server, errno, limits.reset_timedout);
+        }
         *limits = Limits::of(request.location);
         match found {
             Answer::Close => Ending::Broken,
@@ -163,8 +177,7 @@ async fn read_head(
                 _ => return Ok(Some(Bad::TooLarge)),
             }
         }
-        let flushed = output.flush(&conn.io, limits.send_timeout, false).await;
-        flushed.map_err(|_| Ending::Broken)?;
+        flush(site, conn, output, limits).await.ok_or(Ending::Broken)?;
         // One deadline for the whole head: a trickle of bytes does not move it.
         let timeout = server.conf.core.client_header_timeout;
         let deadline = *deadline.get_or_insert_with(|| event::after(timeout));
@@ -200,8 +213,7 @@ fn abandoned(
         Some(Errno::ETIMEDOUT) => {
             request.log_info(errno, format_args!("client timed out"));
             if request.location.conf.core.reset_timedout_connection {
-                // A failure changes nothing: the connection is closed either way.
-                let _ = sockopt::set_linger_reset(&conn.io);
+                conn.reset_on_close();
             }
         }
         Some(_) => request.log_info(errno, format_args!("recv() failed")),

@@ -152,9 +152,10 @@ impl<'r> Request<'r> {
         self.head.method == Method::Head
     }
 
-    /// HTTP/0.9: the answer has no head.
+    /// HTTP/0.9: the answer has no head. (A line that was not understood is no such
+    /// request, though it has no version either.)
     pub fn body_only(&self) -> bool {
-        self.head.version == Version::V09
+        self.head.version == Version::V09 && self.head.len > 0
     }
 
     /// The location was chosen: do its settings let the connection live on? As in

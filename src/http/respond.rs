@@ -176,11 +176,7 @@ async fn send_contents(
             } else {
                 copy_file(io, fd, (part.start, len), output, timeout).await
             };
-            if let Err(errno) = sent {
-                let text = format_args!("sending the file failed");
-                request.log(Level::Info, Some(errno), text);
-                return Err(errno);
-            }
+            sent?;
         }
     }
     request.body_sent += len;
