@@ -58,7 +58,7 @@ fn a_master_without_descriptors_waits_and_recovers_unasked() {
     let limpet = Limpet::start(&serving("worker_processes 2;", ""));
     let workers = limpet.wait_workers(2);
     let used = limpet.master().fds().len() as u64;
-    limpet.master().set_limit(&format!("--nofile={}:4096", used - 2));
+    limpet.master().set_limit(&format!("--nofile={}:4096", used - 4));
     workers[0].signal(libc::SIGKILL);
     workers[0].wait_end();
     limpet.log.wait("(24: Too many open files)");

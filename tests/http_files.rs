@@ -13,7 +13,6 @@ const SERVED: &str = "
             root @DIR@/html;
             location /nosendfile/ { sendfile off; alias @DIR@/html/; }
             location /sendfile/ { sendfile on; alias @DIR@/html/; }
-            location /nolinks/ { disable_symlinks on; alias @DIR@/html/; }
         }
     }
 ";

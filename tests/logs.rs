@@ -96,13 +96,18 @@ fn the_combined_format_is_nginx_s() {
 #[test]
 fn control_bytes_and_quotes_are_escaped() {
     let limpet = Limpet::start(&logged("", "access_log @DIR@/access.log;"));
+    let lines = |count| {
+        eventually("a line", || limpet.access.text().lines().count() == count);
+        limpet.access.text().lines().last().unwrap().to_string()
+    };
     let mut client = limpet.client();
-    client.send(b"GET /ok HTTP/1.1\r\nHost: a\r\nUser-Agent: a\"b\\c\x1b[31m\xff\r\n\r\n");
+    client.send(b"GET /ok HTTP/1.1\r\nHost: a\r\nUser-Agent: a\"b\\c\xff\r\n\r\n");
     client.response();
-    eventually("a line", || !limpet.access.text().is_empty());
-    let text = limpet.access.text();
-    assert!(text.ends_with("\"a\\x22b\\x5Cc\\x1B[31m\\xFF\"\n"), "{text}");
-    assert_eq!(text.lines().count(), 1);
+    let line = lines(1);
+    assert!(line.ends_with("\"a\\x22b\\x5Cc\\xFF\""), "{line}");
+    exchange(limpet.port(8080), "GET /\x1b[31m HTTP/1.1\r\nHost: a\r\n\r\n");
+    let line = lines(2);
+    assert!(line.contains("\"GET /\\x1B[31m HTTP/1.1\" 400"), "{line}");
     let mut client = limpet.client();
     client.send("GET /missing%0a%1b[1m HTTP/1.1\r\nHost: a\r\n\r\n");
     client.response();
@@ -197,7 +202,7 @@ fn piped(config: &str) -> (Limpet, ChildStdout, ChildStderr) {
     (limpet, stdout, stderr)
 }
 
-const TO_STDOUT: &str = "access_log /dev/stdout;";
+const TO_STDOUT: &str = "access_log /dev/stdout; keepalive_requests 100000;";
 const TO_STDERR: &str = "error_log /dev/stderr debug;";
 
 /// nginx stands still as soon as the pipe is full.
@@ -285,7 +290,7 @@ fn a_buffered_log_is_flushed_by_time_and_at_the_end() {
 #[test]
 fn an_error_log_of_a_location_is_its_own() {
     let limpet = Limpet::start(
-        "events { }
+        "error_log @DIR@/error.log debug; events { }
          http { server { listen 8080; root @DIR@;
              location /own { error_log @DIR@/own.log; } } }",
     );

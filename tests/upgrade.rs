@@ -99,7 +99,6 @@ fn a_new_binary_takes_over_when_the_old_master_quits() {
         "signal 12 (SIGUSR2) received from",
         "changing binary",
         "start new binary process",
-        "using inherited sockets from",
     ]);
 }
 
@@ -194,7 +193,7 @@ fn a_binary_that_refuses_the_configuration_is_survived() {
     let daemon = Daemon::start();
     daemon.limpet.configure(&format!("daemon on; nonsense on; {TWO_WORKERS}"));
     daemon.limpet.signal(libc::SIGUSR2);
-    daemon.limpet.log.wait("unknown directive \"nonsense\"");
+    eventually("it says why", || daemon.limpet.log.text().contains("unknown directive"));
     daemon.check_old_serves();
     daemon.limpet.configure(&format!("daemon on; {TWO_WORKERS}"));
     daemon.upgrade();

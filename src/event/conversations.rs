@@ -136,6 +136,8 @@ impl<M: Converse> Conversations<M> {
     /// One turn of the loop. It sleeps at most `longest` milliseconds (none: until
     /// something happens), and returns early when a signal comes.
     pub fn turn(&self, longest: Option<u32>) -> Fired {
+        // What the last turn, and the worker after it, had to say.
+        self.log_wait.set(log::flush());
         let timeout = self.timeout(longest);
         let count = match self.reactor.epoll.wait(
             &mut self.events.borrow_mut()[..],
@@ -158,7 +160,6 @@ impl<M: Converse> Conversations<M> {
         self.expire();
         self.run_posted();
         self.let_signals_in(count);
-        self.log_wait.set(log::flush());
         fired
     }
 
