@@ -202,6 +202,9 @@ fn a_changed_error_log_is_written_from_then_on() {
     limpet.reload(&format!("error_log @DIR@/other.log debug; {}", serving("two", "")));
     limpet.wait_workers(2);
     assert!(limpet.place.read("other.log").contains("exited with code 0"));
+    let stderr = |process: Process| process.fds()[&2].clone();
+    assert!(stderr(limpet.master()).ends_with("other.log"), "{}", stderr(limpet.master()));
+    assert!(limpet.workers().iter().all(|worker| stderr(*worker).ends_with("other.log")));
 }
 
 /// Beyond nginx, which is left with workers that exit as soon as they start.

@@ -42,7 +42,7 @@ fn it_reloads_in_place() {
     eventually("the old address is closed", || !accepts(limpet.port(8080)));
     limpet.configure("broken");
     limpet.signal(libc::SIGHUP);
-    limpet.log.wait("[emerg]");
+    limpet.log.wait("unexpected end of file");
     assert_eq!(get(limpet.port(8081), "/").text(), "two");
 }
 

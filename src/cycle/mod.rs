@@ -146,9 +146,12 @@ impl Cycle {
         Err(Refused)
     }
 
-    /// Makes its error log the process's own.
+    /// Makes its error log the process's own. stderr follows once nobody reads it any more.
     pub fn make_current(&self) {
         log::set(self.log.clone());
+        if !log::is_console() {
+            log::redirect_stderr();
+        }
     }
 
     /// Whether there is anything for a cache manager to manage.
@@ -159,6 +162,7 @@ impl Cycle {
     /// The master opens the logs anew for the workers' user, a worker for itself.
     pub fn reopen_logs(&self, owner: Option<&User>) {
         self.files.reopen(owner.map(|user| user.uid));
+        log::redirect_stderr();
     }
 
     /// What there is to serve; without an `http` block nothing.

@@ -41,7 +41,10 @@ pub fn init(cycle: &Cycle, seat: &mut Seat) -> Result<(), Fatal> {
     alert("prctl(PR_SET_DUMPABLE)", process::set_dumpable(true));
     if let Some(path) = &core.working_directory {
         let there = file::path(path).and_then(|path| process::chdir(&path));
-        there.map_err(|e| fatal(&format!("chdir(\"{}\")", path.display()), e))?;
+        there.map_err(|e| {
+            log!(Level::Alert, errno e, "chdir(\"{}\") failed", path.display());
+            Fatal
+        })?;
     }
     Ok(())
 }
