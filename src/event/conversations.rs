@@ -23,6 +23,8 @@ use std::task::{Context, Poll, Waker};
 
 /// Events taken from the kernel at once (nginx: `epoll_events`).
 const EVENTS: usize = 512;
+/// Connections accepted in one turn from a listener that no other worker has.
+const ALONE: usize = 16;
 /// Under permanent load the kernel returns events without looking for signals,
 /// so the mask is opened for a moment this often, in milliseconds.
 const SIGNALS_EVERY: u32 = 16;
@@ -270,7 +272,7 @@ impl<M: Converse> Conversations<M> {
     }
 
     fn accept(&self, index: usize) {
-        let most = if self.multi_accept { usize::MAX } else { 1 };
+        let most = if self.multi_accept { usize::MAX } else { self.at_once(index) };
         for _ in 0..most {
             let (number, accepted) = {
                 let listeners = self.reactor.listeners.borrow();
@@ -286,6 +288,13 @@ impl<M: Converse> Conversations<M> {
                 Err(errno) => return self.accept_failed(errno),
             }
         }
+    }
+
+    /// Connections taken from a listener in one turn: one, so that the other workers
+    /// have their share (nginx); a batch where there is nobody to share with.
+    fn at_once(&self, index: usize) -> usize {
+        let shared = self.reactor.listeners.borrow().get(index).is_none_or(|it| it.shared);
+        if shared { 1 } else { ALONE }
     }
 
     /// Starts the conversation of a new connection and polls it at once.

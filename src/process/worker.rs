@@ -98,7 +98,8 @@ pub fn reactor(connections: usize) -> Option<&'static Reactor> {
 pub fn add_listeners(cycle: &Cycle, reactor: &Reactor, number: usize) {
     for listener in cycle.listening.iter().filter(|listener| listener.is_for(number)) {
         if let Some(socket) = listener.socket() {
-            let shared = listener.worker.is_none() && cycle.core.master_process;
+            let alone = !cycle.core.master_process || cycle.workers < 2;
+            let shared = listener.worker.is_none() && !alone;
             reactor.add_listener(Rc::clone(socket), listener.index, shared);
         }
     }

@@ -26,7 +26,7 @@ impl<'a> Writer<'a> {
     #[inline]
     pub fn put(&mut self, bytes: &[u8]) {
         if let Some(room) = self.take(bytes.len()) {
-            room.copy_from_slice(bytes);
+            copy(room, bytes);
         }
     }
 
@@ -108,6 +108,33 @@ impl<'a> Writer<'a> {
     /// How much was written, if all of it fitted.
     pub fn finish(self) -> Result<usize, Overflow> {
         if self.overflowed { Err(Overflow) } else { Ok(self.len) }
+    }
+}
+
+/// Copies a piece into room of its length. A head is some twenty short pieces, and
+/// for each of them a call of memcpy costs more than the copy: so both ends are
+/// copied as words that may overlap.
+#[inline]
+fn copy(room: &mut [u8], bytes: &[u8]) {
+    match bytes.len() {
+        0 => {}
+        1..4 => room.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from),
+        4..8 => copy_ends::<4>(room, bytes),
+        8..16 => copy_ends::<8>(room, bytes),
+        16..=32 => copy_ends::<16>(room, bytes),
+        33..=64 => copy_ends::<32>(room, bytes),
+        _ => room.copy_from_slice(bytes),
+    }
+}
+
+/// Copies `N` to `2 * N` bytes.
+#[inline]
+fn copy_ends<const N: usize>(room: &mut [u8], bytes: &[u8]) {
+    if let (Some(to), Some(from)) = (room.first_chunk_mut::<N>(), bytes.first_chunk::<N>()) {
+        *to = *from;
+    }
+    if let (Some(to), Some(from)) = (room.last_chunk_mut::<N>(), bytes.last_chunk::<N>()) {
+        *to = *from;
     }
 }
 
