@@ -9,12 +9,13 @@
 //!
 //! INVARIANT: what `look_up` returns was true at some moment of this loop turn.
 
+use super::conf::Location;
 use crate::event;
 use crate::proto::conditional;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::file::{self, Stat};
 use crate::sys::io;
-use crate::text::{date, hash};
+use crate::text::{date, hash, scan};
 use crate::time;
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString};
@@ -43,6 +44,17 @@ pub struct File {
     pub etag: Box<[u8]>,
     pub last_modified: [u8; 29],
     pub contents: Contents,
+    /// The head of the usual answer, once one has been made.
+    pub ready: RefCell<Option<ReadyHead>>,
+}
+
+/// The head of a whole file's answer on a connection that lives on: the same for
+/// every request of a location but for its date.
+pub struct ReadyHead {
+    pub location: Rc<Location>,
+    pub head: Box<[u8]>,
+    /// Where the 29 bytes of the date are.
+    pub date_at: usize,
 }
 
 pub enum Contents {
@@ -92,33 +104,39 @@ impl FileCache {
         }
     }
 
-    /// What `path` names in this turn; or did within the last `valid` ms, where
+    /// What `path`, with its final NUL, names in this turn; or did within the last `valid` ms, where
     /// `open_file_cache` says that this will do.
-    pub fn look_up(&self, path: &CStr, valid: Option<u64>) -> Found {
-        let hash = hash::hash(path.to_bytes());
+    pub fn look_up(&self, path: &[u8], valid: Option<u64>) -> Found {
+        let hash = hash::hash(path);
         let ways = set_of(hash);
         let mut entries = self.entries.borrow_mut();
         let at = ways.clone().find(|&way| {
-            entries[way].as_ref().is_some_and(|entry| entry.hash == hash && *entry.path == *path)
+            entries[way].as_ref().is_some_and(|entry| {
+                entry.hash == hash && scan::same(entry.path.to_bytes_with_nul(), path)
+            })
         });
         let Some(at) = at else {
             drop(entries);
-            return self.load(hash, path, file::stat(path));
+            return match CStr::from_bytes_with_nul(path) {
+                Ok(path) => self.load(hash, path, file::stat(path)),
+                Err(_) => Found::Failed(Errno::ENOENT),
+            };
         };
         if let Some(entry) = &entries[at] {
             let age = time::now_ms().saturating_sub(entry.checked_at.get());
             if entry.turn.get() == event::turn() || valid.is_some_and(|valid| age < valid) {
                 return entry.found.clone();
             }
-            let seen = file::stat(path);
+            let seen = file::stat(&entry.path);
             if seen == entry.seen {
                 entry.turn.set(event::turn());
                 entry.checked_at.set(time::now_ms());
                 return entry.found.clone();
             }
+            let path = entry.path.clone();
             self.forget(&mut entries[at]);
             drop(entries);
-            return self.load(hash, path, seen);
+            return self.load(hash, &path, seen);
         }
         Found::Failed(Errno::ENOENT)
     }
@@ -239,6 +257,7 @@ fn open(path: &CStr, seen: Result<Stat>) -> (Result<Stat>, Found) {
         etag: conditional::etag(now.mtime, now.size, &mut [0; conditional::ETAG]).into(),
         last_modified: date::http(now.mtime),
         contents,
+        ready: RefCell::new(None),
     };
     (Ok(now), Found::File(Rc::new(file)))
 }

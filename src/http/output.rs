@@ -40,6 +40,11 @@ impl Output {
         self.end - self.start
     }
 
+    /// What was written after the first `from` bytes that wait.
+    pub fn tail(&self, from: usize) -> &[u8] {
+        self.buffer.get(self.start + from..self.end).unwrap_or_default()
+    }
+
     /// Room for the next head.
     pub fn has_room(&self) -> bool {
         self.buffer.len() - self.end >= HEAD_MOST

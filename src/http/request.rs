@@ -15,6 +15,7 @@ use crate::text::writer::Writer;
 use crate::time;
 use std::fmt::{self, Write as _};
 use std::ops::Deref;
+use std::rc::Rc;
 
 pub struct Request<'r> {
     pub worker: &'static Worker,
@@ -24,7 +25,7 @@ pub struct Request<'r> {
     pub head: &'r Head,
     pub site: &'r Site,
     pub server: &'r Server,
-    pub location: &'r Location,
+    pub location: &'r Rc<Location>,
     /// The normalised path.
     pub uri: Uri<'r>,
     pub args: &'r [u8],

@@ -2,7 +2,7 @@
 
 use super::answer::{Answer, Part as Wanted, Target};
 use super::core::ServerTokens;
-use super::file_cache::{Contents, File};
+use super::file_cache::{Contents, File, ReadyHead};
 use super::output::{Output, copy_file, send_file};
 use super::request::Request;
 use crate::log::{Bytes, Level};
@@ -10,12 +10,14 @@ use crate::proto::range::{self, Multipart, Part};
 use crate::proto::request::{Known, Version};
 use crate::proto::status;
 use crate::sys::errno::Result;
-use crate::text::escape;
 use crate::text::writer::Writer;
+use crate::text::{date, escape};
 use crate::time;
+use std::rc::Rc;
 
 const NAME: &str = concat!("limpet/", env!("CARGO_PKG_VERSION"));
 const BARE_NAME: &str = "limpet";
+const HTTP_DATE: usize = date::HTTP;
 
 /// The lines of a head that differ from answer to answer, in the order they leave.
 #[derive(Default)]
@@ -88,6 +90,9 @@ async fn send_file_answer(
     output: &mut Output,
 ) -> Result<()> {
     let size = file.stat.size;
+    if put_ready_head(request, file, part, output) {
+        return send_contents(request, file, Part { start: 0, end: size }, output).await;
+    }
     let core = &request.location.conf.core;
     let content_type = request.content_type();
     let status = if request.err_status != 0 { request.err_status } else { 200 };
@@ -101,7 +106,9 @@ async fn send_file_answer(
         ..Lines::default()
     };
     let Wanted::Ranges(parts) = part else {
+        let before = output.len();
         write_head(request, &lines, output);
+        keep_head(request, file, output.tail(before));
         return send_contents(request, file, Part { start: 0, end: size }, output).await;
     };
     lines.status = 206;
@@ -131,6 +138,44 @@ async fn send_file_answer(
     make_room(request, output).await?;
     put_counted(request, output, |out| multipart.put_end(out));
     Ok(())
+}
+
+/// Writes the head that an earlier answer left, if it is the one for this request.
+fn put_ready_head(
+    request: &mut Request<'_>,
+    file: &File,
+    part: &Wanted<'_>,
+    output: &mut Output,
+) -> bool {
+    let ready = file.ready.borrow();
+    let Some(ready) = &*ready else { return false };
+    let usual = request.keep_alive
+        && request.err_status == 0
+        && !request.body_only()
+        && matches!(part, Wanted::Whole)
+        && Rc::ptr_eq(&ready.location, request.location);
+    if !usual {
+        return false;
+    }
+    request.status = 200;
+    output.write(|out| {
+        let (before, rest) = ready.head.split_at(ready.date_at);
+        out.put(before);
+        out.put(&time::http_date());
+        out.put(rest.get(HTTP_DATE..).unwrap_or_default());
+    })
+}
+
+/// Keeps the head of a usual answer for the next one.
+fn keep_head(request: &Request<'_>, file: &File, head: &[u8]) {
+    const BEFORE: &[u8] = b"\r\nDate: ";
+    let usual = request.keep_alive && request.status == 200 && !request.body_only();
+    let date = head.windows(BEFORE.len()).position(|window| window == BEFORE);
+    if let (true, Some(date)) = (usual, date) {
+        let location = Rc::clone(request.location);
+        let date_at = date + BEFORE.len();
+        file.ready.replace(Some(ReadyHead { location, head: head.into(), date_at }));
+    }
 }
 
 async fn make_room(request: &Request<'_>, output: &mut Output) -> Result<()> {

@@ -32,7 +32,7 @@ pub fn find<'r>(request: &mut Request<'r>) -> Step<'r> {
 pub fn look_up(request: &Request<'_>, suffix: &[u8]) -> Found {
     let core = &request.location.conf.core;
     let valid = core.open_file_cache.map(|_| core.open_file_cache_valid * 1000);
-    with_path(request, suffix, |path| request.worker.files.look_up(path, valid))
+    with_bytes(request, suffix, |path| request.worker.files.look_up(path, valid))
         .unwrap_or(Found::Failed(Errno::ENAMETOOLONG))
 }
 
@@ -42,6 +42,11 @@ pub fn with_path<T>(
     suffix: &[u8],
     then: impl FnOnce(&CStr) -> T,
 ) -> Option<T> {
+    with_bytes(request, suffix, |path| CStr::from_bytes_with_nul(path).ok().map(then))?
+}
+
+/// The same for a path that ends with a NUL and may have others.
+fn with_bytes<T>(request: &Request<'_>, suffix: &[u8], then: impl FnOnce(&[u8]) -> T) -> Option<T> {
     let root = &request.location.conf.core.root;
     // `alias`: the location's name is replaced. A URI that is shorter (after a
     // redirect) has nothing below the directory.
@@ -52,7 +57,7 @@ pub fn with_path<T>(
         room.get_mut(len..len + part.len())?.copy_from_slice(part);
         len += part.len();
     }
-    CStr::from_bytes_with_nul(&room[..len]).ok().map(then)
+    Some(then(&room[..len]))
 }
 
 /// The status for a file that could not be had, with the log line of nginx.

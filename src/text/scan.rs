@@ -70,6 +70,20 @@ pub fn blank_or_control(bytes: &[u8]) -> Option<usize> {
     find(bytes, |word| below_or_del(word, 0x21), |b| (b <= 0x20) | (b == 0x7f))
 }
 
+/// Whether two slices are equal. Paths and names are short, and a call of memcmp
+/// compares byte by byte in musl.
+#[inline]
+pub fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let (words_a, rest_a) = a.as_chunks::<8>();
+    let (words_b, rest_b) = b.as_chunks::<8>();
+    let words = words_a.iter().zip(words_b);
+    words.map(|(a, b)| u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b)).all(|differ| differ == 0)
+        && rest_a.iter().zip(rest_b).all(|(a, b)| a == b)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,5 +115,19 @@ mod tests {
         assert_eq!(control(text), text.iter().position(|b| b.is_ascii_control()));
         let blank = |b: &u8| b.is_ascii_control() || *b == b' ';
         assert_eq!(blank_or_control(text), text.iter().position(blank));
+    }
+
+    #[test]
+    fn same_is_equality() {
+        let text: Vec<u8> = (0..40).collect();
+        for len in 0..text.len() {
+            assert!(same(&text[..len], &text[..len].to_vec()));
+            assert!(!same(&text[..len], &text[..len + 1]));
+            for at in 0..len {
+                let mut other = text[..len].to_vec();
+                other[at] ^= 1;
+                assert!(!same(&text[..len], &other), "{len} {at}");
+            }
+        }
     }
 }
