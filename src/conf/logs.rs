@@ -5,6 +5,7 @@ use super::Cx;
 use super::error::Error;
 use super::tree::{Node, Pos, Word};
 use crate::log::{self, Entry, ErrorLog, Files, Level, LogFile, Refused, Target};
+use crate::sys::addr::Ip;
 use crate::sys::errno::Errno;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::BTreeMap;
@@ -54,14 +55,16 @@ impl ErrorLogs {
         self.log.get().map_or_else(log::current, ErrorLog::clone)
     }
 
-    pub fn enabled(&self, level: Level) -> bool {
-        self.log.get().map_or_else(|| log::enabled(level), |log| log.enabled(level))
+    /// Whether an entry about this client would be written.
+    pub fn enabled(&self, level: Level, client: Ip) -> bool {
+        let enabled = self.log.get().map_or_else(|| log::enabled(level), |log| log.enabled(level));
+        enabled || log::is_debugged(client)
     }
 
-    pub fn put(&self, entry: &Entry<'_>) {
-        match self.log.get() {
-            Some(log) => log.put(entry),
-            None => log::current().put(entry),
+    pub fn put(&self, entry: &Entry<'_>, client: Ip) {
+        match log::is_debugged(client) {
+            true => self.log().with_debug().put(entry),
+            false => self.log().put(entry),
         }
     }
 

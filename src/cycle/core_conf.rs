@@ -1,10 +1,11 @@
 //! The directives of nginx's core and events contexts, and what they set.
 
-use super::debug_connection::{Network, debug_connection};
+use super::debug_connection::debug_connection;
 use super::user::{User, user};
 use crate::conf::{
     self, Args, Context, Cx, Directive, Error, Msec, Node, choice, number, put, settings,
 };
+use crate::log::Network;
 use crate::sys::sched::CpuSet;
 use std::path::PathBuf;
 use std::rc::Rc;

@@ -149,6 +149,7 @@ impl Cycle {
     /// Makes its error log the process's own. stderr follows once nobody reads it any more.
     pub fn make_current(&self) {
         log::set(self.log.clone());
+        log::debug_clients(&self.events.debug_connection);
         if !log::is_console() {
             log::redirect_stderr();
         }
@@ -168,6 +169,11 @@ impl Cycle {
     /// What there is to serve; without an `http` block nothing.
     pub fn http(&self) -> Rc<Http> {
         self.http.clone().unwrap_or_default()
+    }
+
+    /// A daemon has no stdout any more, and must not keep the one of its terminal.
+    pub fn leave_terminal(&self) {
+        self.files.follow_stdout();
     }
 
     /// Whom a root master's workers become.

@@ -14,6 +14,7 @@ use crate::sys::addr::Peer;
 use crate::sys::errno::Errno;
 use crate::sys::sockopt;
 use crate::time;
+use std::fmt;
 use std::future::Future;
 
 /// What a connection is, whatever it does.
@@ -35,7 +36,6 @@ pub struct Conn {
 impl Conn {
     /// An answer could not be sent to its end: says why, in nginx's words.
     pub fn send_failed(&self, server: &Server, errno: Errno, reset_timedout: bool) {
-        let log = &server.location.conf.core.error_log;
         let text = match errno {
             Errno::ETIMEDOUT => "client timed out",
             _ => "send() failed",
@@ -43,17 +43,24 @@ impl Conn {
         if errno == Errno::ETIMEDOUT && reset_timedout {
             self.reset_on_close();
         }
-        if log.enabled(Level::Info) {
-            let (ip, name) = (self.peer.ip, Bytes(&server.name));
-            let context =
-                format_args!(" while sending response to client, client: {ip}, server: {name}");
-            log.put(&Entry {
-                level: Level::Info,
-                connection: self.number,
-                errno: Some(errno),
-                text: format_args!("{text}"),
-                context: Some(&context),
-            });
+        let (ip, name) = (self.peer.ip, Bytes(&server.name));
+        let text = format_args!(
+            "{text} ({errno}) while sending response to client, client: {ip}, server: {name}"
+        );
+        self.log(server, Level::Info, text);
+    }
+
+    /// Part of the story of this connection.
+    pub fn debug(&self, server: &Server, text: fmt::Arguments<'_>) {
+        self.log(server, Level::Debug, text);
+    }
+
+    fn log(&self, server: &Server, level: Level, text: fmt::Arguments<'_>) {
+        let log = &server.location.conf.core.error_log;
+        let client = self.peer.ip;
+        if log.enabled(level, client) {
+            let entry = Entry { level, connection: self.number, errno: None, text, context: None };
+            log.put(&entry, client);
         }
     }
 

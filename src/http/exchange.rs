@@ -14,6 +14,7 @@ use super::request::Request;
 use super::worker::Worker;
 use super::{body, linger, log, respond};
 use crate::event::{self, Io};
+use crate::log::{Bytes, Level};
 use crate::proto::framing::Framing;
 use crate::proto::request::{Bad, Head, Outcome, Rules};
 use crate::sys::errno::Errno;
@@ -42,11 +43,15 @@ pub async fn run(worker: &'static Worker, mut conn: Conn, mut input: Input) -> O
     let site = site_of(http.listening.get(usize::from(conn.listening))?, &conn.io)?;
     let mut limits = Limits::of(&site.default_server.location);
     let mut output = worker.output()?;
+    if conn.requests == 0 {
+        conn.debug(&site.default_server, format_args!("client {} connected", conn.peer));
+    }
     loop {
         let ending = one(worker, site, &mut conn, &mut input, &mut output, &mut limits).await;
         match ending {
             Ending::Kept => {}
             Ending::Close => {
+                conn.debug(&site.default_server, format_args!("close http connection"));
                 flush(site, &conn, &mut output, &limits).await?;
                 linger::close(conn, input, &limits).await;
                 return None;
@@ -55,6 +60,7 @@ pub async fn run(worker: &'static Worker, mut conn: Conn, mut input: Input) -> O
         }
         if input.is_empty() {
             flush(site, &conn, &mut output, &limits).await?;
+            conn.debug(&site.default_server, format_args!("set http keepalive handler"));
             conn.keep_ms = limits.keepalive_timeout;
             return Some(conn);
         }
@@ -125,7 +131,15 @@ async fn one(
             Some(bad) => answer::refuse(&mut request, bad),
             None => answer::find(&mut request),
         };
+        let line = Bytes(head.line.of(input.bytes()));
+        request.log(Level::Debug, None, format_args!("http request line: \"{line}\""));
         let sent = respond::send(&mut request, &found, output).await;
+        let (status, sent_len) = (request.status, request.body_sent);
+        request.log(
+            Level::Debug,
+            None,
+            format_args!("http finalize request: {status}, {sent_len}"),
+        );
         log::record(&request);
         if let Err(errno) = sent {
             conn.send_failed(request.server, errno, limits.reset_timedout);

@@ -176,10 +176,11 @@ impl<'r> Request<'r> {
     /// Writes to the error log of the request's location, with its context.
     pub fn log(&self, level: Level, errno: Option<Errno>, text: fmt::Arguments<'_>) {
         let log = &self.location.conf.core.error_log;
-        if log.enabled(level) {
+        let client = self.conn.peer.ip;
+        if log.enabled(level, client) {
             let context = Context(self);
             let connection = self.conn.number;
-            log.put(&Entry { level, connection, errno, text, context: Some(&context) });
+            log.put(&Entry { level, connection, errno, text, context: Some(&context) }, client);
         }
     }
 }

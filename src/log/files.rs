@@ -76,6 +76,16 @@ impl Files {
         parameters.map_or(Ok(()), |parameters| Syslog::parse(parameters).map(drop))
     }
 
+    /// stdout has become something else: so does its log.
+    pub fn follow_stdout(&self) {
+        if let Some(log) = self.open.borrow().get(&b"stdout"[..]) {
+            match Output::inherited(1) {
+                Ok(output) => log.replace_output(output),
+                Err(e) => Refused::call("open", b"stdout", e).log(),
+            }
+        }
+    }
+
     fn full_name(&self, name: &[u8]) -> Box<[u8]> {
         match inherited_number(name) {
             Some(1) => b"stdout"[..].into(),

@@ -9,6 +9,7 @@
 //! no log ever makes the process wait, or ends it. In a worker (`batch(true)`) lines
 //! of one loop turn leave together in `flush`; elsewhere at once.
 
+mod clients;
 mod file;
 mod files;
 mod level;
@@ -21,6 +22,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
+pub use clients::{Network, debug_clients, is_debugged};
 pub use file::LogFile;
 pub use files::{Files, Refused};
 pub use level::Level;

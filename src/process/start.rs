@@ -89,6 +89,7 @@ fn begin(cycle: &mut Cycle, start: &mut Start) -> Result<Begun, Refused> {
             }
             Side::Background(herald) => {
                 log::forked();
+                cycle.leave_terminal();
                 start.herald = Some(herald);
                 start.parent = process::getppid();
                 start.daemonized = true;

@@ -300,7 +300,8 @@ fn logs_are_opened_only_when_all_is_right() {
     config.cx.open_logs(&crate::log::Files::new("/prefix"));
     assert!(log.exists() && config.cx.errors.is_empty());
     let main = &config.cx.main_error_log;
-    assert!(main.enabled(crate::log::Level::Warn) && !main.enabled(crate::log::Level::Notice));
+    let log = main.log();
+    assert!(log.enabled(crate::log::Level::Warn) && !log.enabled(crate::log::Level::Notice));
 
     let mut config = good("error_log /nowhere/x;\nevents {}");
     config.cx.open_logs(&crate::log::Files::new("/prefix"));
