@@ -393,6 +393,25 @@ fn a_directive_of_nginx_that_is_missing_here_says_so() {
     }
 }
 
+/// Core directives about what limpet is built without: they do no harm, or say why they cannot.
+#[test]
+fn directives_about_what_is_not_built_in_are_taken_or_refused_with_a_reason() {
+    if drives_nginx() {
+        return;
+    }
+    let place = Place::new();
+    for directive in ["pcre_jit on", "thread_pool default threads=4", "ssl_engine rsax"] {
+        let (code, stderr) = test(&place, &format!("{directive}; events {{ }}"));
+        let told = stderr.contains("is not supported by limpet");
+        assert!(code == Some(0) || told, "{directive}: {stderr}");
+    }
+    for method in ["select", "poll", "kqueue", "eventport", "/dev/poll"] {
+        let (code, stderr) = test(&place, &format!("events {{ use {method}; }}"));
+        assert_eq!(code, Some(1), "{method}");
+        assert!(stderr.contains(method) && stderr.contains("epoll"), "{method}: {stderr}");
+    }
+}
+
 /// Plain bytes must never be served where TLS was asked for.
 #[test]
 fn tls_is_refused_with_the_remedy() {

@@ -128,6 +128,7 @@ pub static MAIN_TABLE: &[Directive<CoreRaw>] = &[
     }),
     Directive::ignored("pcre_jit", MAIN, Args::ONE, flag, "limpet has no PCRE"),
     Directive::ignored("thread_pool", MAIN, Args::TWO_THREE, thread_pool, "limpet has no threads"),
+    Directive::ignored("ssl_engine", MAIN, Args::ONE, |_| Ok(()), "limpet has no TLS"),
     Directive::call("load_module", MAIN, Args::ONE, |_, _, node| {
         Err(Error::directive(node, "is not supported by limpet: everything it has is built in"))
     }),

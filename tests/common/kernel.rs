@@ -1,5 +1,6 @@
 //! What the tests need of the kernel and std does not offer: namespaces, signals,
 //! pidfds, inotify, descriptors of other processes. The only unsafe code in `tests/`.
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -95,7 +96,7 @@ pub fn shrink_receive_buffer(socket: &impl AsRawFd) {
 }
 
 pub fn make_fifo(path: &Path) {
-    let path = std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).unwrap();
+    let path = CString::new(path.as_os_str().as_encoded_bytes()).unwrap();
     // SAFETY: `path` is a C string that outlives the call.
     check(unsafe { libc::mkfifo(path.as_ptr(), 0o644) }).expect("mkfifo");
 }
@@ -201,7 +202,7 @@ pub struct Watch {
 
 impl Watch {
     pub fn new(dir: &Path) -> Self {
-        let path = std::ffi::CString::new(dir.as_os_str().as_encoded_bytes()).unwrap();
+        let path = CString::new(dir.as_os_str().as_encoded_bytes()).unwrap();
         // SAFETY: no pointers; the result is checked before it is owned.
         let inotify = owned(unsafe { libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK) })
             .expect("inotify");
@@ -228,6 +229,7 @@ pub struct Birth {
     pub limits: Vec<(i32, u64, u64)>,
     pub block: Vec<i32>,
     pub ignore: Vec<i32>,
+    /// Becomes the root directory, and nothing in it can be written, not even by root.
     pub chroot: Option<std::path::PathBuf>,
     pub user: Option<(u32, u32)>,
     pub cpus: Vec<usize>,
@@ -241,13 +243,13 @@ impl Birth {
         let chroot = birth
             .chroot
             .as_ref()
-            .map(|path| std::ffi::CString::new(path.as_os_str().as_encoded_bytes()).unwrap());
+            .map(|path| CString::new(path.as_os_str().as_encoded_bytes()).unwrap());
         let run = move || birth.run(chroot.as_deref());
         // SAFETY: `run` makes system calls on memory prepared before the fork, nothing else.
         unsafe { command.pre_exec(run) };
     }
 
-    fn run(&self, chroot: Option<&std::ffi::CStr>) -> io::Result<()> {
+    fn run(&self, chroot: Option<&CStr>) -> io::Result<()> {
         for &(resource, soft, hard) in &self.limits {
             prlimit(0, resource, soft, hard)?;
         }
@@ -276,6 +278,7 @@ impl Birth {
             }
             libc::sigprocmask(libc::SIG_SETMASK, &set, std::ptr::null_mut());
             if let Some(path) = chroot {
+                make_read_only(path)?;
                 check(libc::chroot(path.as_ptr()))?;
                 check(libc::chdir(c"/".as_ptr()))?;
             }
@@ -290,6 +293,21 @@ impl Birth {
         }
         Ok(())
     }
+}
+
+/// A bind mount of a directory over itself, in a mount namespace of its own.
+fn make_read_only(dir: &CStr) -> io::Result<()> {
+    let mount = |from: &CStr, to: &CStr, flags| {
+        let (kind, options) = (std::ptr::null(), std::ptr::null());
+        // SAFETY: the paths are C strings that outlive the call; null is none.
+        check(unsafe { libc::mount(from.as_ptr(), to.as_ptr(), kind, flags, options) })
+    };
+    // SAFETY: no pointers.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
+    mount(c"none", c"/", libc::MS_REC | libc::MS_PRIVATE)?;
+    mount(dir, dir, libc::MS_BIND)?;
+    mount(dir, dir, libc::MS_BIND | libc::MS_REMOUNT | libc::MS_RDONLY)?;
+    Ok(())
 }
 
 /// A seccomp filter: socket(AF_INET6, …) gives EAFNOSUPPORT, all else is allowed.
