@@ -18,6 +18,7 @@ use crate::sys::signal::SigSet;
 use crate::sys::{signal, socket};
 use std::cell::{Cell, RefCell};
 use std::future::Future;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
@@ -283,7 +284,7 @@ impl<M: Converse> Conversations<M> {
                 (listener.number, socket::accept_with_peer(&*listener.fd))
             };
             match accepted {
-                Ok((fd, peer)) => self.begin(number, fd, peer),
+                Ok((fd, peer)) => self.begin(number, fd, peer, most == 1),
                 Err(Errno::EAGAIN | Errno::EINTR) => return,
                 Err(errno) => return self.accept_failed(errno),
             }
@@ -297,8 +298,9 @@ impl<M: Converse> Conversations<M> {
         if shared { 1 } else { ALONE }
     }
 
-    /// Starts the conversation of a new connection and polls it at once.
-    fn begin(&self, listener: usize, fd: std::os::fd::OwnedFd, peer: Peer) {
+    /// Starts the conversation of a new connection. It reads at once; of a batch, when
+    /// the batch is complete, since by then its request has mostly come.
+    fn begin(&self, listener: usize, fd: OwnedFd, peer: Peer, at_once: bool) {
         self.counters.accepted.set(self.counters.accepted.get() + 1);
         self.make_room();
         let Some(task) = self.tasks.take() else {
@@ -313,7 +315,11 @@ impl<M: Converse> Conversations<M> {
         };
         self.counters.handled.set(self.counters.handled.get() + 1);
         self.tasks.put(task, || self.make.converse(Accepted { io, listener, peer }));
-        self.poll(task);
+        if at_once {
+            self.poll(task);
+        } else {
+            self.reactor.post(task);
+        }
     }
 
     fn accept_failed(&self, errno: Errno) {

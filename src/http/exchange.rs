@@ -52,20 +52,21 @@ pub async fn run(worker: &'static Worker, mut conn: Conn, mut input: Input) -> O
             Ending::Kept => {}
             Ending::Close => {
                 conn.debug(&site.default_server, format_args!("close http connection"));
-                flush(site, &conn, &mut output, &limits).await?;
+                // "More" is the end of the connection: data and FIN leave in one segment.
+                flush(site, &conn, &mut output, &limits, true).await?;
                 linger::close(conn, input, &limits).await;
                 return None;
             }
             Ending::Broken => return None,
         }
         if input.is_empty() {
-            flush(site, &conn, &mut output, &limits).await?;
+            flush(site, &conn, &mut output, &limits, false).await?;
             conn.debug(&site.default_server, format_args!("set http keepalive handler"));
             conn.keep_ms = limits.keepalive_timeout;
             return Some(conn);
         }
         if !output.has_room() {
-            flush(site, &conn, &mut output, &limits).await?;
+            flush(site, &conn, &mut output, &limits, false).await?;
         }
         if conn.requests.is_multiple_of(BATCH) {
             event::yield_now().await;
@@ -95,8 +96,14 @@ fn rules(core: &Srv) -> Rules {
 }
 
 /// Sends what was written; `None` when the connection is of no use any more.
-async fn flush(site: &Site, conn: &Conn, output: &mut Output, limits: &Limits) -> Option<()> {
-    match output.flush(&conn.io, limits.send_timeout, false).await {
+async fn flush(
+    site: &Site,
+    conn: &Conn,
+    output: &mut Output,
+    limits: &Limits,
+    more: bool,
+) -> Option<()> {
+    match output.flush(&conn.io, limits.send_timeout, more).await {
         Ok(()) => Some(()),
         Err(errno) => {
             conn.send_failed(&site.default_server, errno, limits.reset_timedout);
@@ -191,7 +198,7 @@ async fn read_head(
                 _ => return Ok(Some(Bad::TooLarge)),
             }
         }
-        flush(site, conn, output, limits).await.ok_or(Ending::Broken)?;
+        flush(site, conn, output, limits, false).await.ok_or(Ending::Broken)?;
         // One deadline for the whole head: a trickle of bytes does not move it.
         let timeout = server.conf.core.client_header_timeout;
         let deadline = *deadline.get_or_insert_with(|| event::after(timeout));
