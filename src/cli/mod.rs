@@ -7,6 +7,7 @@ mod texts;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use crate::cycle::config::Config;
 use crate::cycle::source::{self, Source};
 use crate::cycle::{self, Refused};
 use crate::process::signaller::Wanted;
@@ -48,19 +49,23 @@ fn obey(options: &Options, args: &[OsString]) -> i32 {
 
 /// `-s WORD`: a master is told, or shown.
 fn tell(signal: Signal, options: &Options, source: &Source) -> i32 {
-    let pid_file = match options.pid {
-        Some(_) => PathBuf::new(),
-        None => match cycle::read(source) {
-            Ok(config) => config.core.pid.unwrap_or_else(|| source::PID.into()),
-            Err(Refused) => return 1,
-        },
-    };
+    let Ok(pid_file) = pid_file(signal, options, source) else { return 1 };
     let config = options.wishes.config.as_ref().map(|_| source.to_string());
     let wanted = Wanted { pid: options.pid, pid_file, config };
     match signal {
         Signal::Send(word) => signaller::send(word, &wanted),
         Signal::Status => status::print(&wanted, options.json),
     }
+}
+
+/// As in nginx, a signal goes to nobody while the config is broken. A look does no harm.
+fn pid_file(signal: Signal, options: &Options, source: &Source) -> Result<PathBuf, Refused> {
+    let config = match signal {
+        _ if options.pid.is_some() => return Ok(PathBuf::new()),
+        Signal::Send(_) => cycle::read(source)?,
+        Signal::Status => Config::read(&source.conf, &source.prefix, true),
+    };
+    Ok(config.core.pid.unwrap_or_else(|| source::PID.into()))
 }
 
 /// `limpet: text`

@@ -9,17 +9,17 @@ pub mod core_conf;
 mod debug_connection;
 mod pid_file;
 pub mod source;
+mod start_line;
 pub mod user;
 
 pub use auto::Auto;
 pub use pid_file::PidFile;
 
-use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use crate::conf::{Cx, Errors, Main, Tree};
+use crate::conf::{Cx, Errors, Tree};
 use crate::http::conf::Http;
 use crate::log::{self, ErrorLog, Files, Level, log};
 use crate::net::listen::{Kind, Listening, Opened};
@@ -27,6 +27,7 @@ use crate::shm;
 use crate::shm::directory::Directory;
 use crate::sys::process::Pid;
 use crate::sys::{clock, env, fd, io, sched};
+use crate::time;
 use config::Config;
 use core_conf::{Core, Events, Workers};
 use source::Source;
@@ -139,6 +140,7 @@ impl Cycle {
                 Opened::Busy if left > 0 => {
                     log!(Level::Notice, "try again to bind() after {BIND_PAUSE_MS}ms");
                     let _ = clock::sleep_ms(BIND_PAUSE_MS);
+                    time::update();
                 }
                 Opened::Busy => log!(Level::Emerg, "still could not bind()"),
             }
@@ -240,25 +242,6 @@ impl Cycle {
         }
         for (zone, recovery) in self.zones.recover(dead) {
             log!(Level::Alert, "process {dead} died with zone \"{zone}\" locked: {recovery:?}");
-        }
-    }
-}
-
-/// For the start line: `DIR on http://127.0.0.1:8080, config X, 4 workers (CPUs online)`.
-impl fmt::Display for Cycle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if let Main::Folder(folder) = &self.source.conf.main {
-            write!(f, "{} ", folder.display())?;
-        }
-        for (nth, listener) in self.listening.iter().filter(|l| l.socket().is_some()).enumerate() {
-            write!(f, "{} {}", if nth == 0 { "on" } else { "," }, listener.addr)?;
-        }
-        write!(f, ", config {}", self.source)?;
-        match (self.core.master_process, &self.auto) {
-            (false, _) => f.write_str(", one process"),
-            (true, Some(auto)) => write!(f, ", worker_processes auto: {auto}"),
-            (true, None) if self.workers == 1 => f.write_str(", 1 worker"),
-            (true, None) => write!(f, ", {} workers", self.workers),
         }
     }
 }
