@@ -133,18 +133,18 @@ impl Cycle {
     /// Opens the sockets of a start: tries, and sleeps in between. (A reload's master does not
     /// sleep: its tries are deadlines.)
     pub fn open(&mut self) -> Result<(), Refused> {
-        for left in (0..BIND_TRIES).rev() {
+        for _ in 0..BIND_TRIES {
             match self.listening.open(self.source.test) {
                 Opened::All => return Ok(()),
                 Opened::Failed => return Err(Refused),
-                Opened::Busy if left > 0 => {
+                Opened::Busy => {
                     log!(Level::Notice, "try again to bind() after {BIND_PAUSE_MS}ms");
                     let _ = clock::sleep_ms(BIND_PAUSE_MS);
                     time::update();
                 }
-                Opened::Busy => log!(Level::Emerg, "still could not bind()"),
             }
         }
+        log!(Level::Emerg, "still could not bind()");
         Err(Refused)
     }
 

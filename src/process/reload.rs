@@ -34,7 +34,7 @@ pub enum Stage {
     /// A new configuration waits for its addresses.
     Binding {
         next: Box<Cycle>,
-        tries: u32,
+        tries_left: u32,
     },
     /// The next generation comes up; the old cycle serves on.
     Reloading {
@@ -88,7 +88,7 @@ impl Master {
         }
         log!(Level::Notice, "reconfiguring");
         match self.cycle.next(self.generation + 1) {
-            Ok(next) => self.bind(Box::new(next), 1),
+            Ok(next) => self.bind(Box::new(next), BIND_TRIES),
             Err(_) => {
                 self.serves_on("the new configuration is refused");
                 Continue(())
@@ -104,7 +104,12 @@ impl Master {
 
     pub(super) fn bind_again(&mut self) -> Step {
         match std::mem::replace(&mut self.stage, Stage::Serving) {
-            Stage::Binding { next, tries } => self.bind(next, tries + 1),
+            Stage::Binding { next, tries_left: 0 } => {
+                log!(Level::Emerg, "still could not bind()");
+                self.refuse(next, "an address of the new configuration cannot be had");
+                Continue(())
+            }
+            Stage::Binding { next, tries_left } => self.bind(next, tries_left),
             other => {
                 self.stage = other;
                 Continue(())
@@ -113,28 +118,25 @@ impl Master {
     }
 
     /// One attempt to open what the next cycle needs and the old one does not have.
-    fn bind(&mut self, mut next: Box<Cycle>, tries: u32) -> Step {
+    fn bind(&mut self, mut next: Box<Cycle>, tries_left: u32) -> Step {
         match next.listening.open(false) {
             Opened::All => return self.take_up(next),
-            Opened::Busy if tries < BIND_TRIES => {
+            Opened::Busy => {
                 log!(Level::Notice, "try again to bind() after {BIND_PAUSE_MS}ms");
-                self.stage = Stage::Binding { next, tries };
+                self.stage = Stage::Binding { next, tries_left: tries_left - 1 };
                 self.deadlines.add(time::now_ms() + BIND_PAUSE_MS, Due::Bind);
-                return Continue(());
             }
-            Opened::Busy => log!(Level::Emerg, "still could not bind()"),
-            Opened::Failed => {}
+            Opened::Failed => {
+                self.refuse(next, "an address of the new configuration cannot be had");
+            }
         }
-        next.retire(&self.cycle);
-        self.serves_on("an address of the new configuration cannot be had");
         Continue(())
     }
 
     /// Everything of the next cycle is open: its workers are started.
     fn take_up(&mut self, mut next: Box<Cycle>) -> Step {
         if next.take_pid_file(&self.cycle).is_err() {
-            next.retire(&self.cycle);
-            self.serves_on("the new pid file cannot be made");
+            self.refuse(next, "the new pid file cannot be made");
             return Continue(());
         }
         std::mem::swap(&mut self.cycle, &mut next);
@@ -233,6 +235,12 @@ impl Master {
         self.cycle.make_current();
         old.retire(&self.cycle);
         self.serves_on(reason);
+    }
+
+    /// The next cycle goes without having served.
+    fn refuse(&self, mut next: Box<Cycle>, why: &str) {
+        next.retire(&self.cycle);
+        self.serves_on(why);
     }
 
     /// A stop has come while addresses were awaited.

@@ -196,17 +196,12 @@ impl<M: Converse> Worker<M> {
     /// One turn of the event floor, under the accept mutex where there is one.
     fn turn(&self) -> Fired {
         let shutdown = self.shutdown_at.map(|at| at.saturating_sub(time::now_ms()).max(1));
-        let Some(mutex) = self.accept_mutex.as_ref().filter(|_| !self.exiting) else {
-            return self.events.turn(shutdown.map(millis));
-        };
-        let held = mutex.take(self.reactor, self.events.live());
-        let longest = if held {
-            shutdown
-        } else {
-            shutdown.min(Some(mutex.delay_ms)).or(Some(mutex.delay_ms))
-        };
-        let fired = self.events.turn(longest.map(millis));
-        if held {
+        let mutex = self.accept_mutex.as_ref().filter(|_| !self.exiting);
+        let held = mutex.map(|mutex| mutex.take(self.reactor, self.events.live()));
+        let again = mutex.filter(|_| held == Some(false)).map(|mutex| mutex.delay_ms);
+
+        let fired = self.events.turn([shutdown, again].into_iter().flatten().min().map(millis));
+        if let Some(mutex) = mutex.filter(|_| held == Some(true)) {
             mutex.give_back();
         }
         fired
