@@ -271,8 +271,9 @@ fn a_client_that_half_closes_is_still_answered() {
 fn clients_that_vanish_leave_nothing_behind() {
     let limpet = start("", "");
     let worker = limpet.wait_workers(1)[0];
-    limpet.get("/big.bin"); // its descriptor may be kept
-    let before = worker.fds().len();
+    limpet.get("/one");
+    // the client's own, if it is not closed yet, and that of the file
+    let before = worker.fds().len() + 1;
     for round in 0..60 {
         let mut client = limpet.client();
         match round % 4 {
@@ -285,7 +286,8 @@ fn clients_that_vanish_leave_nothing_behind() {
             kernel::reset_on_close(client.tcp());
         }
     }
-    eventually("every descriptor is back", || worker.fds().len() <= before);
+    let back = within(LIMIT, || worker.fds().len() <= before);
+    assert!(back, "{before} descriptors before, now {:#?}", worker.fds());
     assert_eq!(limpet.get("/one").text(), "one");
     limpet.log.has_none_of(&["alert", "emerg", "crit"]);
 }

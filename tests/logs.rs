@@ -21,9 +21,9 @@ fn a_log_takes_its_level_and_what_is_worse() {
     let limpet = Limpet::start(&logged(config, ""));
     let worker = limpet.wait_workers(2)[0];
     limpet.get("/missing");
+    limpet.log.wait("open() \"");
     worker.signal(libc::SIGKILL);
     limpet.log.wait("exited on signal 9");
-    limpet.log.wait("open() \"");
     let read = |name| {
         let text = limpet.place.read(name);
         ["[debug]", "[notice]", "[error]", "[alert]"].map(|level| text.contains(level))
