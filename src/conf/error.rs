@@ -2,7 +2,8 @@
 //! line they are about.
 
 use super::tree::{Node, Pos, Tree, Word};
-use std::fmt::{self, Write};
+use crate::text::escape::Shown;
+use std::fmt::Write;
 
 /// One complaint. `text` is nginx's sentence without ` in FILE:LINE`.
 #[derive(Debug)]
@@ -144,24 +145,4 @@ fn marked(line: &[u8], column: usize) -> (String, String, String) {
     let word = line[column..end].split(|b| b.is_ascii_whitespace() || b";{}".contains(b));
     let width = shown(word.into_iter().next().unwrap_or_default()).chars().count().max(1);
     (shown(&line[start..end]), blanks, "^".repeat(width))
-}
-
-/// Bytes of a config in a message: text as it is, anything else as `\xNN`.
-pub struct Shown<'a>(pub &'a [u8]);
-
-impl fmt::Display for Shown<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            for c in chunk.valid().chars() {
-                match c.is_control() {
-                    true => write!(f, "\\x{:02X}", u32::from(c))?,
-                    false => write!(f, "{c}")?,
-                }
-            }
-            for byte in chunk.invalid() {
-                write!(f, "\\x{byte:02X}")?;
-            }
-        }
-        Ok(())
-    }
 }

@@ -24,8 +24,9 @@ mod unsupported;
 mod value;
 mod variables;
 
+pub use crate::text::escape::Shown;
 pub use directive::{Args, Context, Directive, Index, Shape, apply, contexts_of, put};
-pub use error::{Error, Errors, Shown};
+pub use error::{Error, Errors};
 use logs::Logs;
 pub use logs::{ErrorLogs, Hold, LogPath};
 pub(crate) use settings::settings;

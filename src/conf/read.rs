@@ -6,10 +6,11 @@
 //! all, files in all, blocks in blocks, files in files.
 
 use super::env::{self, Brace};
-use super::error::{Error, Errors, Shown};
+use super::error::{Error, Errors};
 use super::lexer::{Fault, Lexer, Place, RawText, Token, unescape};
 use super::source::{self, Include, Source, Text};
 use super::tree::{File, Pos, RawNode, RawWord, Tree};
+use crate::text::escape::Shown;
 use std::rc::Rc;
 
 /// Bytes of config text, all files together.

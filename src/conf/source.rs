@@ -1,10 +1,11 @@
 //! Where a config comes from: a file, a folder to serve, or what limpet carries.
 
-use super::error::{Errors, Shown};
+use super::error::Errors;
 use super::read::{BYTES_MAX, read};
 use super::tree::Tree;
 use super::{embedded, glob};
 use crate::sys::Errno;
+use crate::text::escape::Shown;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read};

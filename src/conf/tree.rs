@@ -4,8 +4,8 @@
 //! knows where its last descendant ends; [`Node`] and [`Word`] are cursors.
 
 use super::env::Expansion;
-use super::error::Shown;
 use super::read::COMMAND_LINE;
+use crate::text::escape::Shown;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::Deref;

@@ -6,11 +6,12 @@
 use super::file_cache::File;
 use super::request::{Request, Uri};
 use super::{error_pages, index, static_files};
-use crate::log::{Bytes, Level};
+use crate::log::Level;
 use crate::proto::conditional::{self, Validators, Verdict};
 use crate::proto::framing::Framing;
 use crate::proto::range::{self, Parts, Ranges};
 use crate::proto::request::{Bad, Form, Known, Method};
+use crate::text::escape::Shown;
 use std::rc::Rc;
 
 const REDIRECTS_MOST: u32 = 10;
@@ -74,7 +75,7 @@ pub fn find<'r>(request: &mut Request<'r>) -> Answer<'r> {
 
 /// The answer to a request that is refused before its phases.
 pub fn refuse<'r>(request: &mut Request<'r>, bad: Bad) -> Answer<'r> {
-    let line = Bytes(request.head.last_line(request.bytes));
+    let line = Shown(request.head.last_line(request.bytes));
     if bad.quotes_line() {
         request.log_info(None, format_args!("{bad}: \"{line}\""));
     } else {
@@ -100,7 +101,7 @@ fn conclude<'r>(request: &mut Request<'r>, mut step: Step<'r>) -> Answer<'r> {
         None,
         format_args!(
             "rewrite or internal redirection cycle while internally redirecting to \"{}\"",
-            Bytes(&request.uri)
+            Shown(&request.uri)
         ),
     );
     Answer::Page { status: 500 }

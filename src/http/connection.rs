@@ -8,11 +8,12 @@ use super::core::Lingering;
 use super::input::Input;
 use super::worker::Worker;
 use crate::event::{self, Accepted, Deadline, Dismissal, Io};
-use crate::log::{Bytes, Entry, Level};
+use crate::log::{Entry, Level};
 use crate::mem::arena::{Arena, Placed};
 use crate::sys::addr::Peer;
 use crate::sys::errno::Errno;
 use crate::sys::sockopt;
+use crate::text::escape::Shown;
 use crate::time;
 use std::fmt;
 use std::future::Future;
@@ -43,7 +44,7 @@ impl Conn {
         if errno == Errno::ETIMEDOUT && reset_timedout {
             self.reset_on_close();
         }
-        let (ip, name) = (self.peer.ip, Bytes(&server.name));
+        let (ip, name) = (self.peer.ip, Shown(&server.name));
         let text = format_args!(
             "{text} ({errno}) while sending response to client, client: {ip}, server: {name}"
         );

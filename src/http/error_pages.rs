@@ -3,9 +3,10 @@
 use super::answer::{Answer, Step, Target, redirect};
 use super::core::ErrorPage;
 use super::request::{Request, Uri};
-use crate::log::{Bytes, Level};
+use crate::log::Level;
 use crate::proto::request::Method;
 use crate::proto::status;
+use crate::text::escape::Shown;
 
 /// What answers a status: a page that `error_page` names, else the built-in one.
 pub fn answer<'r>(request: &mut Request<'r>, status: u16) -> Step<'r> {
@@ -44,7 +45,7 @@ fn custom<'r>(request: &mut Request<'r>, status: u16, page: &'r ErrorPage) -> St
                 Step::Redirect
             }
             None => {
-                let name = Bytes(&page.uri);
+                let name = Shown(&page.uri);
                 request.log(
                     Level::Error,
                     None,

@@ -14,11 +14,12 @@ use super::request::Request;
 use super::worker::Worker;
 use super::{body, linger, log, respond};
 use crate::event::{self, Io};
-use crate::log::{Bytes, Level};
+use crate::log::Level;
 use crate::proto::framing::Framing;
 use crate::proto::request::{Bad, Head, Outcome, Rules};
 use crate::sys::errno::Errno;
 use crate::sys::socket;
+use crate::text::escape::Shown;
 
 /// Pipelined requests answered before the other connections have their turn.
 const BATCH: u32 = 64;
@@ -138,7 +139,7 @@ async fn one(
             Some(bad) => answer::refuse(&mut request, bad),
             None => answer::find(&mut request),
         };
-        let line = Bytes(head.line.of(input.bytes()));
+        let line = Shown(head.line.of(input.bytes()));
         request.log(Level::Debug, None, format_args!("http request line: \"{line}\""));
         let sent = respond::send(&mut request, &found, output).await;
         let (status, sent_len) = (request.status, request.body_sent);

@@ -5,9 +5,10 @@ use crate::http::answer::{self, Step};
 use crate::http::file_cache::Found;
 use crate::http::request::{Request, Uri};
 use crate::http::static_files;
-use crate::log::{Bytes, Level};
+use crate::log::Level;
 use crate::proto::request::Method;
 use crate::sys::errno::Errno;
+use crate::text::escape::Shown;
 use std::rc::Rc;
 
 settings! {
@@ -64,7 +65,7 @@ fn nothing<'r>(request: &Request<'r>) -> Step<'r> {
     match static_files::look_up(request, b"") {
         Found::Directory => {
             static_files::with_path(request, b"", |path| {
-                let path = Bytes(path.to_bytes());
+                let path = Shown(path.to_bytes());
                 let text = format_args!("directory index of \"{path}\" is forbidden");
                 request.log(Level::Error, None, text);
             });

@@ -208,19 +208,19 @@ struct Context<'a, 'r>(&'a Request<'r>);
 
 impl fmt::Display for Context<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use crate::log::Bytes;
+        use crate::text::escape::Shown;
         let request = self.0;
         write!(f, ", client: {}", request.conn.peer.ip)?;
-        write!(f, ", server: {}", Bytes(&request.server.name))?;
+        write!(f, ", server: {}", Shown(&request.server.name))?;
         let line = request.head.line.of(request.bytes);
         if !line.is_empty() {
-            write!(f, ", request: \"{}\"", Bytes(line))?;
+            write!(f, ", request: \"{}\"", Shown(line))?;
         }
         if let Some(host) = request.header(Known::Host) {
-            write!(f, ", host: \"{}\"", Bytes(host))?;
+            write!(f, ", host: \"{}\"", Shown(host))?;
         }
         if let Some(referer) = request.header(Known::Referer) {
-            write!(f, ", referrer: \"{}\"", Bytes(referer))?;
+            write!(f, ", referrer: \"{}\"", Shown(referer))?;
         }
         Ok(())
     }

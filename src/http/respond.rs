@@ -5,11 +5,12 @@ use super::core::ServerTokens;
 use super::file_cache::{Contents, File, ReadyHead};
 use super::output::{Output, copy_file, send_file};
 use super::request::Request;
-use crate::log::{Bytes, Level};
+use crate::log::Level;
 use crate::proto::range::{self, Multipart, Part};
 use crate::proto::request::{Known, Version};
 use crate::proto::status;
 use crate::sys::errno::Result;
+use crate::text::escape::Shown;
 use crate::text::writer::Writer;
 use crate::text::{date, escape};
 use crate::time;
@@ -297,7 +298,7 @@ fn write_head(request: &mut Request<'_>, lines: &Lines<'_>, output: &mut Output)
     if safe && output.write(|out| put_head(request, lines, out)) {
         return;
     }
-    let uri = Bytes(&request.uri);
+    let uri = Shown(&request.uri);
     request.log(Level::Alert, None, format_args!("the answer's head cannot be sent: \"{uri}\""));
     request.keep_alive = false;
     request.status = 500;

@@ -3,9 +3,10 @@
 use super::answer::{self, Answer, Step, Target};
 use super::file_cache::Found;
 use super::request::Request;
-use crate::log::{Bytes, Level};
+use crate::log::Level;
 use crate::proto::request::Method;
 use crate::sys::errno::Errno;
+use crate::text::escape::Shown;
 use std::ffi::CStr;
 
 /// The answer for a URI that does not end in a slash.
@@ -19,7 +20,7 @@ pub fn find<'r>(request: &mut Request<'r>) -> Step<'r> {
         Found::Directory => Step::Answer(Answer::Moved { status: 301, to: Target::Directory }),
         Found::Special => {
             with_path(request, b"", |path| {
-                let path = Bytes(path.to_bytes());
+                let path = Shown(path.to_bytes());
                 request.log(Level::Crit, None, format_args!("\"{path}\" is not a regular file"));
             });
             Step::Status(404)
@@ -69,7 +70,7 @@ pub fn failed<'r>(request: &Request<'r>, suffix: &[u8], errno: Errno) -> Step<'r
     };
     if status != 404 || request.location.conf.core.log_not_found {
         with_path(request, suffix, |path| {
-            let path = Bytes(path.to_bytes());
+            let path = Shown(path.to_bytes());
             request.log(level, Some(errno), format_args!("open() \"{path}\" failed"));
         });
     }

@@ -11,8 +11,9 @@ use std::rc::Rc;
 use super::lines::Lines;
 use super::output::Output;
 use super::syslog::Syslog;
-use super::{Bytes, Level, log};
+use super::{Level, log};
 use crate::sys::{Errno, Result, fd};
+use crate::text::escape::Shown;
 use crate::time;
 
 /// After a failure: how long before the next try.
@@ -121,7 +122,7 @@ impl LogFile {
             Err(Errno::EAGAIN) => false,
             Err(e) => {
                 if !queue.failing.replace(true) {
-                    log!(Level::Alert, errno e, "write() to \"{}\" failed", Bytes(&self.name));
+                    log!(Level::Alert, errno e, "write() to \"{}\" failed", Shown(&self.name));
                 }
                 false
             }
@@ -156,7 +157,7 @@ impl LogFile {
     #[cold]
     fn report_dropped(&self, lines: u64) {
         if lines > 0 {
-            log!(Level::Warn, "log \"{}\": {lines} lines dropped", Bytes(&self.name));
+            log!(Level::Warn, "log \"{}\": {lines} lines dropped", Shown(&self.name));
         }
     }
 }

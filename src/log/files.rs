@@ -12,8 +12,9 @@ use std::rc::Rc;
 use super::file::LogFile;
 use super::output::Output;
 use super::syslog::Syslog;
-use super::{Bytes, Level, Target, log};
+use super::{Level, Target, log};
 use crate::sys::{Errno, file};
+use crate::text::escape::Shown;
 
 pub struct Files {
     /// What relative names start from.
@@ -159,7 +160,7 @@ impl Refused {
     }
 
     fn call(call: &str, path: &[u8], errno: Errno) -> Refused {
-        let text = format!("{call}() \"{}\" failed", Bytes(path));
+        let text = format!("{call}() \"{}\" failed", Shown(path));
         Refused { text, errno: Some(errno) }
     }
 

@@ -82,27 +82,11 @@ impl Line {
 
 impl Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let mut rest = text.as_bytes();
-        while let Some(at) = rest.iter().position(u8::is_ascii_control) {
-            self.put(&rest[..at]);
-            self.put(&escaped(rest[at]));
-            rest = &rest[at + 1..];
-        }
-        self.put(rest);
-        Ok(())
-    }
-}
-
-/// Bytes from outside, shown in a log or an error text: what is not UTF-8 as `\xXX`.
-pub struct Bytes<'a>(pub &'a [u8]);
-
-impl Display for Bytes<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            f.write_str(chunk.valid())?;
-            for &byte in chunk.invalid() {
-                write!(f, "\\x{byte:02X}")?;
-            }
+        // Those above ASCII too: terminals obey some of them.
+        for part in text.split_inclusive(char::is_control) {
+            let plain = part.trim_end_matches(char::is_control);
+            self.put(plain.as_bytes());
+            part[plain.len()..].bytes().for_each(|byte| self.put(&escaped(byte)));
         }
         Ok(())
     }
@@ -116,6 +100,7 @@ fn escaped(byte: u8) -> [u8; 4] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::text::escape::Shown;
 
     fn check(entry: &Entry<'_>, expected: &str) {
         let line = Line::render(entry, 12);
@@ -155,7 +140,9 @@ mod tests {
     fn one_entry_is_one_line() {
         let hostile = Entry { text: format_args!("a\nb\x1b[0m\x7fé"), ..PLAIN };
         check(&hostile, "[notice] 12#12: a\\x0Ab\\x1B[0m\\x7Fé");
-        let bytes = Entry { text: format_args!("{}", Bytes(b"a\xff\nb")), ..PLAIN };
+        let above = Entry { text: format_args!("a\u{9b}31m"), ..PLAIN };
+        check(&above, "[notice] 12#12: a\\xC2\\x9B31m");
+        let bytes = Entry { text: format_args!("{}", Shown(b"a\xff\nb")), ..PLAIN };
         check(&bytes, "[notice] 12#12: a\\xFF\\x0Ab");
     }
 

@@ -26,7 +26,7 @@ pub use clients::{Network, debug_clients, is_debugged};
 pub use file::LogFile;
 pub use files::{Files, Refused};
 pub use level::Level;
-pub use line::{Bytes, Entry};
+pub use line::Entry;
 
 use crate::sys::{Errno, clock, fd, io, process};
 use crate::time;

@@ -9,10 +9,11 @@ use std::io;
 use std::path::PathBuf;
 
 use super::signals;
-use crate::log::{Bytes, Level, log};
+use crate::log::{Level, log};
 use crate::shm::snapshot::Snapshot;
 use crate::sys::Errno;
 use crate::sys::process::{self, Pid};
+use crate::text::escape::Shown;
 
 /// What is known of the master that is meant.
 pub struct Wanted {
@@ -55,7 +56,7 @@ impl Wanted {
         let pid = pid.filter(|pid| *pid > 0);
         if pid.is_none() {
             let path = self.pid_file.display();
-            log!(Level::Error, "invalid PID number \"{}\" in \"{path}\"", Bytes(line));
+            log!(Level::Error, "invalid PID number \"{}\" in \"{path}\"", Shown(line));
         }
         pid
     }
@@ -106,7 +107,7 @@ mod tests {
         assert_eq!(wanted.parse(b"123\n"), Some(123));
         assert_eq!(wanted.parse(b"123\r\n"), Some(123));
         for text in [&b""[..], b"\n", b"0", b"-1", b"12 34", b"abc", b"99999999999", b"\xff"] {
-            assert_eq!(wanted.parse(text), None, "{}", Bytes(text));
+            assert_eq!(wanted.parse(text), None, "{}", Shown(text));
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Each kind has a function that counts the bytes of the result, so that the
 //! caller can size its room, and one that writes them; they share one rule.
 use crate::text::writer::Writer;
+use std::fmt;
 
 /// What a URI is escaped for; the names are those of nginx's `ngx_escape_uri`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,6 +182,27 @@ pub fn json(text: &[u8], out: &mut Writer<'_>) {
     });
 }
 
+/// Bytes from outside in a message: text as it is, anything else as `\xNN`.
+pub struct Shown<'a>(pub &'a [u8]);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        for chunk in self.0.utf8_chunks() {
+            for part in chunk.valid().split_inclusive(char::is_control) {
+                let plain = part.trim_end_matches(char::is_control);
+                f.write_str(plain)?;
+                hex(&part.as_bytes()[plain.len()..], f)?;
+            }
+            hex(chunk.invalid(), f)?;
+        }
+        Ok(())
+    }
+}
+
+fn hex(bytes: &[u8], f: &mut fmt::Formatter) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "\\x{byte:02X}"))
+}
+
 /// Copies runs of harmless bytes at once and gives each odd byte to `escape`.
 #[inline(always)]
 fn runs(
@@ -213,6 +235,19 @@ mod tests {
         assert_eq!(String::from_utf8_lossy(out.written()), want);
         assert_eq!(len(text), out.len());
         assert!(!out.overflowed());
+    }
+
+    #[test]
+    fn shown_is_text_of_one_line() {
+        let cases: [(&[u8], &str); 4] = [
+            (b"plain", "plain"),
+            (b"a\nb\x1b\x7f", "a\\x0Ab\\x1B\\x7F"),
+            ("é\u{9b}".as_bytes(), "é\\xC2\\x9B"),
+            (b"\xffa\xc3", "\\xFFa\\xC3"),
+        ];
+        for (bytes, text) in cases {
+            assert_eq!(Shown(bytes).to_string(), text);
+        }
     }
 
     #[test]
