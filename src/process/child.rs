@@ -13,7 +13,7 @@ use super::siblings::{Sibling, Siblings};
 use super::signals::{Role, Wanted};
 use super::spawn::Birth;
 use super::table::{Table, Work};
-use super::{helper, worker};
+use super::{helper, privileges, worker};
 use crate::cycle::Cycle;
 use crate::log::{self, Level, log};
 use crate::sys::limits::Limit;
@@ -63,7 +63,7 @@ impl Master {
         let Birth { slot, job, end1 } = birth;
         shm::enter(slot);
         if job.work == Work::NewBinary {
-            self.restore_nofile();
+            privileges::restore_nofile(self.nofile);
             return self.executable.exec(&self.cycle);
         }
         let (watch, nofile, daemonized) = (self.watch, self.nofile, self.daemonized);

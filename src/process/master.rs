@@ -23,7 +23,7 @@ use super::{channel::Command, child::MasterWatch, daemon::Herald, start::Start};
 use crate::cycle::Cycle;
 use crate::log::{self, Level, log};
 use crate::shm::scoreboard::MasterState;
-use crate::sys::limits::{self, Limit, Resource};
+use crate::sys::limits::Limit;
 use crate::sys::signal::{self, SigSet};
 use crate::sys::{process, title, user};
 use crate::{shm, time};
@@ -345,15 +345,6 @@ impl Master {
         self.close_listening();
         log::finish();
         self.exit_code
-    }
-
-    /// What the master raised for itself is not for a new binary.
-    pub(super) fn restore_nofile(&self) {
-        if let Some(limit) = self.nofile
-            && let Err(e) = limits::setrlimit(Resource::Nofile, limit)
-        {
-            log!(Level::Alert, errno e, "setrlimit(RLIMIT_NOFILE, {}) failed", limit.soft);
-        }
     }
 
     pub(super) fn processes_of(&self, generation: u32) -> impl Iterator<Item = &Process> {

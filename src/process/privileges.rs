@@ -51,9 +51,23 @@ pub fn init(cycle: &Cycle, seat: &mut Seat) -> Result<(), Fatal> {
 
 /// `worker_rlimit_nofile`, else what the master was started with, before it raised its own.
 fn limit_descriptors(cycle: &Cycle, started_with: Option<Limit>) {
-    let configured =
-        cycle.core.worker_rlimit_nofile.map(|files| Limit { soft: files, hard: files });
-    if let Some(limit) = configured.or(started_with) {
+    match cycle.core.worker_rlimit_nofile {
+        Some(files) => {
+            let limit = Limit { soft: files, hard: files };
+            alert(
+                &format!("setrlimit(RLIMIT_NOFILE, {files})"),
+                limits::setrlimit(Resource::Nofile, limit),
+            );
+        }
+        None => restore_nofile(started_with),
+    }
+}
+
+/// Takes the soft limit back to what it was; the hard one was never touched.
+pub fn restore_nofile(started_with: Option<Limit>) {
+    let (Some(then), Ok(now)) = (started_with, limits::getrlimit(Resource::Nofile)) else { return };
+    let limit = Limit { soft: then.soft.min(now.hard), ..now };
+    if limit != now {
         let set = limits::setrlimit(Resource::Nofile, limit);
         alert(&format!("setrlimit(RLIMIT_NOFILE, {})", limit.soft), set);
     }

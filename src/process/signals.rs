@@ -40,10 +40,11 @@ use Request::{
     Terminate,
 };
 
+/// Of those that come in one turn WINCH is first: a HUP beside it brings the workers back.
 pub static SIGNALS: [Signal; 10] = [
+    row(signal::WINCH, "SIGWINCH", "", NoAccept, DebugQuit),
     row(signal::HUP, "SIGHUP", "reload", Reconfigure, Ignored),
     row(signal::USR1, "SIGUSR1", "reopen", Reopen, Reopen),
-    row(signal::WINCH, "SIGWINCH", "", NoAccept, DebugQuit),
     row(signal::TERM, "SIGTERM", "stop", Terminate, Terminate),
     row(signal::QUIT, "SIGQUIT", "quit", Quit, Quit),
     row(signal::USR2, "SIGUSR2", "upgrade", ChangeBinary, Ignored),
@@ -147,7 +148,7 @@ impl Wanted {
             Some(Terminate) => self.terminate = true,
             Some(Quit) => self.quit = true,
             Some(DebugQuit) => (self.quit, self.debug_quit) = (true, true),
-            Some(Reconfigure) => self.reconfigure = true,
+            Some(Reconfigure) => (self.reconfigure, self.noaccept) = (true, false),
             Some(Reopen) => self.reopen = true,
             Some(ChangeBinary) => self.change_binary = true,
             Some(NoAccept) => self.noaccept = true,
@@ -238,6 +239,14 @@ mod tests {
         let quit = asked(worker, signal::WINCH);
         assert!(quit.quit && quit.debug_quit);
         assert_eq!(asked(Role::Worker { daemonized: false }, signal::WINCH), none);
+    }
+
+    #[test]
+    fn a_later_hup_takes_a_winch_back() {
+        let mut wanted = asked(MASTER, signal::WINCH);
+        let hup = SIGNALS.iter().find(|signal| signal.number == signal::HUP).unwrap();
+        wanted.note(MASTER, hup, Caught { count: 1, pid: None, value: None });
+        assert!(wanted.reconfigure && !wanted.noaccept);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::upgrade::{self, Executable};
 use super::{signals, single};
 use crate::cycle::source::Source;
 use crate::cycle::{self, Cycle, Refused};
-use crate::log::{self, Level, log};
+use crate::log::{self, ErrorLog, Files, Level, Target, log};
 use crate::shm;
 use crate::sys::limits::{self, Limit, Resource};
 use crate::sys::process::{self, Pid};
@@ -43,8 +43,20 @@ impl Start {
     }
 }
 
+/// Where a new binary speaks before it has its own log: on stderr, which is the old one's.
+fn speak_as_successor() {
+    let files = Files::new("/");
+    if let Ok(file) = files.open(b"stderr") {
+        log::set(ErrorLog::new([Target { file, level: Level::Notice }]));
+        log::console(false);
+    }
+}
+
 /// Starts the server; returns the exit code of this process, whichever of them it then is.
 pub fn start(source: Source, args: &[OsString]) -> i32 {
+    if upgrade::is_successor() {
+        speak_as_successor();
+    }
     let inherited = upgrade::inherited_sockets();
     let mut start = Start {
         args: args.to_vec(),

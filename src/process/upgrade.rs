@@ -67,12 +67,24 @@ impl Executable {
     }
 }
 
-/// The sockets that an older binary left us. The variables go: our children do not inherit them.
+/// Whether an older binary has started us.
+pub fn is_successor() -> bool {
+    variable().is_some()
+}
+
+/// The sockets that it left us. The variables go: our children do not inherit them.
 pub fn inherited_sockets() -> Option<Listening> {
-    let found = VARIABLES.iter().find_map(|name| Some((*name, env::get(name)?)));
+    let (variable, value) = variable()?;
     VARIABLES.iter().for_each(env::remove);
-    let (variable, value) = found?;
-    Some(Listening::inherited(variable, &value.to_string_lossy()))
+    Some(Listening::inherited(variable, &value))
+}
+
+/// The variable that is set, to a list of numbers: somebody may use the name for something else.
+fn variable() -> Option<(&'static str, String)> {
+    VARIABLES.iter().find_map(|name| {
+        let value = env::get(name)?.into_string().ok()?;
+        value.starts_with(|first: char| first.is_ascii_digit()).then_some((*name, value))
+    })
 }
 
 impl Master {
