@@ -120,6 +120,11 @@ impl LogFile {
                 true
             }
             Err(Errno::EAGAIN) => false,
+            Err(Errno::ENOTSUP) if !queue.failing.replace(true) => {
+                queue.retry_at.set(0);
+                self.warn_if_it_waits();
+                self.write()
+            }
             Err(e) => {
                 if !queue.failing.replace(true) {
                     log!(Level::Alert, errno e, "write() to \"{}\" failed", Shown(&self.name));
@@ -151,6 +156,16 @@ impl LogFile {
         } else if !queue.queued.replace(true) {
             queue.hold_until.set(time::now_ms().saturating_add(queue.hold_ms.get()));
             super::queued(self);
+        }
+    }
+
+    /// Once for each log that nothing can keep from waiting.
+    pub(super) fn warn_if_it_waits(&self) {
+        if let Sink::Lines(queue) = &self.sink
+            && queue.output.borrow().waits()
+        {
+            let name = Shown(&self.name);
+            log!(Level::Warn, "log \"{name}\" makes limpet wait when its reader is slow");
         }
     }
 

@@ -102,7 +102,9 @@ impl Files {
 fn open_new(name: &[u8]) -> Result<Rc<LogFile>, Refused> {
     if let Some(number) = inherited_number(name) {
         let failed = |e| Refused::call("open", name, e);
-        return Ok(LogFile::new(name, Output::inherited(number).map_err(failed)?));
+        let file = LogFile::new(name, Output::inherited(number).map_err(failed)?);
+        file.warn_if_it_waits();
+        return Ok(file);
     }
     if let Some(parameters) = name.strip_prefix(b"syslog:") {
         return Ok(LogFile::syslog(name, Syslog::parse(parameters).map_err(Refused::text)?));

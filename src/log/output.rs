@@ -6,11 +6,11 @@
 //! that is refused, sockets are told with each call, and pipes too; only a
 //! terminal of somebody else is left, and is written as nginx writes everything.
 
+use std::cell::Cell;
 use std::ffi::CString;
 use std::io::IoSlice;
 use std::os::fd::{OwnedFd, RawFd};
 
-use super::{Level, log};
 use crate::sys::socket;
 use crate::sys::{Errno, Result, fd, file, io};
 
@@ -20,7 +20,7 @@ const PIPE_BUF: usize = 4096;
 
 pub struct Output {
     fd: OwnedFd,
-    way: Way,
+    way: Cell<Way>,
 }
 
 /// How to write without waiting.
@@ -50,7 +50,7 @@ impl Output {
         };
         let waits = file::fstat(&fd)?.is_fifo() || fd::is_terminal(&fd);
         let way = if waits { Way::Own } else { Way::Plain };
-        Ok(Output { fd, way })
+        Ok(Output::new(fd, way))
     }
 
     /// What we were started with as descriptor `number`.
@@ -58,29 +58,38 @@ impl Output {
         let fd = fd::duplicate_number(number)?;
         let stat = file::fstat(&fd)?;
         if stat.is_socket() {
-            return Ok(Output { fd, way: Way::Socket });
+            return Ok(Output::new(fd, Way::Socket));
         }
         if !stat.is_fifo() && !fd::is_terminal(&fd) {
-            return Ok(Output { fd, way: Way::Plain });
+            return Ok(Output::new(fd, Way::Plain));
         }
         match reopen(number) {
-            Ok(own) => Ok(Output { fd: own, way: Way::Own }),
-            Err(_) if stat.is_fifo() => Ok(Output { fd, way: Way::Nowait }),
-            Err(e) => {
-                log!(Level::Warn, errno e, "a slow terminal can stop limpet: opening it anew failed");
-                Ok(Output { fd, way: Way::Waits })
-            }
+            Ok(own) => Ok(Output::new(own, Way::Own)),
+            Err(_) if stat.is_fifo() => Ok(Output::new(fd, Way::Nowait)),
+            Err(_) => Ok(Output::new(fd, Way::Waits)),
         }
     }
 
-    /// EAGAIN when it does not take anything now.
+    fn new(fd: OwnedFd, way: Way) -> Output {
+        Output { fd, way: Cell::new(way) }
+    }
+
+    /// Whether a slow reader can make us wait after all.
+    pub fn waits(&self) -> bool {
+        self.way.get() == Way::Waits
+    }
+
+    /// EAGAIN when it does not take anything now; ENOTSUP when from here on it waits.
     pub fn write(&self, bytes: &[u8]) -> Result<usize> {
-        match self.way {
+        match self.way.get() {
             Way::Plain | Way::Own | Way::Waits => io::write(&self.fd, bytes),
             Way::Socket => socket::send(&self.fd, bytes, socket::DONTWAIT),
             Way::Nowait => match io::write_nowait(&self.fd, &[IoSlice::new(bytes)]) {
                 // A kernel that cannot do this for pipes.
-                Err(Errno::ENOTSUP | Errno::ENOSYS | Errno::EINVAL) => io::write(&self.fd, bytes),
+                Err(Errno::ENOTSUP | Errno::ENOSYS | Errno::EINVAL) => {
+                    self.way.set(Way::Waits);
+                    Err(Errno::ENOTSUP)
+                }
                 result => result,
             },
         }
@@ -88,7 +97,7 @@ impl Output {
 
     /// The most that may be written at once, if the output has an opinion.
     pub fn piece(&self) -> Option<usize> {
-        (self.way != Way::Plain).then_some(PIPE_BUF)
+        (self.way.get() != Way::Plain).then_some(PIPE_BUF)
     }
 
     pub fn fd(&self) -> &OwnedFd {
