@@ -163,9 +163,16 @@ impl Client {
 
     fn fill(&mut self) -> io::Result<usize> {
         let mut bytes = [0; 65536];
-        let count = match &mut self.stream {
-            Stream::Tcp(stream) => stream.read(&mut bytes)?,
-            Stream::Unix(stream) => stream.read(&mut bytes)?,
+        let count = loop {
+            let read = match &mut self.stream {
+                Stream::Tcp(stream) => stream.read(&mut bytes),
+                Stream::Unix(stream) => stream.read(&mut bytes),
+            };
+            match read {
+                // A read with a timeout is not resumed after the machine has slept (signal(7)).
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
         };
         self.unread.extend_from_slice(&bytes[..count]);
         Ok(count)
