@@ -7,7 +7,7 @@ use super::conf::{Location, Server};
 use super::core::Lingering;
 use super::input::Input;
 use super::worker::Worker;
-use crate::event::{self, Accepted, Deadline, Dismissal, Io};
+use crate::event::{self, Accepted, Dismissal, Io};
 use crate::log::{Entry, Level};
 use crate::mem::arena::{Arena, Placed};
 use crate::sys::addr::Peer;
@@ -28,13 +28,35 @@ pub struct Conn {
     pub listening: u16,
     /// Requests begun.
     pub requests: u32,
-    /// When it was accepted, in ms of [`time::now_ms`].
-    pub accepted_at: u64,
+    /// When it was accepted, in ms of [`time::now_ms`], cut to what a life can be.
+    accepted_at: u32,
     /// How long it may stay idle, in ms: the last request's location says.
-    pub keep_ms: u64,
+    keep_ms: u32,
 }
 
 impl Conn {
+    fn new(worker: &Worker, accepted: Accepted) -> Conn {
+        Conn {
+            io: accepted.io,
+            peer: accepted.peer,
+            number: worker.next_number(),
+            listening: accepted.listener as u16,
+            requests: 0,
+            accepted_at: time::now_ms() as u32,
+            keep_ms: 0,
+        }
+    }
+
+    /// Milliseconds since it was accepted.
+    pub fn age(&self) -> u64 {
+        u64::from((time::now_ms() as u32).wrapping_sub(self.accepted_at))
+    }
+
+    /// How long it may stay idle from now on, in ms.
+    pub fn keep_for(&mut self, ms: u64) {
+        self.keep_ms = u32::try_from(ms).unwrap_or(u32::MAX);
+    }
+
     /// An answer could not be sent to its end: says why, in nginx's words.
     pub fn send_failed(&self, server: &Server, errno: Errno, reset_timedout: bool) {
         let text = match errno {
@@ -108,58 +130,56 @@ impl Limits {
 /// drains, in ms: its request may be on the way.
 const UNSPOKEN_MS: u64 = 1000;
 
-/// Serves one connection until it closes. `make` builds the future of [`super::exchange::run`]
-/// in `arena`.
+/// What the conversations of a worker run on: its shared things, and room for the
+/// futures of requests in flight.
+pub struct Service<E> {
+    pub worker: &'static Worker,
+    pub exchanges: Arena<E>,
+}
+
+/// Serves one connection until it closes. `make` builds the future of
+/// [`super::exchange::run`]. Not an `async fn`, which would store its arguments twice.
 ///
 /// Cancellation: closes the connection, gives back whatever it holds.
-pub async fn serve<E: Future<Output = Option<Conn>>>(
-    worker: &'static Worker,
+pub fn serve<E: Future<Output = Option<Conn>>>(
+    service: &'static Service<E>,
     accepted: Accepted,
-    arena: &'static Arena<E>,
-    make: impl Fn(&'static Worker, Conn, Input) -> E,
-) {
-    let mut conn = Conn {
-        io: accepted.io,
-        peer: accepted.peer,
-        number: worker.next_number(),
-        listening: accepted.listener as u16,
-        requests: 0,
-        accepted_at: time::now_ms(),
-        keep_ms: 0,
-    };
-    let mut deadline = worker.first_deadline(&conn);
-    loop {
-        let Some(mut input) = worker.input() else { return };
-        match conn.io.try_read(input.room()) {
-            Ok(0) => return,
-            Ok(count) => input.filled(count),
-            Err(Errno::EAGAIN) => {
-                drop(input);
-                if !silence(&conn, deadline).await {
-                    return;
+    make: impl Fn(&'static Worker, Conn, Input) -> E + Copy,
+) -> impl Future<Output = ()> {
+    let mut conn = Conn::new(service.worker, accepted);
+    let mut deadline = service.worker.first_deadline(&conn);
+    async move {
+        loop {
+            let Some(mut input) = service.worker.input() else { return };
+            match conn.io.try_read(input.room()) {
+                Ok(0) => return,
+                Ok(count) => input.filled(count),
+                Err(Errno::EAGAIN) => {
+                    drop(input);
+                    match conn.io.idle(deadline).await {
+                        Dismissal::Readable => continue,
+                        Dismissal::Draining if conn.requests == 0 => {
+                            deadline = event::after(UNSPOKEN_MS).earlier(deadline);
+                            match conn.io.readable(deadline).await {
+                                Ok(()) => continue,
+                                Err(_) => return,
+                            }
+                        }
+                        Dismissal::Draining | Dismissal::TimedOut => return,
+                    }
                 }
-                continue;
+                Err(Errno::EINTR) => continue,
+                Err(_) => return,
             }
-            Err(Errno::EINTR) => continue,
-            Err(_) => return,
+            let begin = || make(service.worker, conn, input);
+            let Some(exchange) = Placed::new(&service.exchanges, begin) else { return };
+            match exchange.await {
+                Some(kept) => conn = kept,
+                None => return,
+            }
+            deadline = event::after(conn.keep_ms.into());
         }
-        let Some(exchange) = Placed::new(arena, || make(worker, conn, input)) else { return };
-        match exchange.await {
-            Some(kept) => conn = kept,
-            None => return,
-        }
-        deadline = event::after(conn.keep_ms);
     }
 }
 
-/// Waits for the next request's first bytes; false when the connection is to close.
-async fn silence(conn: &Conn, deadline: Deadline) -> bool {
-    match conn.io.idle(deadline).await {
-        Dismissal::Readable => true,
-        Dismissal::TimedOut => false,
-        Dismissal::Draining if conn.requests > 0 => false,
-        Dismissal::Draining => conn.io.readable(event::after(UNSPOKEN_MS)).await.is_ok(),
-    }
-}
-
-const _: () = assert!(size_of::<Conn>() <= 64);
+const _: () = assert!(size_of::<Conn>() <= 56);

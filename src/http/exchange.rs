@@ -63,7 +63,7 @@ pub async fn run(worker: &'static Worker, mut conn: Conn, mut input: Input) -> O
         if input.is_empty() {
             flush(site, &conn, &mut output, &limits, false).await?;
             conn.debug(&site.default_server, format_args!("set http keepalive handler"));
-            conn.keep_ms = limits.keepalive_timeout;
+            conn.keep_for(limits.keepalive_timeout);
             return Some(conn);
         }
         if !output.has_room() {

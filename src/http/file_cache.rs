@@ -29,7 +29,7 @@ pub const SMALL: u64 = 32 * 1024;
 const SETTLED_MS: i64 = 20;
 const SETS: usize = 1024;
 const WAYS: usize = 4;
-const SEEN: usize = 4096;
+const SEEN: usize = 1024;
 /// Bytes and descriptors kept by one worker.
 const BYTES_MOST: usize = 16 << 20;
 const DESCRIPTORS_MOST: usize = 256;
@@ -84,7 +84,8 @@ struct Entry {
 }
 
 pub struct FileCache {
-    entries: RefCell<Box<[Option<Entry>]>>,
+    /// Boxed, so that a cache with nothing in it is small.
+    entries: RefCell<Box<[Option<Box<Entry>>]>>,
     /// Hashes of paths that were missing once: a scan of random names is not kept.
     missed: RefCell<Box<[u64]>>,
     bytes: Cell<usize>,
@@ -180,11 +181,11 @@ impl FileCache {
             self.forget(&mut entries[way]);
             self.bytes.set(self.bytes.get() + bytes);
             self.descriptors.set(self.descriptors.get() + descriptors);
-            entries[way] = Some(entry);
+            entries[way] = Some(Box::new(entry));
         }
     }
 
-    fn forget(&self, slot: &mut Option<Entry>) {
+    fn forget(&self, slot: &mut Option<Box<Entry>>) {
         if let Some(entry) = slot.take() {
             let (bytes, descriptors) = cost(&entry);
             self.bytes.set(self.bytes.get() - bytes);
@@ -199,7 +200,8 @@ impl FileCache {
             event::sleep(event::after(SWEEP_MS)).await;
             let now = time::now_ms();
             for slot in self.entries.borrow_mut().iter_mut() {
-                let old = |entry: &Entry| now.saturating_sub(entry.checked_at.get()) > UNUSED_MS;
+                let old =
+                    |entry: &Box<Entry>| now.saturating_sub(entry.checked_at.get()) > UNUSED_MS;
                 if slot.as_ref().is_some_and(old) {
                     self.forget(slot);
                 }

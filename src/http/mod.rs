@@ -28,6 +28,8 @@ mod worker;
 
 pub use worker::Worker;
 
+use connection::Service;
+
 use crate::event::{Accepted, Conversations, Converse, Reactor};
 use crate::log::Level;
 use crate::mem::arena::Arena;
@@ -41,12 +43,11 @@ pub fn conversations(
     connections: usize,
     multi_accept: bool,
 ) -> Option<Conversations<impl Converse>> {
-    let exchanges = arena_for(exchange::run, connections)?;
-    let make =
-        move |accepted: Accepted| connection::serve(worker, accepted, exchanges, exchange::run);
+    let service = service_for(exchange::run, worker, connections)?;
+    let make = move |accepted: Accepted| connection::serve(service, accepted, exchange::run);
     let conversations = Conversations::new(reactor, connections, multi_accept, make)?;
     conversations.spawn(worker.files.sweep());
-    tell_sizes(&conversations, exchanges);
+    tell_sizes(&conversations, &service.exchanges);
     Some(conversations)
 }
 
@@ -56,11 +57,13 @@ fn tell_sizes<M: Converse, E: Future>(_: &Conversations<M>, _: &Arena<E>) {
     crate::log::log!(Level::Debug, "slots: {connection} bytes a connection, {request} a request");
 }
 
-/// An arena for the futures of a function; it lives as long as the process.
-fn arena_for<A, B, C, E: Future>(
-    _: impl Fn(A, B, C) -> E,
-    len: usize,
-) -> Option<&'static Arena<E>> {
+/// A service whose arena holds the futures of `_run`; it lives as long as the process.
+fn service_for<A, B, C, E: Future>(
+    _run: impl Fn(A, B, C) -> E,
+    worker: &'static Worker,
+    connections: usize,
+) -> Option<&'static Service<E>> {
     const { assert!(size_of::<E>() <= 2048, "a request in flight takes too much memory") }
-    Some(Box::leak(Box::new(Arena::new(len)?)))
+    let exchanges = Arena::new(connections)?;
+    Some(Box::leak(Box::new(Service { worker, exchanges })))
 }

@@ -163,7 +163,7 @@ impl<'r> Request<'r> {
     /// nginx each location that is entered may say no, none can say yes again.
     pub fn settle_keep_alive(&mut self) {
         let conf = &self.location.conf.core;
-        let lived = time::now_ms().saturating_sub(self.conn.accepted_at);
+        let lived = self.conn.age();
         self.keep_alive &= conf.keepalive_timeout > 0
             && u64::from(self.conn.requests) < conf.keepalive_requests
             && lived <= conf.keepalive_time;

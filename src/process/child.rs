@@ -16,6 +16,7 @@ use super::table::{Table, Work};
 use super::{helper, privileges, worker};
 use crate::cycle::Cycle;
 use crate::log::{self, Level, log};
+use crate::sys::image;
 use crate::sys::limits::Limit;
 use crate::sys::process::{self, Pid};
 use crate::sys::signal;
@@ -171,6 +172,7 @@ impl Seat {
     pub fn ready(&self) {
         shm::own().ready();
         self.tell(Command::Ready);
+        image::release();
     }
 
     fn tell(&self, command: Command) {

@@ -21,6 +21,7 @@ use crate::cycle::user::User;
 use crate::cycle::{BIND_PAUSE_MS, BIND_TRIES, Cycle};
 use crate::log::{Level, log};
 use crate::net::listen::Opened;
+use crate::sys::image;
 use crate::{shm, time};
 
 /// When SIGKILL follows the terminate of a roll-back: with the last tick of the termination clock.
@@ -200,6 +201,7 @@ impl Master {
         let text = format!("generation {generation}: {ready} of {wanted} workers ready in {ms} ms");
         log!(level, "{text}");
         shm::board().master.publish(true, &text);
+        image::release();
     }
 
     fn started(&mut self, coming: &Coming, count: Count) {

@@ -10,6 +10,7 @@ use crate::cycle::{Cycle, Refused};
 use crate::event::{Conversations, Converse, Reactor};
 use crate::log::{self, Level, log};
 use crate::shm::scoreboard::{Kind, MasterState};
+use crate::sys::image;
 use crate::{http, shm, time};
 use std::mem::take;
 
@@ -48,6 +49,7 @@ impl<M: Converse> Single<M> {
         self.arm();
         log::batch(true);
         shm::own().ready();
+        image::release();
         loop {
             log!(Level::Debug, "worker cycle");
             self.events.turn(None);

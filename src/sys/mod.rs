@@ -22,6 +22,7 @@ pub mod epoll;
 pub mod errno;
 pub mod fd;
 pub mod file;
+pub mod image;
 pub mod io;
 pub mod limits;
 pub mod map;
