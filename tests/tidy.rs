@@ -34,6 +34,20 @@ fn the_house_is_tidy() {
     assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
 }
 
+#[test]
+fn documents_are_short_and_name_files_that_exist() {
+    for (document, most) in [("README.md", 150), ("ARCHITECTURE.md", 300)] {
+        let text = std::fs::read_to_string(root().join(document)).unwrap();
+        let lines = text.lines().count();
+        assert!(lines <= most, "{document} has {lines} lines, {most} at most");
+        let words = text.split(|char: char| !(char.is_alphanumeric() || "/._-".contains(char)));
+        for file in words.filter(|word| word.ends_with(".rs") || word.ends_with(".sh")) {
+            let there = ["", "src"].iter().any(|dir| root().join(dir).join(file).exists());
+            assert!(there, "{document} names {file}, which is not there");
+        }
+    }
+}
+
 fn check_file(path: &Path) -> Vec<String> {
     let text = std::fs::read_to_string(root().join(path)).unwrap();
     check(path.to_str().unwrap(), &text)
