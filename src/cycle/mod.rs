@@ -144,7 +144,7 @@ impl Cycle {
                 }
             }
         }
-        log!(Level::Emerg, "still could not bind()");
+        self.listening.give_up();
         Err(Refused)
     }
 
@@ -223,9 +223,10 @@ impl Cycle {
         self.ensure_pid_file()
     }
 
-    /// This cycle goes, old or refused: closes and removes what only it has.
-    pub fn retire(&mut self, stays: &Cycle) {
-        self.listening.retire(&stays.listening);
+    /// This cycle goes, old or refused: closes and removes what only it has. The names of its unix
+    /// sockets are removed by the process that owns them.
+    pub fn retire(&mut self, stays: &Cycle, owns_names: bool) {
+        self.listening.retire(&stays.listening, owns_names);
         if let Some(file) = self.pid_file.take_if(|file| Some(&*file) != stays.pid_file.as_ref()) {
             file.remove();
         }

@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
 use super::bind::Failure;
+use super::holder;
 use crate::log::{Level, log};
 use crate::sys::addr::Addr;
 use crate::sys::{Errno, Result, fd, socket, sockopt};
@@ -206,6 +207,16 @@ impl Listening {
         result
     }
 
+    /// The last attempt has failed as well: says who has what we want.
+    pub fn give_up(&self) {
+        log!(Level::Emerg, "still could not bind()");
+        for listener in self.list.iter().filter(|listener| listener.socket.is_none()) {
+            if let Some(holder) = holder::of(&listener.addr) {
+                log!(Level::Emerg, "{} is held by {holder}", listener.addr);
+            }
+        }
+    }
+
     /// Brings sockets that were taken over to the options they have now.
     pub fn configure(&mut self) {
         for listener in self.list.iter_mut().filter(|listener| listener.reused) {
@@ -214,15 +225,15 @@ impl Listening {
         }
     }
 
-    /// Closes what `next` does not keep, and removes the names of its unix sockets.
-    pub fn retire(&mut self, next: &Listening) {
+    /// Closes what `next` does not keep; `unlink` as for `close`.
+    pub fn retire(&mut self, next: &Listening, unlink: bool) {
         for listener in &mut self.list {
             let kept = |other: &Listener| match (&other.socket, &listener.socket) {
                 (Some(theirs), Some(ours)) => Rc::ptr_eq(theirs, ours),
                 _ => false,
             };
             if !next.list.iter().any(kept) {
-                listener.close(true);
+                listener.close(unlink);
             }
         }
     }
@@ -356,7 +367,7 @@ mod tests {
         drop(next());
         assert!(sockopt::is_listening(old.list[1].socket().unwrap()).unwrap());
         let next = next();
-        old.retire(&next);
+        old.retire(&next, true);
         assert!(old.list[0].socket().is_none());
         assert!(old.list[1].socket().is_some(), "shared with the next");
     }
@@ -371,7 +382,7 @@ mod tests {
         next.reuse(&old);
         let workers: Vec<_> = next.iter().filter_map(|listener| listener.worker).collect();
         assert_eq!(workers, [0, 1, 0, 1, 0]);
-        old.retire(&next);
+        old.retire(&next, true);
         assert!(old.iter().all(|listener| listener.socket().is_some()));
     }
 

@@ -1,4 +1,5 @@
 //! Listeners, connections, addresses.
 
 mod bind;
+mod holder;
 pub mod listen;

@@ -10,11 +10,11 @@ use std::future::ready;
 use super::child::Seat;
 use super::privileges::{self, Fatal};
 use super::reap::FATAL;
+use super::set_title;
 use super::worker::{Worker, reactor};
 use crate::cycle::Cycle;
 use crate::event::{self, Conversations};
 use crate::log;
-use crate::sys::title;
 
 const CONNECTIONS: usize = 512;
 const MANAGER_LONGEST_MS: u64 = 3_600_000;
@@ -52,7 +52,7 @@ fn run(
 }
 
 fn serve(cycle: Cycle, seat: Seat, name: &[u8], work: impl Future<Output = ()> + 'static) -> i32 {
-    title::set(name);
+    set_title(name);
     let Some(reactor) = reactor(CONNECTIONS) else { return 1 };
     let Some(events) = Conversations::new(reactor, CONNECTIONS, false, |_| ready(())) else {
         return 1;

@@ -19,13 +19,13 @@ use super::table::{Job, Process, Spawn, Table, Work};
 use super::termination::{Termination, Tick};
 use super::upgrade::Executable;
 use super::verdict::READY_WITHIN_MS;
-use super::{channel::Command, child::MasterWatch, daemon::Herald, start::Start};
+use super::{channel::Command, child::MasterWatch, daemon::Herald, set_title, start::Start};
 use crate::cycle::Cycle;
 use crate::log::{self, Level, log};
 use crate::shm::scoreboard::MasterState;
 use crate::sys::limits::Limit;
 use crate::sys::signal::{self, SigSet};
-use crate::sys::{process, title, user};
+use crate::sys::{process, user};
 use crate::{shm, time};
 
 /// Given to workers that end by `worker_shutdown_timeout` themselves, before the master helps.
@@ -65,6 +65,8 @@ pub struct Master {
     /// A new binary has ended, and its end gives the workers back that WINCH took.
     pub(super) restart: bool,
     pub(super) new_binary: Option<i32>,
+    /// It has been said that the table is full.
+    pub(super) full: bool,
     pub(super) executable: Executable,
     pub(super) herald: Option<Herald>,
     pub(super) watch: MasterWatch,
@@ -80,7 +82,7 @@ pub struct Master {
 
 impl Master {
     pub fn new(cycle: Cycle, start: Start) -> Self {
-        title::set(&start.title());
+        set_title(&start.title());
         Self {
             stage: Stage::starting(time::now_ms()),
             table: Table::new(),
@@ -90,6 +92,7 @@ impl Master {
             noaccepting: false,
             restart: false,
             new_binary: None,
+            full: false,
             executable: start.executable,
             herald: start.herald,
             watch: MasterWatch::of_this_process(),
@@ -253,7 +256,7 @@ impl Master {
     }
 
     /// Whether an older binary runs beside us, or a newer one.
-    fn owns_names(&self) -> bool {
+    pub(super) fn owns_names(&self) -> bool {
         self.new_binary.is_none()
             && !(self.executable.inherited && process::getppid() == self.parent)
     }

@@ -42,3 +42,13 @@ mod verdict;
 mod worker;
 
 pub use start::start;
+
+use crate::log::{Level, log};
+use crate::sys::title;
+use crate::text::escape::Shown;
+
+/// What `ps` shows of this process.
+fn set_title(title: &[u8]) {
+    title::set(title);
+    log!(Level::Debug, "setproctitle: \"{}\"", Shown(title));
+}

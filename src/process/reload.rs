@@ -49,11 +49,13 @@ pub struct Coming {
     since_ms: u64,
     /// Workers that have exited for good.
     lost: usize,
+    /// Nobody accepted before: then a roll-back leaves it so.
+    noaccepting: bool,
 }
 
 impl Stage {
     pub fn starting(now_ms: u64) -> Self {
-        Stage::Starting(Coming { since_ms: now_ms, lost: 0 })
+        Stage::Starting(Coming { since_ms: now_ms, lost: 0, noaccepting: false })
     }
 
     pub fn is_serving(&self) -> bool {
@@ -106,7 +108,7 @@ impl Master {
     pub(super) fn bind_again(&mut self) -> Step {
         match std::mem::replace(&mut self.stage, Stage::Serving) {
             Stage::Binding { next, tries_left: 0 } => {
-                log!(Level::Emerg, "still could not bind()");
+                next.listening.give_up();
                 self.refuse(next, "an address of the new configuration cannot be had");
                 Continue(())
             }
@@ -143,8 +145,8 @@ impl Master {
         std::mem::swap(&mut self.cycle, &mut next);
         self.generation = self.cycle.generation;
         self.cycle.make_current();
-        self.noaccepting = false;
-        let coming = Coming { since_ms: time::now_ms(), lost: 0 };
+        let noaccepting = std::mem::take(&mut self.noaccepting);
+        let coming = Coming { since_ms: time::now_ms(), lost: 0, noaccepting };
         self.stage = Stage::Reloading { old: next, coming };
         self.await_generation();
         self.start_workers(Spawn::JustRespawn)?;
@@ -171,7 +173,7 @@ impl Master {
             (Stage::Reloading { old, coming }, Verdict::Up | Verdict::UpInPart) => {
                 self.commit(old, &coming, count);
             }
-            (Stage::Reloading { old, .. }, _) => self.roll_back(old, count),
+            (Stage::Reloading { old, coming }, _) => self.roll_back(old, &coming, count),
             (other, _) => self.stage = other,
         }
     }
@@ -221,12 +223,12 @@ impl Master {
         let generation = self.cycle.generation;
         self.deadlines
             .retain(|due| !matches!(due, Due::Spawn(job) if job.generation != generation));
-        old.retire(&self.cycle);
+        old.retire(&self.cycle, self.owns_names());
         self.cycle.listening.configure();
     }
 
     /// The new generation could not start: it goes, and the old one never notices.
-    fn roll_back(&mut self, mut old: Box<Cycle>, count: Count) {
+    fn roll_back(&mut self, mut old: Box<Cycle>, coming: &Coming, count: Count) {
         let reason = self.reason(count);
         let generation = self.cycle.generation;
         self.order(Command::Terminate, |process| process.job.generation == generation);
@@ -234,14 +236,15 @@ impl Master {
             .retain(|due| !matches!(due, Due::Spawn(job) if job.generation == generation));
         self.deadlines.add(time::now_ms() + ROLL_BACK_KILL_MS, Due::Kill { generation });
         std::mem::swap(&mut self.cycle, &mut old);
+        self.noaccepting = coming.noaccepting;
         self.cycle.make_current();
-        old.retire(&self.cycle);
+        old.retire(&self.cycle, true);
         self.serves_on(reason);
     }
 
     /// The next cycle goes without having served.
     fn refuse(&self, mut next: Box<Cycle>, why: &str) {
-        next.retire(&self.cycle);
+        next.retire(&self.cycle, true);
         self.serves_on(why);
     }
 
@@ -251,7 +254,7 @@ impl Master {
             && let Stage::Binding { mut next, .. } =
                 std::mem::replace(&mut self.stage, Stage::Serving)
         {
-            next.retire(&self.cycle);
+            next.retire(&self.cycle, true);
         }
     }
 

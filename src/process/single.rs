@@ -85,7 +85,7 @@ impl<M: Converse> Single<M> {
         let mut old = std::mem::replace(&mut self.cycle, next);
         self.cycle.make_current();
         self.reactor.close_listeners();
-        old.retire(&self.cycle);
+        old.retire(&self.cycle, true);
         self.cycle.listening.configure();
         self.http.set_http(self.cycle.http());
         add_listeners(&self.cycle, self.reactor, 0);
@@ -96,7 +96,7 @@ impl<M: Converse> Single<M> {
         let mut next = self.cycle.next(self.cycle.generation + 1)?;
         let ready = next.open().and_then(|()| next.take_pid_file(&self.cycle));
         if ready.is_err() {
-            next.retire(&self.cycle);
+            next.retire(&self.cycle, true);
         }
         ready.map(|()| next)
     }

@@ -67,7 +67,9 @@ impl Master {
     fn fork(&mut self, slot: Option<usize>, mut job: Job) -> Step {
         let name = job.work.name();
         let Some(slot) = slot else {
-            log!(Level::Alert, "no more than {MAX_PROCESSES} processes can be spawned");
+            if !std::mem::replace(&mut self.full, true) {
+                log!(Level::Alert, "no more than {MAX_PROCESSES} processes can be spawned");
+            }
             self.try_again(job);
             return Continue(());
         };
@@ -94,6 +96,7 @@ impl Master {
         };
         log!(Level::Notice, "start {name} {pid}");
         job.backoff.forked();
+        self.full = false;
         self.table.put(slot, Process::new(pid, job, channel, time::now_ms()));
         if !job.detached {
             self.pass_open_channel(slot, pid);
@@ -110,7 +113,7 @@ impl Master {
     fn try_again(&mut self, mut job: Job) {
         if !job.detached {
             let delay = job.backoff.after_failed_fork();
-            log!(Level::Notice, "trying again to start {} in {delay} ms", job.work.name());
+            log!(Level::Info, "trying again to start {} in {delay} ms", job.work.name());
             self.deadlines.add(time::now_ms() + delay, Due::Spawn(job));
         }
     }

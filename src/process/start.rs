@@ -5,10 +5,12 @@
 //! nothing behind and exits 1.
 
 use std::ffi::OsString;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 
 use super::daemon::{self, Herald, Side};
 use super::master::Master;
+use super::table::MAX_PROCESSES;
 use super::upgrade::{self, Executable};
 use super::{signals, single};
 use crate::cycle::source::Source;
@@ -18,6 +20,9 @@ use crate::shm;
 use crate::sys::limits::{self, Limit, Resource};
 use crate::sys::process::{self, Pid};
 use crate::sys::{fd, io};
+
+/// Descriptors for all else that a master opens: configs, logs, a scoreboard.
+const RESERVE: u64 = 16;
 
 /// What the loops know of how they were started.
 pub struct Start {
@@ -58,7 +63,7 @@ pub fn start(source: Source, args: &[OsString]) -> i32 {
         speak_as_successor();
     }
     let inherited = upgrade::inherited_sockets();
-    let mut start = Start {
+    let start = Start {
         args: args.to_vec(),
         executable: Executable::own(args, inherited.is_some()),
         herald: None,
@@ -69,12 +74,21 @@ pub fn start(source: Source, args: &[OsString]) -> i32 {
     let loaded =
         cycle::read(&source).and_then(|config| Cycle::new(source, config, inherited.as_ref()));
     drop(inherited);
-    match loaded.and_then(|mut cycle| begin(&mut cycle, &mut start).map(|begun| (cycle, begun))) {
-        Ok((cycle, Begun::Here)) if cycle.core.master_process => Master::new(cycle, start).run(),
-        Ok((cycle, Begun::Here)) => single::run(cycle),
-        Ok((_, Begun::InBackground(code))) => code,
+    let code = match loaded {
+        Ok(cycle) => run(cycle, start),
+        Err(Refused) => 1,
+    };
+    log::finish();
+    code
+}
+
+fn run(mut cycle: Cycle, mut start: Start) -> i32 {
+    match begin(&mut cycle, &mut start) {
+        Ok(Begun::Here) if cycle.core.master_process => Master::new(cycle, start).run(),
+        Ok(Begun::Here) => single::run(cycle),
+        Ok(Begun::InBackground(code)) => code,
         Err(Refused) => {
-            log::finish();
+            cycle.listening.close(!start.executable.inherited);
             1
         }
     }
@@ -88,6 +102,7 @@ enum Begun {
 
 fn begin(cycle: &mut Cycle, start: &mut Start) -> Result<Begun, Refused> {
     cycle.make_current();
+    say_what_runs(start.nofile);
     cycle.open()?;
     signals::install().map_err(|e| failed("sigaction()", e))?;
     if must_daemonize(cycle, start) {
@@ -110,8 +125,9 @@ fn begin(cycle: &mut Cycle, start: &mut Start) -> Result<Begun, Refused> {
     }
     shm::create().map_err(|e| failed("the scoreboard", e))?;
     shm::board().master.config.set(&cycle.source.to_string());
-    cycle.ensure_pid_file()?;
     raise_nofile(start.nofile);
+    check_table(cycle)?;
+    cycle.ensure_pid_file()?;
     announce(cycle, start.daemonized);
     log::console(false);
     log::redirect_stderr();
@@ -126,6 +142,18 @@ fn announce(cycle: &Cycle, daemonized: bool) {
     log!(Level::Notice, "{line}");
     if !daemonized && !log::reaches_stderr(Level::Notice) {
         let _ = io::write(fd::STDERR, format!("limpet: {line}\n").as_bytes());
+    }
+}
+
+/// nginx's lines about itself and the system.
+fn say_what_runs(nofile: Option<Limit>) {
+    log!(Level::Notice, "using the \"epoll\" event method");
+    log!(Level::Notice, "limpet/{}", env!("CARGO_PKG_VERSION"));
+    if let Ok(kernel) = process::kernel() {
+        log!(Level::Notice, "OS: {kernel}");
+    }
+    if let Some(Limit { soft, hard }) = nofile {
+        log!(Level::Notice, "getrlimit(RLIMIT_NOFILE): {soft}:{hard}");
     }
 }
 
@@ -146,6 +174,27 @@ fn raise_nofile(limit: Option<Limit>) {
     if let Err(e) = raised {
         log!(Level::Alert, errno e, "setrlimit(RLIMIT_NOFILE, {}) failed", limit.hard);
     }
+}
+
+/// Each child takes two of our descriptors, so a limit may be too low for all of them.
+fn check_table(cycle: &Cycle) -> Result<(), Refused> {
+    // The lowest number that is free now tells how many are in use.
+    let (Ok(limit), Ok(free)) = (limits::getrlimit(Resource::Nofile), fd::duplicate(fd::STDERR))
+    else {
+        return Ok(());
+    };
+    let children = cycle.workers.min(MAX_PROCESSES) as u64;
+    let needed = 2 * children + u64::try_from(free.as_raw_fd()).unwrap_or(0) + RESERVE;
+    if !cycle.core.master_process || needed <= limit.soft {
+        return Ok(());
+    }
+    log!(
+        Level::Emerg,
+        "{} worker_processes need {needed} open files in the master, RLIMIT_NOFILE allows {}",
+        cycle.workers,
+        limit.soft
+    );
+    Err(Refused)
 }
 
 fn failed(call: &str, e: crate::sys::Errno) -> Refused {

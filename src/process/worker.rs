@@ -11,6 +11,7 @@ use super::accept_mutex::AcceptMutex;
 use super::child::Seat;
 use super::privileges::{self, Fatal};
 use super::reap::FATAL;
+use super::set_title;
 use crate::cycle::Cycle;
 use crate::cycle::core_conf::DebugPoints;
 use crate::event::{Conversations, Converse, Fired, Reactor, WatchId};
@@ -18,7 +19,7 @@ use crate::http::conf::Http;
 use crate::log::{self, Level, log};
 use crate::shm::scoreboard::State;
 use crate::sys::map::Mapping;
-use crate::sys::{process, title};
+use crate::sys::process;
 use crate::{http, shm, time};
 
 const CHANNEL: WatchId = 0;
@@ -49,7 +50,7 @@ pub fn run(cycle: Cycle, mut seat: Seat) -> i32 {
 }
 
 fn serve(cycle: Cycle, seat: Seat) -> Option<i32> {
-    title::set(TITLE);
+    set_title(TITLE);
     let http = cycle.http();
     let connections = connections(&cycle, &http)?;
     let reactor = reactor(connections)?;
@@ -241,7 +242,7 @@ impl<M: Converse> Worker<M> {
         }
         log!(Level::Notice, "gracefully shutting down");
         if self.seat.number.is_some() {
-            title::set(TITLE_LEAVING);
+            set_title(TITLE_LEAVING);
         }
         shm::own().set_state(State::ShuttingDown);
         self.reactor.close_listeners();

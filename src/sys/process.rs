@@ -103,6 +103,18 @@ pub fn hostname() -> Result<Vec<u8>> {
     Ok(name.into_iter().take_while(|byte| *byte != 0).collect())
 }
 
+/// The kernel and its release: `Linux 6.18.1`.
+pub fn kernel() -> Result<String> {
+    // SAFETY: utsname is arrays of characters: all zeroes are strings, and the call fills them.
+    let mut name: libc::utsname = unsafe { std::mem::zeroed() };
+    // SAFETY: `name` is ours to fill.
+    done(unsafe { libc::uname(&mut name) })?;
+    let text = |field: &[c_char]| -> String {
+        field.iter().take_while(|c| **c != 0).map(|c| char::from(*c as u8)).collect()
+    };
+    Ok(format!("{} {}", text(&name.sysname), text(&name.release)))
+}
+
 /// Readable once the process has ended. ENOSYS before Linux 5.3.
 pub fn pidfd_open(pid: Pid) -> Result<OwnedFd> {
     // SAFETY: plain numbers; the kernel sets close-on-exec.
