@@ -112,10 +112,12 @@ fn begin(request: &mut Request<'_>) -> Result<(), u16> {
     match (request.method, request.head.form) {
         (Method::Trace, _) => {
             request.log(Level::Info, None, format_args!("client sent TRACE method"));
+            request.keep_alive = false;
             return Err(405);
         }
         (Method::Connect, _) => {
             request.log(Level::Info, None, format_args!("client sent CONNECT method"));
+            request.keep_alive = false;
             return Err(405);
         }
         (_, Form::Asterisk) => return Err(400),
@@ -172,6 +174,7 @@ fn returned<'r>(request: &Request<'r>, answer: &'r super::rewrite::Return) -> St
             let _ = request;
             Step::Answer(Answer::Text { status, text })
         }
+        (status @ 200..300, None) => Step::Answer(Answer::Text { status, text: b"" }),
         (status, None) => Step::Status(status),
     }
 }

@@ -133,7 +133,7 @@ fn put_combined(request: &Request<'_>, out: &mut Writer<'_>) {
     out.put(b" [");
     out.put(&time::log_local());
     out.put(b"] \"");
-    escape::log(request.head.line.of(request.bytes), out);
+    escape::log(request.line(), out);
     out.put(b"\" ");
     out.put_padded(u64::from(request.status), 3);
     out.put(b" ");

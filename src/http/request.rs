@@ -144,6 +144,14 @@ impl<'r> Request<'r> {
         }
     }
 
+    /// The request line; of one that is not understood, what came in its place.
+    pub fn line(&self) -> &'r [u8] {
+        match self.head.line.of(self.bytes) {
+            b"" => self.head.last_line(self.bytes),
+            line => line,
+        }
+    }
+
     pub fn header(&self, known: Known) -> Option<&'r [u8]> {
         self.head.get(self.bytes, known)
     }
@@ -212,7 +220,7 @@ impl fmt::Display for Context<'_, '_> {
         let request = self.0;
         write!(f, ", client: {}", request.conn.peer.ip)?;
         write!(f, ", server: {}", Shown(&request.server.name))?;
-        let line = request.head.line.of(request.bytes);
+        let line = request.line();
         if !line.is_empty() {
             write!(f, ", request: \"{}\"", Shown(line))?;
         }

@@ -101,7 +101,8 @@ async fn send_file_answer(
         status,
         content_type: Some(ContentType::Is(content_type)),
         length: Some(size),
-        last_modified: Some(&file.last_modified),
+        // A file as an error page is no version of what was asked for.
+        last_modified: (status == 200).then_some(&file.last_modified),
         etag: core.etag.then_some(&file.etag),
         accept_ranges: status == 200 && core.max_ranges > 0,
         ..Lines::default()
@@ -263,11 +264,12 @@ fn send_page(request: &mut Request<'_>, status: u16, to: Option<&Target<'_>>, ou
         && request.head.version >= Version::V10
         && agent.is_some_and(status::wants_padding);
     let page = status::page(status);
+    let page_len = || page.map_or(0, |page| status::page_len(page, server, padded) as u64);
     let unsatisfied = request.unsatisfied.filter(|_| status == 416);
     let lines = Lines {
         status: if request.err_status != 0 { request.err_status } else { status::sent(status) },
         content_type: page.map(|_| ContentType::Is(b"text/html")),
-        length: page.map(|page| status::page_len(page, server, padded) as u64),
+        length: (!matches!(status, 204 | 304)).then(page_len),
         location: to,
         content_range: unsatisfied.map(ContentRange::Unsatisfied),
         ..Lines::default()
