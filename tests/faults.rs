@@ -46,6 +46,9 @@ fn a_master_that_may_not_fork_waits_and_recovers_unasked() {
     assert!(line.text.contains("(11: Resource temporarily unavailable)"), "{line:?}");
     assert!(load(limpet.master()) < 5, "the master spins");
     assert_eq!(limpet.get("/").text(), "served");
+    let status = limpet.run(&["-s", "status", "--json"]);
+    let status = String::from_utf8(status.stdout).unwrap();
+    assert_eq!(status.matches("\"kind\":").count(), 1, "{status}");
     limpet.master().set_limit("--nproc=100:100");
     let workers = limpet.wait_workers(2);
     limpet.signal(libc::SIGHUP);

@@ -1,6 +1,7 @@
 //! HUP: a new generation takes over, or the old one goes on (process model, section 6).
 use crate::common::*;
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -111,6 +112,29 @@ fn a_busy_port_changes_nothing_and_does_not_deafen_the_master() {
     drop(busy);
     limpet.reload(&serving("two", "listen 8081;"));
     assert_eq!(get(limpet.port(8081), "/").text(), "two");
+}
+
+/// A new generation that still waits for its port writes to the new files too.
+#[test]
+fn logs_rotated_while_a_reload_waits_for_a_port_are_new_for_all() {
+    let limpet = Limpet::start(&serving("one", ""));
+    limpet.wait_workers(2);
+    let busy = TcpListener::bind(("0.0.0.0", limpet.port(8081))).unwrap();
+    limpet.configure(&serving("two", "listen 8081;"));
+    limpet.signal(libc::SIGHUP);
+    limpet.log.wait("try again to bind()");
+    let (log, old) = (limpet.place.path("error.log"), limpet.place.path("error.log.1"));
+    std::fs::rename(&log, &old).unwrap();
+    limpet.signal(libc::SIGUSR1);
+    eventually("a new log", || log.exists());
+    drop(busy);
+    let to_new = |process: &Process| {
+        let fds = process.fds();
+        fds.values().any(|to| Path::new(to) == log) && !fds.values().any(|to| Path::new(to) == old)
+    };
+    eventually("the second generation", || limpet.get("/").text() == "two");
+    let all = || limpet.wait_workers(2).into_iter().chain([limpet.master()]).collect::<Vec<_>>();
+    eventually("all write to the new log", || all().iter().all(to_new));
 }
 
 #[test]

@@ -75,6 +75,24 @@ fn term_during_a_quit_ends_it_at_once() {
     assert!(client.is_closed_within(LIMIT));
 }
 
+/// nginx's alert: a socket that a graceful exit did not get rid of, by number.
+#[test]
+fn what_a_graceful_exit_leaves_open_is_told() {
+    let mut limpet =
+        Limpet::start(&TWO_WORKERS.replace("worker_processes 2", "worker_processes 1"));
+    limpet.wait_workers(1);
+    let mut client = limpet.client();
+    client.send("GET / HTTP/1.1\r\n");
+    limpet.signal(libc::SIGQUIT);
+    limpet.log.wait("gracefully shutting down");
+    limpet.signal(libc::SIGTERM);
+    assert_eq!(limpet.wait_end(), Ended::Code(0));
+    let line = limpet.log.wait("open socket #");
+    assert_eq!(line.level, "alert");
+    assert!(line.text.starts_with("*1 ") && line.text.contains(" left in connection "), "{line:?}");
+    assert_eq!(limpet.log.wait("aborting").level, "alert");
+}
+
 #[test]
 fn quit_waits_no_longer_than_worker_shutdown_timeout() {
     let mut limpet = Limpet::start(&format!("worker_shutdown_timeout 300ms; {TWO_WORKERS}"));

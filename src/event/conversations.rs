@@ -397,7 +397,13 @@ impl<M: Converse> Conversations<M> {
         }
     }
 
-    /// Ends every conversation at once (terminate, or the shutdown timeout).
+    /// Ends what is still there when the worker leaves; each is told of ([`Io::left_open`]).
+    pub fn leave(&self) -> usize {
+        self.reactor.set_leaving();
+        self.abort()
+    }
+
+    /// Ends every conversation at once (the shutdown timeout).
     pub fn abort(&self) -> usize {
         let live: Vec<u32> =
             (0..self.tasks.high_water()).filter(|&task| self.tasks.is_live(task)).collect();

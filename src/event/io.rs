@@ -10,7 +10,7 @@ use crate::sys::epoll;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::socket;
 use std::future::poll_fn;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::task::Poll;
 
 const READ: u8 = 1;
@@ -77,6 +77,12 @@ impl Io {
     fn spent(&self, what: u8) {
         let ready = &self.slot().ready;
         ready.set(ready.get() & !what);
+    }
+
+    /// Its descriptor and slot, if the worker leaves and this is still open.
+    #[inline]
+    pub fn left_open(&self) -> Option<(RawFd, u32)> {
+        reactor().leaving().then(|| (self.fd.as_raw_fd(), self.slot))
     }
 
     /// The other side is known to have closed its end.

@@ -67,6 +67,7 @@ pub struct Reactor {
     now: Cell<Millis>,
     turn: Cell<u32>,
     draining: Cell<bool>,
+    leaving: Cell<bool>,
 }
 
 impl Reactor {
@@ -96,6 +97,7 @@ impl Reactor {
             now: Cell::new(now),
             turn: Cell::new(0),
             draining: Cell::new(false),
+            leaving: Cell::new(false),
         }));
         super::REACTOR.set(Some(reactor));
         Ok(Some(reactor))
@@ -223,5 +225,14 @@ impl Reactor {
 
     pub(super) fn set_draining(&self) {
         self.draining.set(true);
+    }
+
+    #[inline]
+    pub(super) fn leaving(&self) -> bool {
+        self.leaving.get()
+    }
+
+    pub(super) fn set_leaving(&self) {
+        self.leaving.set(true);
     }
 }

@@ -8,7 +8,7 @@ use super::core::Lingering;
 use super::input::Input;
 use super::worker::Worker;
 use crate::event::{self, Accepted, Dismissal, Io};
-use crate::log::{Entry, Level};
+use crate::log::{Entry, Level, log};
 use crate::mem::arena::{Arena, Placed};
 use crate::sys::addr::Peer;
 use crate::sys::errno::Errno;
@@ -91,6 +91,15 @@ impl Conn {
     pub fn reset_on_close(&self) {
         // A failure changes nothing: the connection is closed either way.
         let _ = sockopt::set_linger_reset(&self.io);
+    }
+}
+
+/// A worker that was to leave in peace leaves this behind (ngx_worker_process_exit).
+impl Drop for Conn {
+    fn drop(&mut self) {
+        if let Some((fd, slot)) = self.io.left_open() {
+            log!(Level::Alert, "*{} open socket #{fd} left in connection {slot}", self.number);
+        }
     }
 }
 

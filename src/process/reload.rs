@@ -70,8 +70,8 @@ impl Stage {
     }
 
     pub fn reopen_logs(&self, owner: Option<&User>) {
-        if let Stage::Reloading { old, .. } = self {
-            old.reopen_logs(owner);
+        if let Stage::Reloading { old: cycle, .. } | Stage::Binding { next: cycle, .. } = self {
+            cycle.reopen_logs(owner);
         }
     }
 

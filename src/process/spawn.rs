@@ -92,7 +92,10 @@ impl Master {
                 let end1 = channel.map(|channel| channel.end1);
                 return Break(End::Born(Birth { slot, job, end1 }));
             }
-            Err(e) => return self.failed("fork()", e, job),
+            Err(e) => {
+                shm::board().retire(slot);
+                return self.failed("fork()", e, job);
+            }
         };
         log!(Level::Notice, "start {name} {pid}");
         job.backoff.forked();

@@ -263,7 +263,10 @@ impl<M: Converse> Worker<M> {
     }
 
     fn exit(self) -> i32 {
-        if self.exiting && self.seat.wanted.debug_quit {
+        // A terminate in the middle of a quit.
+        let left = self.exiting && self.events.leave() > 0;
+        if left || (self.exiting && self.seat.wanted.debug_quit) {
+            log!(Level::Alert, "aborting");
             debug_point(self.cycle.core.debug_points);
         }
         log!(Level::Notice, "exit");
