@@ -42,7 +42,8 @@ fn holds(pid: i32, inode: u64) -> bool {
     fds.filter_map(|fd| fs::read_link(fd.path()).ok()).any(|target| target.as_os_str() == &*wanted)
 }
 
-/// The inode of the socket in the way: same port, and the same address or a wildcard on either side.
+/// The inode of the socket in the way: same port, and the same address or a wildcard on
+/// either side.
 fn listener(table: &str, addr: &Addr) -> Option<u64> {
     const LISTEN: &str = "0A";
     table.lines().skip(1).find_map(|line| {

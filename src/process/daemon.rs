@@ -12,6 +12,8 @@ use crate::sys::{Result, clock, fd, file, io};
 const WAIT_MS: u64 = 10_000;
 /// A verdict is written and read at once: it fits an atomic write to a pipe.
 const MESSAGE_MAX: usize = 4096;
+/// In characters, of at most four bytes each; one byte says which verdict it is.
+const REASON_MAX: usize = (MESSAGE_MAX - 1) / 4;
 
 /// On which side of the fork we are.
 pub enum Side {
@@ -33,23 +35,39 @@ pub enum Verdict {
     Late,
 }
 
-/// Tells the foreground how the start went. Dropped without a word: it failed.
-pub struct Herald(OwnedFd);
+/// Tells whoever waits how the start went. Dropped without a word: it failed.
+pub enum Herald {
+    /// The foreground process of a daemonizing start.
+    Foreground(OwnedFd),
+    /// The terminal that the server stays on, while its stderr is the error log already.
+    Terminal(OwnedFd),
+}
 
 impl Herald {
+    pub fn terminal() -> Option<Herald> {
+        fd::duplicate(fd::STDERR).ok().map(Herald::Terminal)
+    }
+
     pub fn started(self) {
-        self.tell(b"+");
+        if let Herald::Foreground(pipe) = &self {
+            tell(pipe, b"+");
+        }
     }
 
     pub fn failed(self, reason: &str) {
-        let reason = reason.as_bytes();
-        self.tell(&[b"-", &reason[..reason.len().min(MESSAGE_MAX - 1)]].concat());
+        let reason: String = reason.chars().take(REASON_MAX).collect();
+        match &self {
+            Herald::Foreground(pipe) => tell(pipe, format!("-{reason}").as_bytes()),
+            Herald::Terminal(stderr) => {
+                tell(stderr, format!("limpet: [emerg] {reason}\n").as_bytes());
+            }
+        }
     }
+}
 
-    fn tell(&self, message: &[u8]) {
-        // A foreground that was killed no longer wants to know.
-        let _ = io::write(&self.0, message);
-    }
+/// Who has gone does not want to know.
+fn tell(to: &OwnedFd, message: &[u8]) {
+    let _ = io::write(to, message);
 }
 
 impl Verdict {
@@ -79,7 +97,7 @@ pub fn leave() -> Result<Side> {
         }
         Fork::Child => {
             detach()?;
-            Ok(Side::Background(Herald(writer)))
+            Ok(Side::Background(Herald::Foreground(writer)))
         }
     }
 }

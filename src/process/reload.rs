@@ -190,7 +190,7 @@ impl Master {
 
     fn reason(&self, count: Count) -> &'static str {
         match count.lost >= count.wanted {
-            true => "no worker could start: all exited with fatal code 2",
+            true => "no worker could start, all exited with fatal code 2: the error log says why",
             false => "no worker was ready within 5 s",
         }
     }

@@ -48,15 +48,6 @@ impl Start {
     }
 }
 
-/// Where a new binary speaks before it has its own log: on stderr, which is the old one's.
-fn speak_as_successor() {
-    let files = Files::new("/");
-    if let Ok(file) = files.open(b"stderr") {
-        log::set(ErrorLog::new([Target { file, level: Level::Notice }]));
-        log::console(false);
-    }
-}
-
 /// Starts the server; returns the exit code of this process, whichever of them it then is.
 pub fn start(source: Source, args: &[OsString]) -> i32 {
     if upgrade::is_successor() {
@@ -129,9 +120,21 @@ fn begin(cycle: &mut Cycle, start: &mut Start) -> Result<Begun, Refused> {
     check_table(cycle)?;
     cycle.ensure_pid_file()?;
     announce(cycle, start.daemonized);
+    if !start.daemonized && !log::reaches_stderr(Level::Emerg) {
+        start.herald = Herald::terminal();
+    }
     log::console(false);
     log::redirect_stderr();
     Ok(Begun::Here)
+}
+
+/// Where a new binary speaks before it has its own log: on stderr, which is the old one's.
+fn speak_as_successor() {
+    let files = Files::new("/");
+    if let Ok(file) = files.open(b"stderr") {
+        log::set(ErrorLog::new([Target { file, level: Level::Notice }]));
+        log::console(false);
+    }
 }
 
 /// What is served, where, with which config, by how many and why, and how to stop it: to the

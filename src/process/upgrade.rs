@@ -59,10 +59,13 @@ impl Executable {
         for variable in VARIABLES {
             env::set(variable, &list);
         }
-        let name = self.path.display();
         let Ok(path) = file::path(&self.path) else { return 1 };
         let e = process::execve(&path, &self.args, &env::for_exec());
-        log!(Level::Alert, errno e, "execve() failed while executing new binary process \"{name}\"");
+        log!(
+            Level::Alert,
+            errno e,
+            "execve() failed while executing new binary process \"{self}\""
+        );
         1
     }
 }

@@ -145,8 +145,8 @@ impl<M: Converse> Worker<M> {
 
     /// Serves until it is told to leave; returns the exit code.
     pub fn cycle(mut self) -> i32 {
-        if !self.arm() {
-            return FATAL;
+        if let Err(code) = self.arm() {
+            return code;
         }
         log::batch(true);
         self.seat.ready();
@@ -176,22 +176,19 @@ impl<M: Converse> Worker<M> {
         }
     }
 
-    /// Its own end of the channel, the master's pidfd and the listeners enter epoll.
-    fn arm(&self) -> bool {
-        let watched = [(&self.seat.channel, CHANNEL), (&self.seat.master.pidfd, MASTER)];
-        for (fd, id) in watched {
-            if let Some(Err(e)) = fd.as_ref().map(|fd| self.reactor.watch(fd, id)) {
-                log!(Level::Emerg, errno e, "epoll_ctl() failed");
-                return false;
+    /// Its own end of the channel, the master's pidfd and the listeners enter epoll. Without the
+    /// first two there is no telling it anything: fatal.
+    fn arm(&self) -> Result<(), i32> {
+        let failed = |e, code| {
+            log!(Level::Emerg, errno e, "epoll_ctl() failed");
+            code
+        };
+        for (fd, id) in [(&self.seat.channel, CHANNEL), (&self.seat.master.pidfd, MASTER)] {
+            if let Some(fd) = fd {
+                self.reactor.watch(fd, id).map_err(|e| failed(e, FATAL))?;
             }
         }
-        match self.reactor.arm_listeners() {
-            Ok(()) => true,
-            Err(e) => {
-                log!(Level::Emerg, errno e, "epoll_ctl() failed");
-                false
-            }
-        }
+        self.reactor.arm_listeners().map_err(|e| failed(e, RESOURCES))
     }
 
     /// One turn of the event floor, under the accept mutex where there is one.
