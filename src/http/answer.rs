@@ -174,7 +174,7 @@ fn returned<'r>(request: &Request<'r>, answer: &'r super::rewrite::Return) -> St
             let _ = request;
             Step::Answer(Answer::Text { status, text })
         }
-        (status @ 200..300, None) => Step::Answer(Answer::Text { status, text: b"" }),
+        (status @ 200..=299, None) => Step::Answer(Answer::Text { status, text: b"" }),
         (status, None) => Step::Status(status),
     }
 }
