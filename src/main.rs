@@ -1,6 +1,6 @@
 //! limpet: nginx's master and workers, one static file.
 #![cfg_attr(not(test), no_main)]
-#![allow(dead_code)]
+#![cfg_attr(test, allow(dead_code, reason = "tests call the parts, nobody calls the whole"))]
 
 mod cli;
 mod conf;

@@ -63,7 +63,7 @@ fn pid_file(signal: Signal, options: &Options, source: &Source) -> Result<PathBu
     let config = match signal {
         _ if options.pid.is_some() => return Ok(PathBuf::new()),
         Signal::Send(_) => cycle::read(source)?,
-        Signal::Status => Config::read(&source.conf, &source.prefix, true),
+        Signal::Status => Config::read(&source.conf, &source.prefix),
     };
     Ok(config.core.pid.unwrap_or_else(|| source::PID.into()))
 }

@@ -14,6 +14,7 @@ use std::ops::BitOr;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Context(pub u32);
 
+#[allow(dead_code, reason = "the contexts are nginx's, all of them")]
 impl Context {
     pub const MAIN: Context = Context(1);
     pub const EVENTS: Context = Context(1 << 1);
@@ -55,6 +56,7 @@ impl BitOr for Context {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Args(u32);
 
+#[allow(dead_code, reason = "the arities are nginx's, all of them")]
 impl Args {
     pub const NONE: Args = Args(1);
     pub const ONE: Args = Args(1 << 1);
@@ -112,6 +114,7 @@ pub enum Set<S: 'static> {
     /// A block that is a level of its own; its reader knows it by name.
     Level,
     /// Checked and then ignored: it changes nothing that limpet does, and why.
+    #[expect(dead_code, reason = "the reason is for whoever reads the table")]
     Ignored(fn(Node) -> Result<(), Error>, &'static str),
 }
 
@@ -342,6 +345,7 @@ impl Cx {
     }
 }
 
+#[allow(dead_code, reason = "the contexts are nginx's, all of them")]
 impl Context {
     /// The contexts by name, for a sentence.
     fn names(self) -> String {

@@ -91,13 +91,6 @@ impl Errors {
         }
     }
 
-    /// What one step found, after what an earlier one did.
-    pub fn append(&mut self, other: Errors) {
-        self.more += other.more;
-        other.errors.into_iter().for_each(|error| self.push(error));
-        other.warnings.into_iter().for_each(|warning| self.warn(warning));
-    }
-
     /// Puts them in the order of the text; those without a place come last.
     pub fn sort(&mut self) {
         let key = |error: &Error| error.pos.map_or((true, None), |pos| (false, Some(pos)));

@@ -47,8 +47,6 @@ use std::rc::Rc;
 pub struct Cx {
     /// `-p`: what relative paths start from, `-c` and `include` aside.
     pub prefix: PathBuf,
-    /// `-t` or `-T`: nothing of a running server may be disturbed.
-    pub test: bool,
     pub errors: Errors,
     /// Every directive of every table, for "unknown", "not allowed here" and the
     /// nearest name.
@@ -59,10 +57,9 @@ pub struct Cx {
 }
 
 impl Cx {
-    pub fn new(prefix: &Path, test: bool, known: Vec<&'static Shape>) -> Cx {
+    pub fn new(prefix: &Path, known: Vec<&'static Shape>) -> Cx {
         let mut cx = Cx {
             prefix: prefix.to_path_buf(),
-            test,
             errors: Errors::default(),
             known,
             main_error_log: Rc::default(),

@@ -28,14 +28,14 @@ pub fn directives() -> Vec<&'static Shape> {
 
 impl Config {
     /// Reads a configuration as far as it goes; `cx.errors` says what is wrong.
-    pub fn read(source: &Source, prefix: &Path, test: bool) -> Config {
+    pub fn read(source: &Source, prefix: &Path) -> Config {
         let known = directives();
         let http_only = |name: &[u8]| {
             let contexts = conf::contexts_of(&known, name);
             contexts.is_some_and(|contexts| !contexts.meets(Context::MAIN))
         };
         let (tree, errors) = source.read(http_only);
-        let mut cx = Cx::new(prefix, test, known);
+        let mut cx = Cx::new(prefix, known);
         cx.errors = errors;
         let mut core = CoreRaw::default();
         conf::apply(MAIN_TABLE, Context::MAIN, &mut core, &mut cx, tree.nodes());

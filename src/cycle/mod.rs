@@ -60,7 +60,7 @@ pub struct Refused;
 
 /// Reads a configuration and checks it; nothing is opened yet. All that is wrong is said at once.
 pub fn read(source: &Source) -> Result<Config, Refused> {
-    let config = Config::read(&source.conf, &source.prefix, source.test);
+    let config = Config::read(&source.conf, &source.prefix);
     complain(&config.cx.errors, &config.tree);
     if config.cx.errors.is_empty() { Ok(config) } else { Err(Refused) }
 }

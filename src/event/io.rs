@@ -85,11 +85,6 @@ impl Io {
         reactor().leaving().then(|| (self.fd.as_raw_fd(), self.slot))
     }
 
-    /// The other side is known to have closed its end.
-    pub fn closed(&self) -> bool {
-        self.slot().ready.get() & CLOSED != 0
-    }
-
     /// Reads once; EAGAIN when there is nothing. 0 is the end.
     #[inline]
     pub fn try_read(&self, buffer: &mut [u8]) -> Result<usize> {

@@ -20,7 +20,7 @@ mod wheel;
 pub use conversations::{Accepted, Conversations, Converse, Fired};
 pub use io::{Dismissal, Io};
 pub use reactor::{Reactor, WatchId};
-pub use wait::{both, race, sleep, yield_now};
+pub use wait::{sleep, yield_now};
 
 use std::cell::Cell;
 

@@ -154,40 +154,6 @@ fn one_that_never_waits_lets_the_others_have_their_turn() {
 }
 
 #[test]
-fn the_first_of_two_cancels_the_other() {
-    let (reactor, notes) = (reactor_for(4), Notes::default());
-    let talk = move |accepted| echo(accepted, Notes::default(), 60_000);
-    let conversations = Conversations::new(reactor, 4, false, talk).unwrap();
-    let to = notes.clone();
-    conversations.spawn(async move {
-        let slow = async {
-            sleep(after(60_000)).await;
-            "slow"
-        };
-        let fast = async {
-            sleep(after(30)).await;
-            "fast"
-        };
-        note(&to, race(slow, fast).await);
-        let (one, two) = (to.clone(), to.clone());
-        both(
-            async move {
-                sleep(after(300)).await;
-                note(&one, "second");
-            },
-            async move {
-                sleep(after(1)).await;
-                note(&two, "first");
-            },
-        )
-        .await;
-        note(&to, "both");
-    });
-    turn_until(&conversations, || notes.borrow().len() == 4);
-    assert_eq!(*notes.borrow(), ["fast", "first", "second", "both"]);
-}
-
-#[test]
 fn watches_come_back_to_the_caller() {
     let reactor = reactor_for(4);
     let talk = move |accepted| echo(accepted, Notes::default(), 60_000);

@@ -200,9 +200,8 @@ impl FileCache {
             event::sleep(event::after(SWEEP_MS)).await;
             let now = time::now_ms();
             for slot in self.entries.borrow_mut().iter_mut() {
-                let old =
-                    |entry: &Box<Entry>| now.saturating_sub(entry.checked_at.get()) > UNUSED_MS;
-                if slot.as_ref().is_some_and(old) {
+                let asked_for = slot.as_ref().map_or(now, |entry| entry.checked_at.get());
+                if now.saturating_sub(asked_for) > UNUSED_MS {
                     self.forget(slot);
                 }
             }

@@ -31,10 +31,6 @@ impl Output {
         Output { buffer, start: 0, end: 0 }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.start == self.end
-    }
-
     /// Bytes that wait to be sent.
     pub fn len(&self) -> usize {
         self.end - self.start

@@ -12,7 +12,6 @@ use crate::proto::uri;
 use crate::sys::errno::Errno;
 use crate::sys::socket;
 use crate::text::writer::Writer;
-use crate::time;
 use std::fmt::{self, Write as _};
 use std::ops::Deref;
 use std::rc::Rc;

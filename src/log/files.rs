@@ -12,7 +12,7 @@ use std::rc::Rc;
 use super::file::LogFile;
 use super::output::Output;
 use super::syslog::Syslog;
-use super::{Level, Target, log};
+use super::{Level, log};
 use crate::sys::{Errno, file};
 use crate::text::escape::Shown;
 
@@ -48,12 +48,6 @@ impl Files {
         let file = open_new(&name)?;
         open.insert(name, Rc::clone(&file));
         Ok(file)
-    }
-
-    /// One line of `error_log`: its file and its levels.
-    pub fn error_target(&self, name: &[u8], levels: &[&[u8]]) -> Result<Target, Refused> {
-        let level = Level::of_directive(levels).map_err(Refused::text)?;
-        Ok(Target { level, file: self.open(name)? })
     }
 
     /// Opens every path anew and goes on there. The master gives the new files to

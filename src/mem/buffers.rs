@@ -56,7 +56,8 @@ impl Pool {
         Some(Buf { pool: self, index })
     }
 
-    pub fn used(&self) -> usize {
+    #[cfg(test)]
+    fn used(&self) -> usize {
         self.used.get() as usize
     }
 

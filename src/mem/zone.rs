@@ -27,6 +27,7 @@ pub struct Region {
 }
 
 /// What is given back when the region goes.
+#[expect(dead_code, reason = "kept for what dropping them does")]
 enum Memory {
     Shared(Mapping),
     Private(Vec<Line>),
@@ -89,13 +90,6 @@ impl Region {
         let to = self.bytes(offset, from.len())?;
         // SAFETY: as in `read`; whoever holds records there expects any bytes.
         unsafe { to.as_ptr().copy_from_nonoverlapping(from.as_ptr(), from.len()) };
-        Some(())
-    }
-
-    pub fn zero(&self, offset: usize, len: usize) -> Option<()> {
-        let to = self.bytes(offset, len)?;
-        // SAFETY: as in `write`.
-        unsafe { to.write_bytes(0, len) };
         Some(())
     }
 
@@ -219,10 +213,6 @@ mod tests {
         let mut copy = [0; 4];
         assert_eq!(region.read(12, &mut copy), Some(()));
         assert_eq!(&copy, b"ello");
-        assert_eq!(region.zero(12, 4), Some(()));
-        assert_eq!(region.zero(12, 5), None);
-        assert_eq!(region.read(11, &mut copy), Some(()));
-        assert_eq!(&copy, b"h\0\0\0");
         assert_eq!(region.read(17, &mut []), None);
     }
 

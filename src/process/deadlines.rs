@@ -38,7 +38,8 @@ impl<T> Deadlines<T> {
         self.list.retain(|(_, due)| keep(due));
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &T> {
+    #[cfg(test)]
+    fn iter(&self) -> impl Iterator<Item = &T> {
         self.list.iter().map(|(_, due)| due)
     }
 }

@@ -50,7 +50,8 @@ impl Siblings {
         self.slots.get(slot)?.as_ref()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (usize, &Sibling)> {
+    #[cfg(test)]
+    fn iter(&self) -> impl Iterator<Item = (usize, &Sibling)> {
         self.slots.iter().enumerate().filter_map(|(slot, held)| Some((slot, held.as_ref()?)))
     }
 }

@@ -121,7 +121,8 @@ mod tests {
     fn same_is_equality() {
         let text: Vec<u8> = (0..40).collect();
         for len in 0..text.len() {
-            assert!(same(&text[..len], &text[..len].to_vec()));
+            let copy = text[..len].to_vec();
+            assert!(same(&text[..len], &copy));
             assert!(!same(&text[..len], &text[..len + 1]));
             for at in 0..len {
                 let mut other = text[..len].to_vec();

@@ -24,7 +24,7 @@ impl Folder {
     }
 
     fn read(&self) -> Config {
-        Config::read(&Source::file(self.0.join("nginx.conf")), Path::new("/prefix"), true)
+        Config::read(&Source::file(self.0.join("nginx.conf")), Path::new("/prefix"))
     }
 }
 
@@ -184,7 +184,7 @@ fn fragments_are_wrapped() {
     assert!(!core.sendfile && core.types.find(b"css").is_none());
     assert_eq!(&*core.default_type, b"application/octet-stream");
     bad("daemon off;\nserver {}", &["2: \"server\" directive is not allowed here"]);
-    let missing = Config::read(&Source::file("/nowhere/x".into()), Path::new("/prefix"), true);
+    let missing = Config::read(&Source::file("/nowhere/x".into()), Path::new("/prefix"));
     let text = "0: open() \"/nowhere/x\" failed (2: No such file or directory)";
     assert_eq!(errors(&missing), [text]);
     bad("server {}\nevents {}", &["1: \"server\" directive is not allowed here"]);
@@ -241,7 +241,7 @@ fn with_environment(text: &str) -> Config {
         "mine" => Some("shadowed".into()),
         _ => None,
     };
-    Config::read(&source, Path::new("/prefix"), true)
+    Config::read(&source, Path::new("/prefix"))
 }
 
 #[test]
@@ -276,7 +276,7 @@ fn text_of_the_command_line_comes_first() {
     let folder = Folder::new().write("nginx.conf", "events {} daemon on;");
     let mut source = Source::file(folder.0.join("nginx.conf"));
     source.globals = b"daemon off; events {".to_vec();
-    let config = Config::read(&source, Path::new("/prefix"), true);
+    let config = Config::read(&source, Path::new("/prefix"));
     let file = folder.0.join("nginx.conf").display().to_string();
     let lines = config.cx.errors.errors.iter().map(|error| error.line(&config.tree));
     assert_eq!(

@@ -16,7 +16,7 @@ fn read_all(text: &str) -> (Http, Vec<String>, Vec<String>) {
     std::fs::write(&path, text).unwrap();
     let (tree, errors) = Source::file(path.clone()).read(|_| false);
     std::fs::remove_file(path).unwrap();
-    let mut cx = Cx::new(Path::new("/prefix"), true, directives().collect());
+    let mut cx = Cx::new(Path::new("/prefix"), directives().collect());
     cx.errors = errors;
     let http = read(&mut cx, tree.nodes());
     cx.errors.sort();

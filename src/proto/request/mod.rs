@@ -17,7 +17,6 @@ mod line;
 mod tests;
 
 pub use bad::Bad;
-pub use field::{Field, Fields};
 pub use known::Known;
 
 use crate::proto::framing::Framing;
