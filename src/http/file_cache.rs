@@ -105,8 +105,8 @@ impl FileCache {
         }
     }
 
-    /// What `path`, with its final NUL, names in this turn; or did within the last `valid` ms, where
-    /// `open_file_cache` says that this will do.
+    /// What `path`, with its final NUL, names in this turn; or did within the last
+    /// `valid` ms, where `open_file_cache` says that this will do.
     pub fn look_up(&self, path: &[u8], valid: Option<u64>) -> Found {
         let hash = hash::hash(path);
         let ways = set_of(hash);
