@@ -61,29 +61,34 @@ impl Master {
         signal::forget_all();
         log::forked();
         time::update();
-        let Birth { slot, job, end1 } = birth;
-        shm::enter(slot);
-        if job.work == Work::NewBinary {
+        shm::enter(birth.slot);
+        let work = birth.job.work;
+        if work == Work::NewBinary {
             privileges::restore_nofile(self.nofile);
             return self.executable.exec(&self.cycle);
         }
-        let (watch, nofile, daemonized) = (self.watch, self.nofile, self.daemonized);
-        let cycle = cycle_of(job.generation, self.cycle, self.stage);
+        let (cycle, seat) = self.give(birth);
+        match work {
+            Work::CacheManager => helper::manager(cycle, seat),
+            Work::CacheLoader => helper::loader(cycle, seat),
+            Work::Worker { .. } | Work::NewBinary => worker::run(cycle, seat),
+        }
+    }
+
+    /// What the child keeps; all else of the master ends here, before the child begins.
+    fn give(self, birth: Birth) -> (Cycle, Seat) {
+        let Birth { slot, job, end1 } = birth;
         let seat = Seat {
             slot,
             number: job.work.number(),
             channel: end1,
             siblings: siblings(self.table, slot),
-            master: watch,
-            nofile,
-            daemonized,
+            master: self.watch,
+            nofile: self.nofile,
+            daemonized: self.daemonized,
             wanted: Wanted::default(),
         };
-        match job.work {
-            Work::CacheManager => helper::manager(cycle, seat),
-            Work::CacheLoader => helper::loader(cycle, seat),
-            Work::Worker { .. } | Work::NewBinary => worker::run(cycle, seat),
-        }
+        (cycle_of(job.generation, self.cycle, self.stage), seat)
     }
 }
 

@@ -12,8 +12,6 @@ use crate::sys::{Result, clock, fd, file, io};
 const WAIT_MS: u64 = 10_000;
 /// A verdict is written and read at once: it fits an atomic write to a pipe.
 const MESSAGE_MAX: usize = 4096;
-/// In characters, of at most four bytes each; one byte says which verdict it is.
-const REASON_MAX: usize = (MESSAGE_MAX - 1) / 4;
 
 /// On which side of the fork we are.
 pub enum Side {
@@ -55,11 +53,12 @@ impl Herald {
     }
 
     pub fn failed(self, reason: &str) {
-        let reason: String = reason.chars().take(REASON_MAX).collect();
+        let reason = reason.as_bytes();
+        let reason = &reason[..reason.len().min(MESSAGE_MAX - 1)];
         match &self {
-            Herald::Foreground(pipe) => tell(pipe, format!("-{reason}").as_bytes()),
+            Herald::Foreground(pipe) => tell(pipe, &[b"-", reason].concat()),
             Herald::Terminal(stderr) => {
-                tell(stderr, format!("limpet: [emerg] {reason}\n").as_bytes());
+                tell(stderr, &[b"limpet: [emerg] ", reason, b"\n"].concat());
             }
         }
     }
