@@ -233,6 +233,21 @@ fn nothing_is_lost_in_a_full_channel() {
     assert!(limpet.workers().contains(&workers[0]));
 }
 
+/// O_NONBLOCK belongs to the description, which every sibling has too.
+#[test]
+fn a_full_channel_that_a_sibling_made_blocking_stops_nobody() {
+    if drives_nginx() {
+        return;
+    }
+    let mut limpet = Limpet::start(&serving(2));
+    let worker = limpet.wait_workers(2)[0];
+    kernel::set_blocking(&Forger::new(&limpet, worker).0);
+    fill(&limpet, worker);
+    limpet.signal(libc::SIGUSR1);
+    limpet.signal(libc::SIGTERM);
+    assert_eq!(limpet.wait_end(), Ended::Code(0));
+}
+
 #[test]
 fn quit_comes_through_a_full_channel() {
     if drives_nginx() {

@@ -132,6 +132,21 @@ fn the_new_binary_inherits_the_listeners_and_nothing_else() {
 }
 
 #[test]
+fn what_the_configuration_says_of_an_inherited_listener_counts() {
+    let daemon = Daemon::start();
+    let config = daemon.limpet.place.read("limpet.conf");
+    let port = daemon.limpet.port(8080).to_string();
+    let changed = config.replace(&format!("{port};"), &format!("{port} backlog=77;"));
+    assert_ne!(changed, config);
+    daemon.limpet.place.write("limpet.conf", changed);
+    daemon.upgrade();
+    let shown = Command::new("ss").arg("-ltnH").output().expect("ss").stdout;
+    let shown = String::from_utf8(shown).unwrap();
+    let line = shown.lines().find(|line| line.contains(&format!(":{port} ")));
+    assert_eq!(line.and_then(|line| line.split_whitespace().nth(2)), Some("77"), "{shown}");
+}
+
+#[test]
 fn the_environment_is_what_the_configuration_names() {
     let variables = [("KEPT", "kept"), ("CHANGED", "before"), ("DROPPED", "dropped")];
     let daemon = Daemon::start_with("env KEPT; env CHANGED=after; env NEW=new;", &variables);

@@ -95,6 +95,7 @@ fn begin(cycle: &mut Cycle, start: &mut Start) -> Result<Begun, Refused> {
     cycle.make_current();
     say_what_runs(start.nofile);
     cycle.open()?;
+    cycle.listening.configure();
     signals::install().map_err(|e| failed("sigaction()", e))?;
     if must_daemonize(cycle, start) {
         match daemon::leave().map_err(|e| failed("daemonizing", e))? {

@@ -82,7 +82,9 @@ impl<const N: usize> FdBuf<N> {
     }
 }
 
-/// Sends bytes and descriptors as one message. `flags` as for `socket::send`.
+/// Sends bytes and descriptors as one message. `flags` as for `socket::send`. It never waits:
+/// whoever holds a copy of the descriptor can change O_NONBLOCK, which is why nobody here
+/// relies on it; the same holds for `recv_fds`.
 ///
 /// On a stream up to some 36 KB go whole or not at all; of more, a part may go,
 /// with all the descriptors.
@@ -102,9 +104,10 @@ pub fn send_fds(
         message.msg_control = control.0.as_mut_ptr().cast();
         message.msg_controllen = len as _;
     }
+    let flags = flags | libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
     // SAFETY: IoSlice has the layout of iovec; all that the message points to
     // is only read and lives through the call.
-    count(unsafe { libc::sendmsg(raw(&socket), &message, flags | libc::MSG_NOSIGNAL) })
+    count(unsafe { libc::sendmsg(raw(&socket), &message, flags) })
 }
 
 /// Receives one message into `buf` and its descriptors, close-on-exec, into `fds`
@@ -123,9 +126,10 @@ pub fn recv_fds<const N: usize>(
     message.msg_iovlen = 1;
     message.msg_control = control.0.as_mut_ptr().cast();
     message.msg_controllen = ROOM as _;
+    let flags = libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT;
     // SAFETY: the kernel writes at most `buf.len()` bytes into `buf` and ROOM
     // into `control`; both live through the call.
-    let len = count(unsafe { libc::recvmsg(raw(&socket), &mut message, libc::MSG_CMSG_CLOEXEC) })?;
+    let len = count(unsafe { libc::recvmsg(raw(&socket), &mut message, flags) })?;
 
     let filled = &control.0[..(message.msg_controllen as usize).min(ROOM)];
     let mut stray = false;

@@ -135,6 +135,15 @@ pub fn is_nonblocking(fd: &OwnedFd) -> bool {
     flags >= 0 && flags & libc::O_NONBLOCK != 0
 }
 
+/// For all who hold this open description.
+pub fn set_blocking(fd: &OwnedFd) {
+    // SAFETY: no pointers.
+    let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
+    // SAFETY: no pointers.
+    let set = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_SETFL, flags & !libc::O_NONBLOCK) };
+    check(set).expect("fcntl");
+}
+
 /// Waits until `fd` is readable; false when the deadline comes first.
 pub fn wait_readable(fd: RawFd, deadline: Instant) -> bool {
     loop {
