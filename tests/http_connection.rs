@@ -116,6 +116,21 @@ fn an_idle_connection_is_closed_after_keepalive_timeout() {
 }
 
 #[test]
+fn timers_go_by_the_interval_timer_under_timer_resolution() {
+    let place = Place::new();
+    place.write("html/file.txt", "a file\n");
+    let serving = serving("keepalive_timeout 300ms;", "");
+    let limpet = Limpet::start_in(place, &format!("timer_resolution 50ms; {serving}"));
+    let mut client = limpet.client();
+    assert_eq!(client.get("/file.txt").text(), "a file\n");
+    let idle = Instant::now();
+    assert!(client.is_closed_within(LIMIT));
+    let idle = idle.elapsed();
+    assert!((150..2000).contains(&idle.as_millis()), "{idle:?}");
+    assert_eq!(limpet.get("/one").text(), "one");
+}
+
+#[test]
 fn a_request_in_time_renews_the_keepalive_timeout() {
     let limpet = start("keepalive_timeout 400ms;", "");
     let mut client = limpet.client();

@@ -170,6 +170,9 @@ impl<M: Converse> Conversations<M> {
         if !self.reactor.posted.borrow().is_empty() {
             return 0;
         }
+        if self.reactor.coarse.get() {
+            return -1;
+        }
         let now = self.reactor.now();
         let rest =
             self.resting.get().map(|Deadline(at)| at.wrapping_sub(now).min(ACCEPT_REST as u32));

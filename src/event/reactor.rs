@@ -7,6 +7,7 @@ use super::wheel::{Millis, Wheel, reached};
 use crate::mem::arena::{reserve, zeroed_record};
 use crate::sys::epoll::{self, Epoll};
 use crate::sys::errno::Result;
+use crate::sys::signal;
 use crate::time;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -67,6 +68,7 @@ pub struct Reactor {
     now: Cell<Millis>,
     turn: Cell<u32>,
     draining: Cell<bool>,
+    pub(super) coarse: Cell<bool>,
     leaving: Cell<bool>,
 }
 
@@ -97,6 +99,7 @@ impl Reactor {
             now: Cell::new(now),
             turn: Cell::new(0),
             draining: Cell::new(false),
+            coarse: Cell::new(false),
             leaving: Cell::new(false),
         }));
         super::REACTOR.set(Some(reactor));
@@ -123,10 +126,20 @@ impl Reactor {
         self.idle.get()
     }
 
+    /// `timer_resolution`: the time is read only when so many milliseconds have
+    /// passed, which SIGALRM tells; it also ends the wait, so timers go by it.
+    pub fn coarse_time(&self, ms: u64) -> Result<()> {
+        signal::setitimer_real(ms, ms)?;
+        self.coarse.set(true);
+        Ok(())
+    }
+
     /// Begins a turn: the time is read once.
     pub(super) fn next_turn(&self) {
-        time::update();
-        self.now.set(time::now_ms() as Millis);
+        if !self.coarse.get() || signal::take(signal::ALRM).is_some() {
+            time::update();
+            self.now.set(time::now_ms() as Millis);
+        }
         self.turn.set(self.turn.get().wrapping_add(1));
     }
 

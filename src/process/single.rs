@@ -5,7 +5,7 @@
 //! whom it was started as. A stop is a stop: QUIT does not wait, as in nginx.
 
 use super::signals::{Role, Wanted};
-use super::worker::{add_listeners, connections, reactor};
+use super::worker::{add_listeners, coarse_time, connections, reactor};
 use crate::cycle::{Cycle, Refused};
 use crate::event::{Conversations, Converse, Reactor};
 use crate::log::{self, Level, log};
@@ -32,6 +32,7 @@ fn serve(cycle: Cycle) -> Option<i32> {
     let multi_accept = cycle.events.multi_accept;
     let events = http::conversations(reactor, http, connections, multi_accept)?;
     add_listeners(&cycle, reactor, 0);
+    coarse_time(&cycle, reactor);
     let single = Single { cycle, reactor, http, events, wanted: Wanted::default() };
     Some(single.cycle())
 }

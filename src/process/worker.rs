@@ -58,9 +58,20 @@ fn serve(cycle: Cycle, seat: Seat) -> Option<i32> {
     let multi_accept = cycle.events.multi_accept;
     let events = http::conversations(reactor, http, connections, multi_accept)?;
     add_listeners(&cycle, reactor, seat.number.unwrap_or(0));
+    coarse_time(&cycle, reactor);
     let accept_mutex = AcceptMutex::of(&cycle, connections);
     let worker = Worker::new(cycle, seat, reactor, events);
     Some(Worker { accept_mutex, http: Some(http), ..worker }.cycle())
+}
+
+/// `timer_resolution`
+pub fn coarse_time(cycle: &Cycle, reactor: &Reactor) {
+    let ms = cycle.core.timer_resolution;
+    if ms > 0
+        && let Err(e) = reactor.coarse_time(ms)
+    {
+        log!(Level::Alert, errno e, "setitimer() failed");
+    }
 }
 
 /// As many as are configured and fit the address space. Less of them than configured is better
