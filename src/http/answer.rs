@@ -5,8 +5,10 @@
 
 use super::file_cache::File;
 use super::request::{Request, Uri};
+use super::rewrite::Return;
 use super::{error_pages, index, static_files};
 use crate::log::Level;
+use crate::mem::buffers::Buf;
 use crate::proto::conditional::{self, Validators, Verdict};
 use crate::proto::framing::Framing;
 use crate::proto::range::{self, Parts, Ranges};
@@ -15,6 +17,8 @@ use crate::text::escape::Shown;
 use std::rc::Rc;
 
 const REDIRECTS_MOST: u32 = 10;
+/// How much of a bad header line is told.
+const LINE_SHOWN: usize = 1700;
 
 /// What is to be sent.
 pub enum Answer<'r> {
@@ -22,23 +26,21 @@ pub enum Answer<'r> {
         file: Rc<File>,
         part: Part<'r>,
     },
-    NotModified(Rc<File>),
+    /// 304, for a file or for a text that has no validators.
+    NotModified(Option<Rc<File>>),
     /// `return` with a text.
     Text {
         status: u16,
         text: &'r [u8],
     },
-    /// A redirect of the client, with its built-in page.
-    Moved {
-        status: u16,
-        to: Target<'r>,
-    },
     /// A built-in page, or an empty answer for those that have none.
     Page {
         status: u16,
     },
-    /// Nothing at all: the connection is closed (444).
-    Close,
+    /// Nothing at all: the connection is closed, and the log says this (408, 444, 499).
+    Close {
+        status: u16,
+    },
 }
 
 /// Which of a file's bytes are wanted.
@@ -53,6 +55,18 @@ pub enum Target<'r> {
     Text(&'r [u8]),
     /// The request's own path with a slash behind it.
     Directory,
+    /// The same, written down before the path became another one.
+    Made(Buf, usize),
+}
+
+impl Target<'_> {
+    /// Without scheme and host.
+    pub fn is_path(&self) -> bool {
+        match self {
+            Target::Text(text) => text.first() == Some(&b'/'),
+            Target::Directory | Target::Made(..) => true,
+        }
+    }
 }
 
 /// How a step of the phases ended.
@@ -68,43 +82,46 @@ pub enum Step<'r> {
 pub fn find<'r>(request: &mut Request<'r>) -> Answer<'r> {
     let step = match begin(request) {
         Ok(()) => phases(request),
-        Err(status) => Step::Status(status),
+        Err(status) => {
+            request.keep_alive = false;
+            Step::Status(status)
+        }
     };
     conclude(request, step)
 }
 
 /// The answer to a request that is refused before its phases.
 pub fn refuse<'r>(request: &mut Request<'r>, bad: Bad) -> Answer<'r> {
-    let line = Shown(request.head.last_line(request.bytes));
-    if bad.quotes_line() {
-        request.log_info(None, format_args!("{bad}: \"{line}\""));
-    } else {
-        request.log_info(None, format_args!("{bad}"));
+    let line = request.head.last_line(request.bytes);
+    // So that the context behind it fits the log's line, too (nginx).
+    let (shown, cut) = match line.get(..LINE_SHOWN) {
+        Some(shown) => (Shown(shown), "..."),
+        None => (Shown(line), ""),
+    };
+    match bad.quotes_line() {
+        true => request.log_info(None, format_args!("{bad}: \"{shown}{cut}\"")),
+        false => request.log_info(None, format_args!("{bad}")),
     }
     request.keep_alive = false;
     conclude(request, Step::Status(bad.status()))
 }
 
 fn conclude<'r>(request: &mut Request<'r>, mut step: Step<'r>) -> Answer<'r> {
-    for _ in 0..=REDIRECTS_MOST {
-        step = match step {
-            Step::Answer(answer) => return answer,
-            Step::Status(status) => match error_pages::answer(request, status) {
-                Step::Redirect => phases(request),
-                step => step,
-            },
-            Step::Redirect => phases(request),
-        };
+    for redirects in 0..=REDIRECTS_MOST {
+        while let Step::Status(status) = step {
+            step = error_pages::answer(request, status);
+        }
+        if let Step::Answer(answer) = step {
+            return answer;
+        }
+        if redirects < REDIRECTS_MOST {
+            step = phases(request);
+        }
     }
-    request.log(
-        Level::Error,
-        None,
-        format_args!(
-            "rewrite or internal redirection cycle while internally redirecting to \"{}\"",
-            Shown(&request.uri)
-        ),
-    );
-    Answer::Page { status: 500 }
+    let uri = Shown(&request.uri);
+    let text = "rewrite or internal redirection cycle while internally redirecting to";
+    request.log(Level::Error, None, format_args!("{text} \"{uri}\""));
+    error_pages::built_in(request, 500)
 }
 
 /// What is checked of the request itself, before any location.
@@ -152,10 +169,11 @@ fn phases<'r>(request: &mut Request<'r>) -> Step<'r> {
 }
 
 /// A body that is announced larger than `client_max_body_size` is not waited for.
-fn body_allowed(request: &Request<'_>) -> Result<(), u16> {
+fn body_allowed(request: &mut Request<'_>) -> Result<(), u16> {
     let most = request.location.conf.core.client_max_body_size;
     match request.head.framing {
-        Framing::Length(length) if most > 0 && length > most && !request.error_page => {
+        Framing::Length(length) if most > 0 && length > most && !request.body_refused => {
+            request.body_refused = true;
             let text = format_args!("client intended to send too large body: {length} bytes");
             request.log(Level::Error, None, text);
             Err(413)
@@ -164,19 +182,33 @@ fn body_allowed(request: &Request<'_>) -> Result<(), u16> {
     }
 }
 
-fn returned<'r>(request: &Request<'r>, answer: &'r super::rewrite::Return) -> Step<'r> {
-    match (answer.status, &answer.text) {
-        (444, None) => Step::Answer(Answer::Close),
-        (status @ (301 | 302 | 303 | 307 | 308), Some(text)) => {
-            Step::Answer(Answer::Moved { status, to: Target::Text(text) })
-        }
-        (status, Some(text)) => {
-            let _ = request;
-            Step::Answer(Answer::Text { status, text })
-        }
-        (status @ 200..=299, None) => Step::Answer(Answer::Text { status, text: b"" }),
-        (status, None) => Step::Status(status),
+fn returned<'r>(request: &mut Request<'r>, answer: &'r Return) -> Step<'r> {
+    let (status, text) = (answer.status, answer.text.as_deref().unwrap_or_default());
+    match status {
+        301 | 302 | 303 | 307 | 308 => moved(request, status, Target::Text(text)),
+        400.. if text.is_empty() => Step::Status(status),
+        _ => of_text(request, status, text),
     }
+}
+
+/// A redirect of the client, whose page may be another than the built-in one.
+pub fn moved<'r>(request: &mut Request<'r>, status: u16, to: Target<'r>) -> Step<'r> {
+    request.moved = Some(to);
+    Step::Status(status)
+}
+
+/// A text has no validators, yet conditions are about it too, as in nginx.
+fn of_text<'r>(request: &Request<'r>, status: u16, text: &'r [u8]) -> Step<'r> {
+    let conditions = request.conditions();
+    if request.status_of(status) == 200 && !conditions.is_empty() {
+        let rule = request.location.conf.core.if_modified_since;
+        match conditional::evaluate(&conditions, &Validators::default(), rule) {
+            Verdict::Proceed => {}
+            Verdict::NotModified => return Step::Answer(Answer::NotModified(None)),
+            Verdict::PreconditionFailed => return Step::Status(412),
+        }
+    }
+    Step::Answer(Answer::Text { status, text })
 }
 
 /// Sends the request on to another URI of the same server.
@@ -191,8 +223,7 @@ pub fn redirect<'r>(request: &mut Request<'r>, uri: Uri<'r>, args: &'r [u8]) -> 
 /// filters of nginx that a file passes.
 pub fn of_file<'r>(request: &mut Request<'r>, file: Rc<File>) -> Step<'r> {
     let core = &request.location.conf.core;
-    let plain = request.err_status == 0 || request.err_status == 200;
-    if !plain {
+    if request.status_of(200) != 200 {
         return Step::Answer(Answer::File { file, part: Part::Whole });
     }
     let validators =
@@ -201,7 +232,7 @@ pub fn of_file<'r>(request: &mut Request<'r>, file: Rc<File>) -> Step<'r> {
     if !conditions.is_empty() {
         match conditional::evaluate(&conditions, &validators, core.if_modified_since) {
             Verdict::Proceed => {}
-            Verdict::NotModified => return Step::Answer(Answer::NotModified(file)),
+            Verdict::NotModified => return Step::Answer(Answer::NotModified(Some(file))),
             Verdict::PreconditionFailed => return Step::Status(412),
         }
     }

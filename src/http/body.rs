@@ -21,6 +21,23 @@ enum Left {
     Nothing,
 }
 
+/// Whether what has come of a body cannot be one: then there is no other answer than 400.
+pub fn is_broken(framing: Framing, mut bytes: &[u8]) -> bool {
+    let mut decoder = match framing {
+        Framing::Chunked => Decoder::new(),
+        Framing::None | Framing::Length(_) => return false,
+    };
+    loop {
+        match decoder.step(bytes) {
+            Err(chunked::Bad) => return true,
+            Ok(Step::Data { framing, len }) => {
+                bytes = bytes.get(framing + len..).unwrap_or_default()
+            }
+            Ok(Step::More | Step::End { .. }) => return false,
+        }
+    }
+}
+
 /// Reads the rest of a body, first what is in `input`.
 ///
 /// Cancellation: the connection is of no use, its framing is lost.

@@ -10,55 +10,66 @@ use crate::text::escape::Shown;
 
 /// What answers a status: a page that `error_page` names, else the built-in one.
 pub fn answer<'r>(request: &mut Request<'r>, status: u16) -> Step<'r> {
-    // After these the rest of the connection cannot be understood or trusted.
-    if matches!(status, 400 | 413 | 414 | 494..=497 | 500 | 501) {
-        request.keep_alive = false;
+    match status {
+        // Too late, or not wanted: nginx says nothing.
+        408 | 444 | 499 => return Step::Answer(Answer::Close { status }),
+        // After these the rest of the connection cannot be understood or trusted.
+        400 | 413 | 414 | 495..=497 | 500 | 501 => request.keep_alive = false,
+        _ => {}
     }
     let conf = &request.location.conf.core;
-    let again = request.error_page && !conf.recursive_error_pages;
-    if !again && let Some(page) = conf.error_pages.iter().find(|page| page.status == status) {
-        return custom(request, status, page);
+    if !request.error_page && !conf.error_pages.is_empty() {
+        request.error_page = !conf.recursive_error_pages;
+        if let Some(page) = conf.error_pages.iter().find(|page| page.status == status) {
+            return custom(request, status, page);
+        }
     }
+    Step::Answer(built_in(request, status))
+}
+
+/// nginx's own page.
+pub fn built_in<'r>(request: &mut Request<'r>, status: u16) -> Answer<'r> {
+    request.keep_alive &= status != 500;
     request.err_status = 0;
-    Step::Answer(Answer::Page { status })
+    Answer::Page { status }
 }
 
 fn custom<'r>(request: &mut Request<'r>, status: u16, page: &'r ErrorPage) -> Step<'r> {
-    request.error_page = true;
-    request.err_status = match page.overwrite {
-        None => status::sent(status),
-        Some(overwrite) => overwrite,
-    };
+    request.err_status = page.overwrite.unwrap_or(status::sent(status));
     match page.uri.first() {
         Some(b'/') => {
+            request.keep_target();
             // The page is fetched, whatever the request wanted to do.
             if request.method != Method::Head {
                 request.method = Method::Get;
             }
             redirect(request, Uri::Plain(&page.uri), &page.args)
         }
-        Some(b'@') => match request.server.find_named(&page.uri) {
-            Some(location) => {
-                request.location = location;
-                request.located = true;
-                request.internal = true;
-                Step::Redirect
-            }
-            None => {
-                let name = Shown(&page.uri);
-                request.log(
-                    Level::Error,
-                    None,
-                    format_args!("could not find named location \"{name}\""),
-                );
-                Step::Answer(Answer::Page { status: 500 })
-            }
-        },
+        Some(b'@') => named(request, &page.uri),
         _ => {
-            let redirects = |status: &u16| matches!(status, 301 | 302 | 303 | 307 | 308);
-            let status = page.overwrite.filter(redirects).unwrap_or(302);
-            request.err_status = 0;
-            Step::Answer(Answer::Moved { status, to: Target::Text(&page.uri) })
+            let status = match page.overwrite {
+                Some(status @ (301 | 302 | 303 | 307 | 308)) => status,
+                _ => 302,
+            };
+            request.moved = Some(Target::Text(&page.uri));
+            Step::Answer(built_in(request, status))
+        }
+    }
+}
+
+fn named<'r>(request: &mut Request<'r>, name: &'r [u8]) -> Step<'r> {
+    match request.server.find_named(name) {
+        Some(location) => {
+            request.location = location;
+            request.located = true;
+            request.internal = true;
+            Step::Redirect
+        }
+        None => {
+            let name = Shown(name);
+            let text = format_args!("could not find named location \"{name}\"");
+            request.log(Level::Error, None, text);
+            Step::Status(500)
         }
     }
 }

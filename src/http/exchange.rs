@@ -124,6 +124,9 @@ async fn one(
 ) -> Ending {
     let mut head = Head::default();
     let bad = match read_head(worker, site, conn, input, output, (&mut head, limits)).await {
+        Ok(None) if body::is_broken(head.framing, &input.bytes()[head.len as usize..]) => {
+            Some(Bad::ChunkedBody)
+        }
         Ok(bad) => bad,
         Err(ending) => return ending,
     };
@@ -154,7 +157,7 @@ async fn one(
         }
         *limits = Limits::of(request.location);
         match found {
-            Answer::Close => Ending::Broken,
+            Answer::Close { .. } => Ending::Broken,
             _ if sent.is_err() => Ending::Broken,
             _ if request.keep_alive => Ending::Kept,
             _ => Ending::Close,
@@ -166,12 +169,10 @@ async fn one(
         return ending;
     }
     input.consume(head.len as usize);
+    limits.unread = head.framing != Framing::None || !input.is_empty();
     match ending {
         Ending::Kept => body::discard(conn, input, output, head.framing, limits).await,
-        ending => {
-            limits.unread = head.framing != Framing::None || !input.is_empty();
-            ending
-        }
+        ending => ending,
     }
 }
 

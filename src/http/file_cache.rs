@@ -66,7 +66,10 @@ pub enum Contents {
 #[derive(Clone)]
 pub enum Found {
     File(Rc<File>),
-    Directory,
+    /// `closed`: why it cannot be opened, if so.
+    Directory {
+        closed: Option<Errno>,
+    },
     /// Neither a file nor a directory.
     Special,
     Failed(Errno),
@@ -148,7 +151,7 @@ impl FileCache {
         let keep = match &found {
             Found::Failed(_) => self.missed_before(hash),
             Found::File(file) => settled(&file.stat),
-            Found::Directory | Found::Special => true,
+            Found::Directory { .. } | Found::Special => true,
         };
         if keep {
             let (turn, checked_at) = (Cell::new(event::turn()), Cell::new(time::now_ms()));
@@ -236,7 +239,10 @@ fn settled(stat: &Stat) -> bool {
 fn open(path: &CStr, seen: Result<Stat>) -> (Result<Stat>, Found) {
     let stat = match seen {
         Err(errno) => return (seen, Found::Failed(errno)),
-        Ok(stat) if stat.is_dir() => return (seen, Found::Directory),
+        Ok(stat) if stat.is_dir() => {
+            let opened = file::open(path, file::RDONLY | file::NONBLOCK, 0);
+            return (seen, Found::Directory { closed: opened.err() });
+        }
         Ok(stat) if !stat.is_file() => return (seen, Found::Special),
         Ok(stat) => stat,
     };

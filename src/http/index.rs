@@ -49,7 +49,7 @@ pub fn find<'r>(request: &mut Request<'r>) -> Step<'r> {
         match static_files::look_up(request, file) {
             Found::Failed(Errno::ENOENT) => {}
             Found::Failed(errno) => return static_files::failed(request, file, errno),
-            Found::File(_) | Found::Directory | Found::Special => {
+            Found::File(_) | Found::Directory { .. } | Found::Special => {
                 return match request.uri_with(file) {
                     Some(uri) => answer::redirect(request, uri, request.args),
                     None => Step::Status(500),
@@ -63,7 +63,7 @@ pub fn find<'r>(request: &mut Request<'r>) -> Step<'r> {
 /// No index file: an error for the directory, or for its absence.
 fn nothing<'r>(request: &Request<'r>) -> Step<'r> {
     match static_files::look_up(request, b"") {
-        Found::Directory => {
+        Found::Directory { .. } => {
             static_files::with_path(request, b"", |path| {
                 let path = Shown(path.to_bytes());
                 let text = format_args!("directory index of \"{path}\" is forbidden");

@@ -8,6 +8,7 @@
 mod answer;
 pub mod autoindex;
 mod body;
+mod browser;
 pub mod conf;
 mod connection;
 pub mod core;

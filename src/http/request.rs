@@ -1,7 +1,10 @@
 //! One request: what was asked for, where it leads, and what came of it.
 
+use super::answer::Target;
+use super::browser;
 use super::conf::{Location, Server, Site};
 use super::connection::Conn;
+use super::core::KeepaliveDisable;
 use super::worker::Worker;
 use crate::event;
 use crate::log::{Entry, Level};
@@ -11,6 +14,7 @@ use crate::proto::request::{Head, Known, Method, Version};
 use crate::proto::uri;
 use crate::sys::errno::Errno;
 use crate::sys::socket;
+use crate::text::escape;
 use crate::text::writer::Writer;
 use std::fmt::{self, Write as _};
 use std::ops::Deref;
@@ -32,12 +36,16 @@ pub struct Request<'r> {
     pub keep_alive: bool,
     /// Not what the client asked for any more: `internal` locations may be entered.
     pub internal: bool,
-    /// A page of `error_page` is being made for this status.
+    /// `error_page` has been asked once, and is not to be asked again.
     pub error_page: bool,
     /// The status that overrules the one the content comes with; 0: none.
     pub err_status: u16,
     /// `location` was chosen by name: it is not looked up.
     pub located: bool,
+    /// The body was found too large: it is not measured again.
+    pub body_refused: bool,
+    /// What `Location` says.
+    pub moved: Option<Target<'r>>,
     /// The size of the file that no wanted range is in (416).
     pub unsatisfied: Option<u64>,
     /// What was answered, once it was.
@@ -89,6 +97,8 @@ impl<'r> Request<'r> {
             error_page: false,
             err_status: 0,
             located: false,
+            body_refused: false,
+            moved: None,
             unsatisfied: None,
             status: 0,
             body_sent: 0,
@@ -118,6 +128,36 @@ impl<'r> Request<'r> {
         Some(Uri::Made(room, len))
     }
 
+    /// The status that content of `status` leaves with.
+    pub fn status_of(&self, status: u16) -> u16 {
+        if self.err_status != 0 { self.err_status } else { status }
+    }
+
+    /// Writes down where a redirect leads before the path becomes another one.
+    pub fn keep_target(&mut self) {
+        if !matches!(self.moved, Some(Target::Directory)) {
+            return;
+        }
+        // A byte of the path becomes three at most.
+        let most = self.uri.len() * 3 + self.args.len() + 2;
+        self.moved = self.worker.scratch(most).map(|mut room| {
+            let mut out = Writer::new(&mut room);
+            self.put_directory(&mut out);
+            let len = out.len();
+            Target::Made(room, len)
+        });
+    }
+
+    /// The path with a slash behind it, for `Location`.
+    pub fn put_directory(&self, out: &mut Writer<'_>) {
+        escape::uri(&self.uri, escape::Uri::Path, out);
+        out.put(b"/");
+        if !self.args.is_empty() {
+            out.put(b"?");
+            out.put(self.args);
+        }
+    }
+
     /// The content type of the path's extension.
     pub fn content_type(&self) -> &'r [u8] {
         let core = &self.location.conf.core;
@@ -143,10 +183,10 @@ impl<'r> Request<'r> {
         }
     }
 
-    /// The request line; of one that is not understood, what came in its place.
+    /// The request line; of one that was not understood, what came of it.
     pub fn line(&self) -> &'r [u8] {
         match self.head.line.of(self.bytes) {
-            b"" => self.head.last_line(self.bytes),
+            [] => self.head.last_line(self.bytes),
             line => line,
         }
     }
@@ -155,9 +195,10 @@ impl<'r> Request<'r> {
         self.head.get(self.bytes, known)
     }
 
-    /// The answer has a head only.
+    /// The answer has a head only. Whatever a configuration makes of 204 and 304, a client
+    /// takes what follows their heads for the next answer.
     pub fn head_only(&self) -> bool {
-        self.head.method == Method::Head
+        self.head.method == Method::Head || matches!(self.status, 204 | 304) && !self.body_only()
     }
 
     /// HTTP/0.9: the answer has no head. (A line that was not understood is no such
@@ -173,7 +214,15 @@ impl<'r> Request<'r> {
         let lived = self.conn.age();
         self.keep_alive &= conf.keepalive_timeout > 0
             && u64::from(self.conn.requests) < conf.keepalive_requests
-            && lived <= conf.keepalive_time;
+            && lived <= conf.keepalive_time
+            && !(self.keep_alive && self.is_disabled(conf.keepalive_disable));
+    }
+
+    /// `keepalive_disable`: is this one of the browsers that mistake kept connections?
+    fn is_disabled(&self, disable: KeepaliveDisable) -> bool {
+        let agent = || self.header(Known::UserAgent).unwrap_or_default();
+        disable.msie6 && self.method == Method::Post && browser::is_msie6(agent())
+            || disable.safari && browser::is_safari(agent())
     }
 
     pub fn log_info(&self, errno: Option<Errno>, text: fmt::Arguments<'_>) {

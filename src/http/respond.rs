@@ -10,9 +10,9 @@ use crate::proto::range::{self, Multipart, Part};
 use crate::proto::request::{Known, Version};
 use crate::proto::status;
 use crate::sys::errno::Result;
+use crate::text::date;
 use crate::text::escape::Shown;
 use crate::text::writer::Writer;
-use crate::text::{date, escape};
 use crate::time;
 use std::rc::Rc;
 
@@ -27,17 +27,10 @@ struct Lines<'a> {
     content_type: Option<ContentType<'a>>,
     length: Option<u64>,
     last_modified: Option<&'a [u8]>,
-    location: Option<&'a Target<'a>>,
     etag: Option<&'a [u8]>,
     accept_ranges: bool,
-    content_range: Option<ContentRange>,
-}
-
-#[derive(Clone, Copy)]
-enum ContentRange {
     /// A part of so many bytes.
-    Part(Part, u64),
-    Unsatisfied(u64),
+    content_range: Option<(Part, u64)>,
 }
 
 /// A content type, made or found.
@@ -56,29 +49,28 @@ pub async fn send(
     output: &mut Output,
 ) -> Result<()> {
     match answer {
-        Answer::Close => {
+        Answer::Close { status } => {
             request.keep_alive = false;
-            request.status = 444;
+            request.status = request.status_of(*status);
             Ok(())
         }
         Answer::File { file, part } => send_file_answer(request, file, part, output).await,
         Answer::NotModified(file) => {
             let lines = Lines {
                 status: 304,
-                last_modified: Some(&file.last_modified),
-                etag: request.location.conf.core.etag.then_some(&file.etag),
+                last_modified: file.as_ref().map(|file| &file.last_modified[..]),
+                etag: file
+                    .as_ref()
+                    .filter(|_| request.location.conf.core.etag)
+                    .map(|file| &*file.etag),
                 ..Lines::default()
             };
             write_head(request, &lines, output);
             Ok(())
         }
         Answer::Text { status, text } => send_text(request, *status, text, output).await,
-        Answer::Moved { status, to } => {
-            send_page(request, *status, Some(to), output);
-            Ok(())
-        }
         Answer::Page { status } => {
-            send_page(request, *status, None, output);
+            send_page(request, *status, output);
             Ok(())
         }
     }
@@ -96,13 +88,13 @@ async fn send_file_answer(
     }
     let core = &request.location.conf.core;
     let content_type = request.content_type();
-    let status = if request.err_status != 0 { request.err_status } else { 200 };
+    let status = request.status_of(200);
+    let bare = status == 204;
     let mut lines = Lines {
         status,
-        content_type: Some(ContentType::Is(content_type)),
-        length: Some(size),
-        // A file as an error page is no version of what was asked for.
-        last_modified: (status == 200).then_some(&file.last_modified),
+        content_type: (!bare).then_some(ContentType::Is(content_type)),
+        length: (!bare).then_some(size),
+        last_modified: matches!(status, 200 | 206 | 304).then_some(&file.last_modified),
         etag: core.etag.then_some(&file.etag),
         accept_ranges: status == 200 && core.max_ranges > 0,
         ..Lines::default()
@@ -120,7 +112,7 @@ async fn send_file_answer(
         && let Some(range) = ranges.next()
     {
         lines.length = Some(range.len());
-        lines.content_range = Some(ContentRange::Part(range, size));
+        lines.content_range = Some((range, size));
         write_head(request, &lines, output);
         return send_contents(request, file, range, output).await;
     }
@@ -154,6 +146,8 @@ fn put_ready_head(
     let usual = request.keep_alive
         && request.err_status == 0
         && !request.body_only()
+        && request.unsatisfied.is_none()
+        && request.moved.is_none()
         && matches!(part, Wanted::Whole)
         && Rc::ptr_eq(&ready.location, request.location);
     if !usual {
@@ -171,7 +165,12 @@ fn put_ready_head(
 /// Keeps the head of a usual answer for the next one.
 fn keep_head(request: &Request<'_>, file: &File, head: &[u8]) {
     const BEFORE: &[u8] = b"\r\nDate: ";
-    let usual = request.keep_alive && request.status == 200 && !request.body_only();
+    let usual = request.keep_alive
+        && request.status == 200
+        && request.err_status == 0
+        && request.unsatisfied.is_none()
+        && request.moved.is_none()
+        && !request.body_only();
     let date = head.windows(BEFORE.len()).position(|window| window == BEFORE);
     if let (true, Some(date)) = (usual, date) {
         let location = Rc::clone(request.location);
@@ -236,7 +235,7 @@ async fn send_text(
     text: &[u8],
     output: &mut Output,
 ) -> Result<()> {
-    let status = if request.err_status != 0 { request.err_status } else { status };
+    let status = request.status_of(status);
     let bare = status == 204;
     let lines = Lines {
         status,
@@ -245,7 +244,7 @@ async fn send_text(
         ..Lines::default()
     };
     write_head(request, &lines, output);
-    if bare || status == 304 || request.head_only() {
+    if request.head_only() {
         return Ok(());
     }
     let timeout = request.location.conf.core.send_timeout;
@@ -255,7 +254,7 @@ async fn send_text(
 }
 
 /// A built-in page.
-fn send_page(request: &mut Request<'_>, status: u16, to: Option<&Target<'_>>, output: &mut Output) {
+fn send_page(request: &mut Request<'_>, status: u16, output: &mut Output) {
     let core = &request.location.conf.core;
     let server = server_name(core.server_tokens);
     let agent = request.header(Known::UserAgent);
@@ -264,14 +263,10 @@ fn send_page(request: &mut Request<'_>, status: u16, to: Option<&Target<'_>>, ou
         && request.head.version >= Version::V10
         && agent.is_some_and(status::wants_padding);
     let page = status::page(status);
-    let page_len = || page.map_or(0, |page| status::page_len(page, server, padded) as u64);
-    let unsatisfied = request.unsatisfied.filter(|_| status == 416);
     let lines = Lines {
-        status: if request.err_status != 0 { request.err_status } else { status::sent(status) },
+        status: request.status_of(status::sent(status)),
         content_type: page.map(|_| ContentType::Is(b"text/html")),
-        length: (!matches!(status, 204 | 304)).then(page_len),
-        location: to,
-        content_range: unsatisfied.map(ContentRange::Unsatisfied),
+        length: Some(page.map_or(0, |page| status::page_len(page, server, padded) as u64)),
         ..Lines::default()
     };
     write_head(request, &lines, output);
@@ -293,9 +288,9 @@ fn write_head(request: &mut Request<'_>, lines: &Lines<'_>, output: &mut Output)
     if request.body_only() {
         return;
     }
-    let safe = lines.location.is_none_or(|to| match to {
+    let safe = request.moved.as_ref().is_none_or(|to| match to {
         Target::Text(text) => !text.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)),
-        Target::Directory => true,
+        Target::Directory | Target::Made(..) => true,
     });
     if safe && output.write(|out| put_head(request, lines, out)) {
         return;
@@ -303,7 +298,7 @@ fn write_head(request: &mut Request<'_>, lines: &Lines<'_>, output: &mut Output)
     let uri = Shown(&request.uri);
     request.log(Level::Alert, None, format_args!("the answer's head cannot be sent: \"{uri}\""));
     request.keep_alive = false;
-    request.status = 500;
+    (request.status, request.moved) = (500, None);
     let lines = Lines { status: 500, length: Some(0), ..Lines::default() };
     output.write(|out| put_head(request, &lines, out));
 }
@@ -338,8 +333,11 @@ fn put_head(request: &Request<'_>, lines: &Lines<'_>, out: &mut Writer<'_>) {
         out.put(b"\r\nLast-Modified: ");
         out.put(last_modified);
     }
-    if let Some(to) = lines.location {
-        put_location(request, to, out);
+    let absolute = request.moved.as_ref().filter(|to| core.absolute_redirect && to.is_path());
+    if let Some(to) = absolute {
+        out.put(b"\r\nLocation: ");
+        put_origin(request, out);
+        put_target(request, to, out);
     }
     if request.keep_alive {
         out.put(b"\r\nConnection: keep-alive");
@@ -350,6 +348,14 @@ fn put_head(request: &Request<'_>, lines: &Lines<'_>, out: &mut Writer<'_>) {
     } else {
         out.put(b"\r\nConnection: close");
     }
+    if let (Some(to), None) = (&request.moved, absolute) {
+        out.put(b"\r\nLocation: ");
+        put_target(request, to, out);
+    }
+    if let Some(size) = request.unsatisfied {
+        out.put(b"\r\nContent-Range: ");
+        range::put_unsatisfied(size, out);
+    }
     if let Some(etag) = lines.etag {
         out.put(b"\r\nETag: ");
         out.put(etag);
@@ -357,53 +363,36 @@ fn put_head(request: &Request<'_>, lines: &Lines<'_>, out: &mut Writer<'_>) {
     if lines.accept_ranges {
         out.put(b"\r\nAccept-Ranges: bytes");
     }
-    match lines.content_range {
-        None => {}
-        Some(ContentRange::Part(part, size)) => {
-            out.put(b"\r\nContent-Range: ");
-            range::put_content_range(part, size, out);
-        }
-        Some(ContentRange::Unsatisfied(size)) => {
-            out.put(b"\r\nContent-Range: ");
-            range::put_unsatisfied(size, out);
-        }
+    if let Some((part, size)) = lines.content_range {
+        out.put(b"\r\nContent-Range: ");
+        range::put_content_range(part, size, out);
     }
     out.put(b"\r\n\r\n");
 }
 
-/// `Location`; a path is made absolute as `absolute_redirect` and its like say.
-fn put_location(request: &Request<'_>, to: &Target<'_>, out: &mut Writer<'_>) {
+/// What makes a path in `Location` absolute: scheme, host and port.
+fn put_origin(request: &Request<'_>, out: &mut Writer<'_>) {
     let core = &request.location.conf.core;
-    out.put(b"\r\nLocation: ");
-    let is_path = match to {
-        Target::Text(text) => text.first() == Some(&b'/'),
-        Target::Directory => true,
-    };
-    if is_path && core.absolute_redirect {
-        out.put(b"http://");
-        let host = request.head.host.of(request.bytes);
-        if core.server_name_in_redirect && !request.server.name.is_empty() {
-            out.put(&request.server.name);
-        } else if !host.is_empty() {
-            host.iter().for_each(|byte| out.put_byte(byte.to_ascii_lowercase()));
-        } else {
-            request.put_local_ip(out);
-        }
-        let port = request.site.addr.port();
-        if core.port_in_redirect && port != 80 && port != 0 {
-            out.put(b":");
-            out.put_u64(u64::from(port));
-        }
+    out.put(b"http://");
+    let host = request.head.host.of(request.bytes);
+    if core.server_name_in_redirect && !request.server.name.is_empty() {
+        out.put(&request.server.name);
+    } else if !host.is_empty() {
+        host.iter().for_each(|byte| out.put_byte(byte.to_ascii_lowercase()));
+    } else {
+        request.put_local_ip(out);
     }
+    let port = request.site.addr.port();
+    if core.port_in_redirect && port != 80 && port != 0 {
+        out.put(b":");
+        out.put_u64(u64::from(port));
+    }
+}
+
+fn put_target(request: &Request<'_>, to: &Target<'_>, out: &mut Writer<'_>) {
     match to {
         Target::Text(text) => out.put(text),
-        Target::Directory => {
-            escape::uri(&request.uri, escape::Uri::Path, out);
-            out.put(b"/");
-            if !request.args.is_empty() {
-                out.put(b"?");
-                out.put(request.args);
-            }
-        }
+        Target::Directory => request.put_directory(out),
+        Target::Made(room, len) => out.put(room.get(..*len).unwrap_or_default()),
     }
 }

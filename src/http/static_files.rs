@@ -1,6 +1,6 @@
 //! Files: from a URI to what it names, and what that means for the answer.
 
-use super::answer::{self, Answer, Step, Target};
+use super::answer::{self, Step, Target};
 use super::file_cache::Found;
 use super::request::Request;
 use crate::log::Level;
@@ -17,7 +17,8 @@ pub fn find<'r>(request: &mut Request<'r>) -> Step<'r> {
     match look_up(request, b"") {
         Found::File(_) if request.method == Method::Post => Step::Status(405),
         Found::File(file) => answer::of_file(request, file),
-        Found::Directory => Step::Answer(Answer::Moved { status: 301, to: Target::Directory }),
+        Found::Directory { closed: Some(errno) } => failed(request, b"", errno),
+        Found::Directory { closed: None } => answer::moved(request, 301, Target::Directory),
         Found::Special => {
             with_path(request, b"", |path| {
                 let path = Shown(path.to_bytes());

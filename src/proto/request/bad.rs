@@ -14,7 +14,9 @@ pub enum Bad {
     MethodIn09,
     /// The request line is longer than a buffer.
     TooLongLine,
-    /// A header line is longer than a buffer, or all lines than all buffers.
+    /// A header line is longer than a buffer.
+    TooLongHeader,
+    /// All lines are longer than all buffers.
     TooLarge,
     /// More header lines than `max_headers`.
     TooManyHeaders,
@@ -36,6 +38,8 @@ pub enum Bad {
     TransferEncodingIn10,
     /// `Content-Length` and `Transfer-Encoding`.
     TwoFramings,
+    /// A body whose chunks are none, as far as it came with its head.
+    ChunkedBody,
 }
 
 impl Bad {
@@ -44,7 +48,7 @@ impl Bad {
     pub fn status(self) -> u16 {
         match self {
             Bad::TooLongLine => 414,
-            Bad::TooLarge | Bad::TooManyHeaders => 494,
+            Bad::TooLongHeader | Bad::TooLarge | Bad::TooManyHeaders => 494,
             Bad::Version => 505,
             Bad::TransferEncoding => 501,
             _ => 400,
@@ -53,7 +57,7 @@ impl Bad {
 
     /// Whether the log line ends with the offending line in quotes.
     pub fn quotes_line(self) -> bool {
-        matches!(self, Bad::Header | Bad::DuplicateHeader | Bad::DuplicateHost)
+        matches!(self, Bad::Header | Bad::TooLongHeader | Bad::DuplicateHeader | Bad::DuplicateHost)
     }
 }
 
@@ -66,6 +70,7 @@ impl fmt::Display for Bad {
             Bad::Version => "client sent invalid version",
             Bad::MethodIn09 => "client sent invalid method in HTTP/0.9 request",
             Bad::TooLongLine => "client sent too long URI",
+            Bad::TooLongHeader => "client sent too long header line",
             Bad::TooLarge => "client sent too large request",
             Bad::TooManyHeaders => "client sent too many header lines",
             Bad::Header => "client sent invalid header line",
@@ -82,6 +87,7 @@ impl fmt::Display for Bad {
             Bad::TwoFramings => {
                 "client sent \"Content-Length\" and \"Transfer-Encoding\" headers at the same time"
             }
+            Bad::ChunkedBody => "client sent invalid chunked body",
         })
     }
 }

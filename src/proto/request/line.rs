@@ -15,8 +15,9 @@ impl Head {
             Some(b' ') => self.version(line, target_end + 1)?,
             _ => self.no_version(target_end)?,
         };
+        let end = eol(line, version_end, rules, Bad::Request)?;
         self.line = Span::new(start, version_end);
-        eol(line, version_end, rules, Bad::Request)
+        Ok(end)
     }
 
     fn method(&mut self, line: &[u8], start: usize) -> Result<usize, Stop> {
@@ -114,8 +115,10 @@ impl Head {
         if !matches!(line.get(end), Some(b'/' | b'?' | b' ')) {
             return Err(Stop::Bad(Bad::Request));
         }
-        let host = host::parse(Span::new(start, end).of(line)).ok_or(Stop::Bad(Bad::HostInLine))?;
-        self.set_host(start as u32, host);
+        let text = Span::new(start, end).of(line);
+        // nginx takes an underscore in `Host`, but not here.
+        let host = host::parse(text).filter(|_| !text.contains(&b'_'));
+        self.set_host(start as u32, host.ok_or(Stop::Bad(Bad::HostInLine))?);
         Ok(end)
     }
 

@@ -258,6 +258,7 @@ impl Head {
         }
         Outcome::Bad(match self.phase {
             Phase::Line => Bad::TooLongLine,
+            _ if self.at.saturating_add(rules.line) <= rules.head => Bad::TooLongHeader,
             Phase::Fields | Phase::Done => Bad::TooLarge,
         })
     }
@@ -388,7 +389,10 @@ impl Head {
     /// The line that was being parsed when parsing stopped, for the log.
     pub fn last_line<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
         let line = buffer.get(self.at as usize..).unwrap_or_default();
-        let end = line.iter().position(|&b| b == b'\r' || b == b'\n');
+        let is_end = |&b: &u8| b == b'\r' || b == b'\n';
+        let start = line.iter().position(|b| !is_end(b)).unwrap_or(line.len());
+        let line = line.get(start..).unwrap_or_default();
+        let end = line.iter().position(is_end);
         line.get(..end.unwrap_or(line.len())).unwrap_or_default()
     }
 }

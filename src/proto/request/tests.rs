@@ -292,7 +292,7 @@ fn limits() {
         (line(17) + "\r\n", Outcome::Bad(Bad::TooLongLine)),
         (line(500), Outcome::Bad(Bad::TooLongLine)),
         (line(0) + &header(27) + "\r\n", Outcome::Done),
-        (line(0) + &header(28) + "\r\n", Outcome::Bad(Bad::TooLarge)),
+        (line(0) + &header(28) + "\r\n", Outcome::Bad(Bad::TooLongHeader)),
         (line(16) + &header(27) + &header(27) + "A: \r\n", Outcome::Bad(Bad::TooLarge)),
         (line(0) + &header(1).repeat(3) + "\r\n", Outcome::Done),
         (line(0) + &header(1).repeat(4) + "\r\n", Outcome::Bad(Bad::TooManyHeaders)),
