@@ -129,8 +129,14 @@ impl Options {
     }
 
     fn folder(&mut self, arg: &OsStr) -> Result<(), String> {
-        if self.wishes.folder.is_some() || !Path::new(arg).is_dir() {
-            return Err(format!("invalid option: \"{}\"", arg.display()));
+        let why = match Path::new(arg) {
+            _ if self.wishes.folder.is_some() => "one directory is served",
+            path if path.is_dir() => "",
+            path if path.exists() => "it is no directory; -c names a configuration",
+            _ => "there is no such directory",
+        };
+        if !why.is_empty() {
+            return Err(format!("invalid option: \"{}\": {why}", arg.display()));
         }
         self.wishes.folder = Some(arg.into());
         Ok(())
@@ -175,7 +181,8 @@ mod tests {
         let cases = [
             ("-x", "invalid option: \"x\""),
             ("-tx", "invalid option: \"x\""),
-            ("/nowhere", "invalid option: \"/nowhere\""),
+            ("/nowhere", "invalid option: \"/nowhere\": there is no such directory"),
+            ("/ /", "invalid option: \"/\": one directory is served"),
             ("-c", "option \"-c\" requires file name"),
             ("-te", "option \"-e\" requires file name"),
             ("-p", "option \"-p\" requires directory name"),

@@ -228,7 +228,14 @@ impl<S> Directive<S> {
             Set::Sec(field) => once(field(scope), node, value::time_sec),
             Set::Call(set) => set(scope, cx, node),
             Set::Level => Ok(()),
-            Set::Ignored(check, _) => check(node),
+            // Of thread pools, which have names, each is one.
+            Set::Ignored(check, _) => check(node).and_then(|()| {
+                let same = |other: Node| other.args_len() == 1 || *other.arg(0) == *node.arg(0);
+                match node.earlier().any(same) {
+                    true => Err(Error::directive(node, "is duplicate")),
+                    false => Ok(()),
+                }
+            }),
         }
     }
 }
@@ -303,6 +310,11 @@ impl Cx {
         let name = node.name();
         let text = String::from_utf8_lossy(&name);
         if let Some(places) = contexts_of(&self.known, &name) {
+            // The reader has followed every `include` but one with a block.
+            if places.meets(context) {
+                let text = format!("directive \"{name}\" is not terminated by \";\"");
+                return Error::at(name, text);
+            }
             return Error::directive(node, "is not allowed here")
                 .hint(format!("its context is {}", places.names()));
         }
@@ -327,6 +339,10 @@ impl Cx {
     /// Notes what went wrong with a directive.
     pub fn report(&mut self, node: Node, done: Result<(), Error>) {
         let Err(mut error) = done else { return };
+        // What cannot be read makes no sense either, and that was said.
+        if self.errors.has_one_in(node) {
+            return;
+        }
         if error.hint.is_none() {
             error.hint = self.missing_semicolon(node);
         }
@@ -348,7 +364,10 @@ impl Cx {
 #[allow(dead_code, reason = "the contexts are nginx's, all of them")]
 impl Context {
     /// The contexts by name, for a sentence.
-    fn names(self) -> String {
+    pub fn names(self) -> String {
+        if self == Context::ANY {
+            return "any".into();
+        }
         const NAMES: [(Context, &str); 6] = [
             (Context::MAIN, "main"),
             (Context::EVENTS, "events"),

@@ -91,6 +91,13 @@ impl Errors {
         }
     }
 
+    /// Whether there is one about this directive, at its name or behind it.
+    pub fn has_one_in(&self, node: Node) -> bool {
+        let name = node.name().pos();
+        let of_node = |pos: Pos| (pos.order, pos.file) == (name.order, name.file) && pos >= name;
+        self.errors.iter().filter_map(|error| error.pos).any(of_node)
+    }
+
     /// Puts them in the order of the text; those without a place come last.
     pub fn sort(&mut self) {
         let key = |error: &Error| error.pos.map_or((true, None), |pos| (false, Some(pos)));

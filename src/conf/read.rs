@@ -9,7 +9,7 @@ use super::env::{self, Brace};
 use super::error::{Error, Errors};
 use super::lexer::{Fault, Lexer, Place, RawText, Token, unescape};
 use super::source::{self, Include, Source, Text};
-use super::tree::{File, Pos, RawNode, RawWord, Tree};
+use super::tree::{File, Node, Pos, RawNode, RawWord, Tree};
 use crate::text::escape::Shown;
 use std::rc::Rc;
 
@@ -35,6 +35,7 @@ pub fn read(source: &Source, main: Result<Text, String>, site: Vec<Include>) -> 
         broken: false,
         bytes: 0,
         site,
+        askew: None,
     };
     if !source.globals.is_empty() {
         reader.text(Text { name: COMMAND_LINE.into(), bytes: source.globals.clone() });
@@ -66,6 +67,8 @@ struct Reader<'s> {
     bytes: usize,
     /// What the embedded main config includes.
     site: Vec<Include>,
+    /// The first block whose `}` does not stand below its beginning, and that `}`.
+    askew: Option<(u32, Place)>,
 }
 
 impl Reader<'_> {
@@ -98,6 +101,9 @@ impl Reader<'_> {
     }
 
     fn word(&mut self, place: Place, raw: RawText) {
+        if self.broken {
+            return;
+        }
         let start = self.tree.bytes.len();
         let (word, file) = (self.tree.words.len(), self.file());
         let braces = &mut self.braces;
@@ -154,10 +160,35 @@ impl Reader<'_> {
             self.semicolon(place);
         }
         if self.blocks.len() > floor {
+            self.note_askew(place);
             self.leave_block();
         } else if !missing_semicolon {
             self.error(place, "unexpected \"}\"");
         }
+    }
+
+    /// A `}` usually stands below the line that its `{` is in.
+    fn note_askew(&mut self, close: Place) {
+        let Some(block) = self.blocks.last().and_then(|node| self.tree.node(*node)) else { return };
+        let name = block.name().pos();
+        if self.askew.is_none() && name.line != close.line && name.column != close.column {
+            self.askew = Some((self.blocks[self.blocks.len() - 1], close));
+        }
+    }
+
+    /// The block that a `}` is probably missing for.
+    fn unclosed(&self) -> Option<(Node<'_>, &'static str)> {
+        let begins_line = |pos: Pos| {
+            let line = self.tree.line(pos);
+            line.get(..usize::from(pos.column) - 1)
+                .is_some_and(|start| start.trim_ascii().is_empty())
+        };
+        let askew = self.askew.and_then(|(node, close)| {
+            let block = self.tree.node(node)?;
+            let told = begins_line(block.name().pos()) && begins_line(self.pos(close));
+            told.then_some((block, "seems not to be"))
+        });
+        askew.or_else(|| Some((self.tree.node(*self.blocks.last()?)?, "is not")))
     }
 
     /// The words read so far are no directive.
@@ -195,9 +226,9 @@ impl Reader<'_> {
         } else if self.blocks.len() > floor && !self.in_parameter() {
             let pos = self.pos(place);
             let mut error = Error::new(pos, "unexpected end of file, expecting \"}\"");
-            if let Some(block) = self.blocks.last().and_then(|node| self.tree.node(*node)) {
+            if let Some((block, closed)) = self.unclosed() {
                 let place = self.tree.place(block.name().pos());
-                error = error.hint(format!("\"{} {{\" in {place} is not closed", block.name()));
+                error = error.hint(format!("\"{} {{\" in {place} {closed} closed", block.name()));
             }
             self.errors.push(error);
         }

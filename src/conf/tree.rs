@@ -5,6 +5,7 @@
 
 use super::env::Expansion;
 use super::read::COMMAND_LINE;
+use super::source::EMBEDDED_MAIN;
 use crate::text::escape::Shown;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -57,11 +58,16 @@ pub struct Pos {
     /// The number of its directive in the order of the text.
     pub order: u32,
     pub file: u16,
-    pub column: u16,
     pub line: u32,
+    pub column: u16,
 }
 
 impl Tree {
+    /// The main config is the one that limpet carries.
+    pub fn is_embedded(&self) -> bool {
+        self.files.iter().any(|file| file.name.as_os_str() == EMBEDDED_MAIN)
+    }
+
     pub fn nodes(&self) -> Nodes<'_> {
         Nodes { tree: self, next: 0, end: self.nodes.len() as u32 }
     }
@@ -158,6 +164,13 @@ impl<'t> Node<'t> {
     pub fn block(self) -> Option<Nodes<'t>> {
         let raw = self.raw();
         raw.block.then_some(Nodes { tree: self.tree, next: self.index + 1, end: raw.end })
+    }
+
+    /// The directives of this name that stand before it in its block.
+    pub fn earlier(self) -> impl Iterator<Item = Node<'t>> {
+        let block = self.parent().and_then(Node::block).unwrap_or_else(|| self.tree.nodes());
+        let before = block.take_while(move |node| node.index < self.index);
+        before.filter(move |node| *node.name() == *self.name())
     }
 
     /// An empty block.

@@ -27,8 +27,8 @@ pub fn names() -> impl Iterator<Item = String> {
 
 const GROUPS: &[Group] = &[
     Group {
-        why: "TLS is not in the binary: let a TLS terminator in front of limpet decrypt, and \
-              listen without \"ssl\"",
+        why: "TLS is left to the layer in front of limpet: remove it, listen without \"ssl\", and let \
+              a TLS terminator (load balancer, ingress, stunnel, hitch) decrypt",
         names: &[
             ("", "ssl"),
             (
@@ -221,7 +221,7 @@ const GROUPS: &[Group] = &[
               ancient_browser_value auth_basic auth_basic_user_file auth_delay \
               auth_request auth_request_set autoindex_exact_size autoindex_format \
               autoindex_localtime break charset charset_map charset_types \
-              client_body_in_file_only client_body_temp_path create_full_put_path \
+              create_full_put_path \
               dav_access dav_methods deny disable_symlinks early_hints empty_gif \
               expires flv geo gunzip gunzip_buffers gzip gzip_buffers gzip_comp_level \
               gzip_disable gzip_hash gzip_http_version gzip_min_length gzip_no_buffer \

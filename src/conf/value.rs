@@ -135,7 +135,7 @@ pub fn literal(word: Word<'_>) -> Result<&[u8], Error> {
 /// One of a few words: `invalid value "y"` for any other.
 pub fn choice<T: Copy>(node: Node, i: usize, choices: &[(&str, T)]) -> Result<T, Error> {
     let word = node.arg(i);
-    let found = choices.iter().find(|(name, _)| name.as_bytes() == &*word);
+    let found = choices.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(&word));
     found.map(|(_, value)| *value).ok_or_else(|| Error::invalid_value(word))
 }
 

@@ -39,6 +39,9 @@ impl Config {
         cx.errors = errors;
         let mut core = CoreRaw::default();
         conf::apply(MAIN_TABLE, Context::MAIN, &mut core, &mut cx, tree.nodes());
+        if tree.is_embedded() {
+            core.daemon.get_or_insert(false);
+        }
         let core = core.resolve(&Core::default());
         let events = events(&mut cx, &tree);
         let http =

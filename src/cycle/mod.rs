@@ -62,7 +62,15 @@ pub struct Refused;
 pub fn read(source: &Source) -> Result<Config, Refused> {
     let config = Config::read(&source.conf, &source.prefix);
     complain(&config.cx.errors, &config.tree);
-    if config.cx.errors.is_empty() { Ok(config) } else { Err(Refused) }
+    if config.cx.errors.is_empty() {
+        return Ok(config);
+    }
+    if log::is_console() && source.is_fallback() {
+        let text = "limpet: this is nginx's configuration, limpet has none: \
+                    \"limpet DIR\" serves a directory, -c names another\n";
+        let _ = io::write(fd::STDERR, text.as_bytes());
+    }
+    Err(Refused)
 }
 
 /// At a start to the terminal, with the lines themselves; at a reload to the log.

@@ -21,6 +21,8 @@ pub const LOCK: &str = "/run/limpet.lock";
 #[derive(Clone)]
 pub struct Source {
     pub conf: conf::Source,
+    /// `-c` says which.
+    named: bool,
     /// `-p`: what relative paths start from.
     pub prefix: PathBuf,
     /// `-e`: the error log of a main context that names none.
@@ -49,9 +51,10 @@ pub struct Wishes {
 impl Source {
     pub fn new(wishes: &Wishes) -> Source {
         let wishes = wishes.clone();
+        let config = wishes.config.as_deref().map(|path| named(wishes.prefix.as_deref(), path));
         let prefix = wishes.prefix.unwrap_or_else(|| PREFIX.into());
-        let mut conf = match (wishes.config, wishes.folder) {
-            (Some(path), _) => conf::Source::file(named(&prefix, &path)),
+        let mut conf = match (config, wishes.folder) {
+            (Some(path), _) => conf::Source::file(path),
             (None, Some(folder)) => {
                 conf::Source::new(Main::Folder(absolute(&folder)), prefix.clone())
             }
@@ -59,12 +62,23 @@ impl Source {
         };
         conf.globals = wishes.globals.unwrap_or_default().into_vec();
         let error_log = wishes.error_log.unwrap_or_else(|| ERROR_LOG.into());
-        Source { conf, prefix, error_log, test: wishes.test }
+        Source { conf, named: wishes.config.is_some(), prefix, error_log, test: wishes.test }
     }
 
-    /// Whether the config came with the binary: then limpet never leaves the terminal.
-    pub fn is_embedded(&self) -> bool {
-        !matches!(self.conf.main, Main::File(_))
+    /// nginx's config, which nobody has named.
+    pub fn is_fallback(&self) -> bool {
+        let path = Path::new(CONFIGS[1]);
+        !self.named && matches!(&self.conf.main, Main::File(file) if file == path)
+    }
+
+    /// The options that `limpet -s` needs to find this server.
+    pub fn options(&self) -> String {
+        match &self.conf.main {
+            Main::File(path) if !CONFIGS.iter().any(|usual| path == Path::new(usual)) => {
+                format!("-c {} ", path.display())
+            }
+            _ => String::new(),
+        }
     }
 }
 
@@ -79,10 +93,12 @@ impl fmt::Display for Source {
 }
 
 /// `-c FILE`: below the prefix, as in nginx; but a file that is not there, and is in
-/// the current directory, must be the one that is meant.
-fn named(prefix: &Path, path: &Path) -> PathBuf {
-    let below = prefix.join(path);
-    if !below.exists() && path.exists() { absolute(path) } else { below }
+/// the current directory, must be the one that is meant. If it is nowhere, the place
+/// that somebody has named is the one to tell of: the `-p`, else the current directory.
+fn named(prefix: Option<&Path>, path: &Path) -> PathBuf {
+    let below = prefix.unwrap_or(Path::new(PREFIX)).join(path);
+    let here = !below.exists() && (path.exists() || prefix.is_none());
+    if here { absolute(path) } else { below }
 }
 
 fn absolute(path: &Path) -> PathBuf {
@@ -118,10 +134,13 @@ mod tests {
     }
 
     #[test]
-    fn what_came_with_the_binary() {
+    fn the_signaller_is_told_of_an_unusual_config() {
+        let of = |config: Option<&str>| {
+            Source::new(&Wishes { config: config.map(PathBuf::from), ..Wishes::default() })
+        };
+        assert_eq!(of(Some("/x")).options(), "-c /x ");
+        assert_eq!(of(Some(CONFIGS[1])).options(), "");
         let folder = Wishes { folder: Some("/srv".into()), ..Wishes::default() };
-        assert!(Source::new(&folder).is_embedded());
-        let file = Wishes { config: Some("/x".into()), ..Wishes::default() };
-        assert!(!Source::new(&file).is_embedded());
+        assert_eq!(Source::new(&folder).options(), "");
     }
 }

@@ -72,6 +72,9 @@ fn access_log(raw: &mut LocRaw, cx: &mut Cx, node: Node) -> Result<(), Error> {
         return Err(Error::at(node.arg(1), format!("unknown log format \"{}\"", node.arg(1))));
     }
     let hold = hold(node)?;
+    if hold.is_some() && path.starts_with(b"syslog:") {
+        return Err(Error::at(path, "logs to syslog cannot be buffered"));
+    }
     let log = cx.log_path(path, hold)?;
     logs.lines.push(AccessLog { log });
     Ok(())

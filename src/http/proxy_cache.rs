@@ -5,6 +5,7 @@ use crate::conf::{
     Args, Context, Cx, Directive, Error, Node, Word, parse_number, parse_off, parse_size,
     parse_time, settings,
 };
+use crate::text::escape::Shown;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -52,6 +53,10 @@ fn proxy_cache_path(raw: &mut MainRaw, cx: &mut Cx, node: Node) -> Result<(), Er
     if paths.iter().any(|other| other.path == cache.path) {
         let text = format!("the same path name \"{}\" used twice", node.arg(0));
         return Err(Error::at(node.arg(0), text));
+    }
+    if paths.iter().any(|other| other.zone == cache.zone) {
+        let text = format!("duplicate zone \"{}\"", Shown(&cache.zone));
+        return Err(Error::at(node.name(), text));
     }
     paths.push(cache);
     Ok(())

@@ -100,11 +100,11 @@ fn begin(cycle: &mut Cycle, start: &mut Start) -> Result<Begun, Refused> {
     if must_daemonize(cycle, start) {
         match daemon::leave().map_err(|e| failed("daemonizing", e))? {
             Side::Foreground(verdict) => {
-                let code = verdict.exit_code();
-                if code != 0 {
-                    log!(Level::Emerg, "{verdict}");
+                match verdict {
+                    daemon::Verdict::Started => say(&in_background(cycle)),
+                    _ => log!(Level::Emerg, "{verdict}"),
                 }
-                return Ok(Begun::InBackground(code));
+                return Ok(Begun::InBackground(verdict.exit_code()));
             }
             Side::Background(herald) => {
                 log::forked();
@@ -139,14 +139,24 @@ fn speak_as_successor() {
 }
 
 /// What is served, where, with which config, by how many and why, and how to stop it: to the
-/// terminal too, if there is one.
+/// terminal too, which of a daemon the foreground tells, when it serves.
 fn announce(cycle: &Cycle, daemonized: bool) {
-    let stop = if daemonized { "limpet -s quit" } else { "Ctrl-C" };
-    let line = format!("serving {cycle}; {stop} stops it");
+    let line = match daemonized {
+        true => in_background(cycle),
+        false => format!("serving {cycle}; Ctrl-C stops it"),
+    };
     log!(Level::Notice, "{line}");
     if !daemonized && !log::reaches_stderr(Level::Notice) {
-        let _ = io::write(fd::STDERR, format!("limpet: {line}\n").as_bytes());
+        say(&line);
     }
+}
+
+fn in_background(cycle: &Cycle) -> String {
+    format!("serving {cycle}; limpet {}-s quit stops it", cycle.source.options())
+}
+
+fn say(line: &str) {
+    let _ = io::write(fd::STDERR, format!("limpet: {line}\n").as_bytes());
 }
 
 /// nginx's lines about itself and the system.
@@ -161,14 +171,9 @@ fn say_what_runs(nofile: Option<Limit>) {
     }
 }
 
-/// Never as pid 1, whose end would be the container's, never with the configuration that came
-/// with the binary, and not a second time for a new binary.
+/// Never as pid 1, whose end would be the container's, and not a second time for a new binary.
 fn must_daemonize(cycle: &Cycle, start: &Start) -> bool {
-    let core = &cycle.core;
-    core.daemon
-        && !start.executable.inherited
-        && process::getpid() != 1
-        && !cycle.source.is_embedded()
+    cycle.core.daemon && !start.executable.inherited && process::getpid() != 1
 }
 
 /// The master holds two descriptors for each child.

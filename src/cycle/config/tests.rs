@@ -159,7 +159,7 @@ fn hints() {
     assert_eq!(hint("events {} http { try_file x; }"), "did you mean \"try_files\"?");
     let text = "events {} http { server {\n listen 8080\n server_name x; } }";
     assert_eq!(hint(text), "is a \";\" missing after \"8080\" in line 2?");
-    assert!(hint("events {} http { server { ssl_certificate x; } }").starts_with("TLS is not"));
+    assert!(hint("events {} http { server { ssl_certificate x; } }").starts_with("TLS is left"));
     assert_eq!(hint("events {} listen 80;"), "its context is server");
     assert_eq!(hint("events { daemon on; }"), "its context is main");
     assert!(hint("events {} http {").ends_with("nginx.conf:1 is not closed"));
@@ -369,4 +369,64 @@ fn deep_and_long_texts_harm_nobody() {
     assert!(!errors(&read(&nested(1000))).is_empty());
     let words = format!("events {{}} http {{ index {}; }}", "x ".repeat(200_000));
     good(&words);
+}
+
+/// REFERENCE.md has a row for each directive of the tables, with its contexts, and no other.
+#[test]
+fn the_reference_is_complete() {
+    let known = directives();
+    let mut names: Vec<&str> = known.iter().map(|shape| shape.name).collect();
+    // What only the embedded main config says.
+    names.retain(|name| !name.starts_with("limpet:"));
+    names.sort_unstable();
+    names.dedup();
+    let contexts = |name: &str| conf::contexts_of(&known, name.as_bytes()).map(Context::names);
+    let expected: Vec<String> =
+        names.iter().map(|name| format!("{name}: {}", contexts(name).unwrap())).collect();
+    let (told, _) = include_str!("../../../REFERENCE.md").split_once("## What is refused").unwrap();
+    let rows = told.lines().filter_map(|line| line.strip_prefix("| `")?.split_once("` | "));
+    let mut rows: Vec<String> = rows
+        .map(|(name, rest)| format!("{name}: {}", rest.split(" |").next().unwrap_or_default()))
+        .collect();
+    rows.sort_unstable();
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn the_block_that_misses_its_brace_is_named() {
+    let hint = |text: &str| {
+        let config = read(text);
+        let error = config.cx.errors.errors.first().expect("an error");
+        let hint = error.hint.clone().unwrap_or_default();
+        hint.replace(&config.tree.place(error.pos.unwrap()).to_string(), "")
+    };
+    let indented = "events { }\nhttp {\n  server {\n    location / {\n      root /;\n  }\n}\n";
+    let told = hint(indented);
+    assert!(told.starts_with("\"location {\" in ") && told.ends_with(":4 seems not to be closed"));
+    let told = hint("events { }\nhttp { server {\n} ");
+    assert!(told.starts_with("\"http {\" in ") && told.ends_with(":2 is not closed"), "{told}");
+}
+
+#[test]
+fn one_directive_has_one_error() {
+    for text in [
+        "events {} http { server { location \"/a\"b {} } }",
+        "events {} http { server { location / } }",
+        "events {} http { include x.conf { } }",
+        "events {} http { satisfy all; satisfy all; }",
+        "thread_pool a threads=1; thread_pool b threads=1; thread_pool a threads=1; events {}",
+    ] {
+        assert_eq!(errors(&read(text)).len(), 1, "{text}: {:?}", errors(&read(text)));
+    }
+}
+
+#[test]
+fn only_a_config_of_ones_own_leaves_the_terminal() {
+    let daemon = |text: &str| read(text).core.daemon;
+    assert!(daemon("events {}"));
+    assert!(!daemon("server { listen 8080; }"));
+    let folder = Source::new(crate::conf::Main::Folder("/".into()), "/".into());
+    assert!(!Config::read(&folder, Path::new("/"), true).core.daemon);
+    let asked = Source { globals: b"daemon on;".to_vec(), ..folder };
+    assert!(Config::read(&asked, Path::new("/"), true).core.daemon);
 }

@@ -119,7 +119,7 @@ fn so_keepalive(options: &mut ListenOptions, value: &[u8]) -> Option<()> {
 
 fn unsupported(word: Word) -> Error {
     let why = match word.bytes() {
-        b"ssl" => "TLS is not in the binary, let a TLS terminator in front of limpet decrypt",
+        b"ssl" => "TLS is left to the layer in front (load balancer, ingress, stunnel, hitch)",
         b"http2" | b"quic" => "it speaks HTTP/1.1, a terminator in front can speak the others",
         b"proxy_protocol" => "it is not built yet",
         _ => return Error::invalid_parameter(word),

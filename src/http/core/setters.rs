@@ -118,6 +118,9 @@ pub fn pool_size(node: Node) -> Result<(), Error> {
         size if size < LEAST => {
             Err(Error::at(node.arg(0), format!("the pool size must be no less than {LEAST}")))
         }
+        size if size % 16 != 0 => {
+            Err(Error::at(node.arg(0), "the pool size must be a multiple of 16"))
+        }
         _ => Ok(()),
     }
 }
@@ -126,6 +129,19 @@ pub fn directio(node: Node) -> Result<(), Error> {
     match node.arg(0).bytes() {
         b"off" => Ok(()),
         word => parse_off(word).map(drop).ok_or_else(|| Error::directive(node, "invalid value")),
+    }
+}
+
+pub fn body_file(node: Node) -> Result<(), Error> {
+    conf::choice(node, 0, &[("off", ()), ("on", ()), ("clean", ())])
+}
+
+/// A path, and the levels of folders in it.
+pub fn temp_path(node: Node) -> Result<(), Error> {
+    let level = |word: &conf::Word| matches!(word.bytes(), b"1" | b"2" | b"3");
+    match node.args().skip(1).find(|word| !level(word)) {
+        Some(word) => Err(Error::invalid_value(word)),
+        None => Ok(()),
     }
 }
 

@@ -31,6 +31,7 @@ pub static SRV: &[Directive<SrvRaw>] = &[
 ];
 
 const NO_POOLS: &str = "limpet has no pools: what a connection needs is laid out beforehand";
+const NO_SUBREQUESTS: &str = "limpet has no subrequests yet";
 const OWN_TABLES: &str = "limpet's tables fit what is in them";
 const NO_DIRECT_IO: &str = "limpet reads files through the page cache";
 const OWN_SENDS: &str = "limpet joins what belongs together by itself";
@@ -127,6 +128,16 @@ pub static LOC: &[Directive<LocRaw>] = &[
         |node| choice(node, 0, &[("all", ()), ("any", ())]),
         "there is nothing yet that refuses access",
     ),
+    ignored("client_body_in_file_only", ALL, Args::ONE, body_file, "bodies are only discarded yet"),
+    ignored(
+        "client_body_temp_path",
+        ALL,
+        Args::ONE_TO_FOUR,
+        temp_path,
+        "bodies are only discarded yet",
+    ),
+    ignored("log_subrequest", ALL, Args::ONE, is_flag, NO_SUBREQUESTS),
+    ignored("subrequest_output_buffer_size", ALL, Args::ONE, is_size, NO_SUBREQUESTS),
     ignored("msie_refresh", ALL, Args::ONE, is_off_flag, "only what is the default"),
 ];
 
