@@ -38,8 +38,9 @@ pub use unsupported::names as unsupported_names;
 pub use value::{Msec, choice, flag, literal, number, off, size, time_msec};
 pub use value::{parse_number, parse_off, parse_size, parse_time};
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -72,6 +73,14 @@ impl Cx {
     /// A path of the config as the process will open it: absolute, or below the prefix.
     pub fn path(&self, word: &[u8]) -> PathBuf {
         self.prefix.join(OsStr::from_bytes(word))
+    }
+
+    /// The same as bytes, which a `root` in each of many locations wants fast.
+    pub fn path_bytes<'w>(&self, word: &'w [u8]) -> Cow<'w, [u8]> {
+        match word {
+            [b'/', ..] => Cow::Borrowed(word),
+            _ => Cow::Owned(self.path(word).into_os_string().into_vec()),
+        }
     }
 
     pub fn warn(&mut self, word: Word, text: impl Into<String>) {

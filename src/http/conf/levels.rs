@@ -129,7 +129,7 @@ impl Reader {
         levels: Vec<Node>,
         parent: Option<(Kind, Word)>,
     ) -> (Locations, Box<[Rc<Location>]>) {
-        let mut sorter = Sorter::default();
+        let mut sorter = Sorter::of(levels.len());
         for node in levels {
             let head =
                 locations::head(node).and_then(|head| locations::fits(head, parent).map(|()| head));

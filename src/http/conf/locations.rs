@@ -89,12 +89,15 @@ pub fn fits((kind, name): (Kind, Word), parent: Option<(Kind, Word)>) -> Result<
 }
 
 /// The locations of a level while it is read.
-#[derive(Default)]
 pub struct Sorter<'t> {
     found: Vec<(Word<'t>, Location)>,
 }
 
 impl<'t> Sorter<'t> {
+    pub fn of(count: usize) -> Sorter<'t> {
+        Sorter { found: Vec::with_capacity(count) }
+    }
+
     pub fn add(&mut self, word: Word<'t>, location: Location) {
         self.found.push((word, location));
     }
@@ -103,7 +106,7 @@ impl<'t> Sorter<'t> {
     pub fn finish(mut self, cx: &mut Cx) -> (Locations, Box<[Rc<Location>]>) {
         // Stable: of equal ones the first in the text comes first.
         self.found.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
-        let mut names: Vec<Name> = Vec::new();
+        let mut names: Vec<Name> = Vec::with_capacity(self.found.len());
         let mut named: Vec<Rc<Location>> = Vec::new();
         for (word, location) in self.found {
             if location.kind == Kind::Named {

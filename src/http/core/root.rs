@@ -3,7 +3,8 @@
 use super::LocRaw;
 use crate::conf::{Cx, Error, Node, literal};
 use crate::http::conf::{Kind, location_head};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::borrow::Cow;
+use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 
 /// Where files of a location are.
@@ -44,12 +45,12 @@ pub fn alias(raw: &mut LocRaw, cx: &mut Cx, node: Node) -> Result<(), Error> {
     }
     let path = checked(raw, cx, node)?;
     let replaced = head.map_or(0, |(_, name)| name.len());
-    raw.root = Some(Root { path: path.into(), alias: Some(replaced) });
+    raw.root = Some(Root { path: path.as_ref().into(), alias: Some(replaced) });
     Ok(())
 }
 
 /// The path, if it is the first of its level.
-fn checked(raw: &LocRaw, cx: &Cx, node: Node) -> Result<Vec<u8>, Error> {
+fn checked<'t>(raw: &LocRaw, cx: &Cx, node: Node<'t>) -> Result<Cow<'t, [u8]>, Error> {
     let name = node.name();
     if let Some(earlier) = &raw.root {
         let (is_alias, was_alias) = (name.bytes() == b"alias", earlier.alias.is_some());
@@ -67,7 +68,7 @@ fn checked(raw: &LocRaw, cx: &Cx, node: Node) -> Result<Vec<u8>, Error> {
         let text = format!("the {variable} variable cannot be used in the \"{name}\" directive");
         return Err(Error::at(word, text));
     }
-    Ok(cx.path(literal(word)?).into_os_string().into_vec())
+    Ok(cx.path_bytes(literal(word)?))
 }
 
 /// A variable that is made of what is being set.
