@@ -426,7 +426,7 @@ fn only_a_config_of_ones_own_leaves_the_terminal() {
     assert!(daemon("events {}"));
     assert!(!daemon("server { listen 8080; }"));
     let folder = Source::new(crate::conf::Main::Folder("/".into()), "/".into());
-    assert!(!Config::read(&folder, Path::new("/"), true).core.daemon);
+    assert!(!Config::read(&folder, Path::new("/")).core.daemon);
     let asked = Source { globals: b"daemon on;".to_vec(), ..folder };
-    assert!(Config::read(&asked, Path::new("/"), true).core.daemon);
+    assert!(Config::read(&asked, Path::new("/")).core.daemon);
 }
