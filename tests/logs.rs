@@ -248,6 +248,27 @@ fn pipes_whose_readers_are_gone_kill_nothing() {
     assert_eq!(limpet.wait_end(), Ended::Code(0));
 }
 
+/// What failed is tried again once a second, not in each turn, and not waited for at the end.
+#[test]
+fn a_log_that_fails_keeps_nobody_awake() {
+    let (mut limpet, stdout, _stderr) = piped(&logged("", TO_STDOUT));
+    drop(stdout);
+    let workers = limpet.wait_workers(2);
+    assert_eq!(limpet.get("/ok").status, 200);
+    limpet.log.wait("(32: Broken pipe)");
+    let turns = || -> u64 {
+        let count = |worker: &Process| worker.status("voluntary_ctxt_switches").parse::<u64>();
+        workers.iter().map(|worker| count(worker).unwrap()).sum()
+    };
+    let before = turns();
+    std::thread::sleep(Duration::from_secs(1));
+    assert!(turns() - before < 20, "{} turns in a second", turns() - before);
+    limpet.signal(libc::SIGTERM);
+    assert_eq!(limpet.wait_end(), Ended::Code(0));
+    // Terminate is sent again after 50, 150 and 350 ms to a worker that is still there.
+    assert_eq!(limpet.log.with("termination cycle: 400").len(), 0);
+}
+
 /// O_NONBLOCK belongs to the open description, which the user's shell shares.
 #[test]
 fn an_inherited_descriptor_keeps_its_mode() {

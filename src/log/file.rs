@@ -104,10 +104,16 @@ impl LogFile {
 
     /// The same for lines that are held, too.
     pub(super) fn flush(&self) -> Option<u64> {
-        if let Sink::Lines(queue) = &self.sink {
-            queue.full.set(false);
-        }
-        (!self.write()).then_some(FULL_MS)
+        let Sink::Lines(queue) = &self.sink else { return None };
+        queue.full.set(false);
+        let wait = || queue.retry_at.get().saturating_sub(time::now_ms()).max(FULL_MS);
+        (!self.write()).then(wait)
+    }
+
+    /// The same at the end of the process: what fails, and is not just full, is not waited for.
+    pub(super) fn finish(&self) -> Option<u64> {
+        let fails = |_: &u64| matches!(&self.sink, Sink::Lines(queue) if queue.failing.get());
+        self.flush().filter(|ms| !fails(ms))
     }
 
     /// Writes what waits, as far as that goes now. True if nothing waits any more.

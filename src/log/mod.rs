@@ -176,7 +176,7 @@ pub fn flush() -> Option<u64> {
 /// The last flush of a process: slow readers get half a second.
 pub fn finish() {
     let deadline = clock::monotonic_ms() + 500;
-    while let Some(ms) = sweep(LogFile::flush) {
+    while let Some(ms) = sweep(LogFile::finish) {
         if clock::monotonic_ms() >= deadline {
             return;
         }
