@@ -14,7 +14,7 @@ all: musl
 	cp -f $(BUILT) limpet
 
 run: all
-	./limpet .
+	./limpet scripts/site
 
 test: musl
 	$(TESTS) $(CARGO) test --target $(TARGET)

@@ -218,7 +218,9 @@ impl Cycle {
                 return Err(Refused);
             }
             Err(e) => {
-                log!(Level::Warn, errno e, "open() \"{}\" failed, no pid file", path.display());
+                // A foreground is found without one.
+                let level = if self.core.daemon { Level::Warn } else { Level::Notice };
+                log!(level, errno e, "open() \"{}\" failed, no pid file", path.display());
             }
         }
         Ok(())
