@@ -83,6 +83,11 @@ pub fn find<'r>(request: &mut Request<'r>) -> Answer<'r> {
     let step = match begin(request) {
         Ok(()) => phases(request),
         Err(status) => {
+            if status == 400 {
+                request.action = " while reading client request line";
+                request.log_info(None, format_args!("client sent invalid request"));
+                request.action = "";
+            }
             request.keep_alive = false;
             Step::Status(status)
         }
@@ -91,7 +96,7 @@ pub fn find<'r>(request: &mut Request<'r>) -> Answer<'r> {
 }
 
 /// The answer to a request that is refused before its phases.
-pub fn refuse<'r>(request: &mut Request<'r>, bad: Bad) -> Answer<'r> {
+pub fn refuse<'r>(request: &mut Request<'r>, bad: Bad, pipelined: bool) -> Answer<'r> {
     let line = request.head.last_line(request.bytes);
     // So that the context behind it fits the log's line, too (nginx).
     let (shown, cut) = match line.get(..LINE_SHOWN) {
@@ -99,8 +104,8 @@ pub fn refuse<'r>(request: &mut Request<'r>, bad: Bad) -> Answer<'r> {
         None => (Shown(line), ""),
     };
     match bad.quotes_line() {
-        true => request.log_info(None, format_args!("{bad}: \"{shown}{cut}\"")),
-        false => request.log_info(None, format_args!("{bad}")),
+        true => request.log_reading(pipelined, None, format_args!("{bad}: \"{shown}{cut}\"")),
+        false => request.log_reading(pipelined, None, format_args!("{bad}")),
     }
     request.keep_alive = false;
     conclude(request, Step::Status(bad.status()))
@@ -128,13 +133,11 @@ fn conclude<'r>(request: &mut Request<'r>, mut step: Step<'r>) -> Answer<'r> {
 fn begin(request: &mut Request<'_>) -> Result<(), u16> {
     match (request.method, request.head.form) {
         (Method::Trace, _) => {
-            request.log(Level::Info, None, format_args!("client sent TRACE method"));
-            request.keep_alive = false;
+            request.log_reading(false, None, format_args!("client sent TRACE method"));
             return Err(405);
         }
         (Method::Connect, _) => {
-            request.log(Level::Info, None, format_args!("client sent CONNECT method"));
-            request.keep_alive = false;
+            request.log_reading(false, None, format_args!("client sent CONNECT method"));
             return Err(405);
         }
         (_, Form::Asterisk) => return Err(400),

@@ -15,6 +15,7 @@ use crate::sys::errno::Errno;
 use crate::sys::sockopt;
 use crate::text::escape::Shown;
 use crate::time;
+use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 
@@ -26,6 +27,8 @@ pub struct Conn {
     pub number: u64,
     /// Which entry of `Http::listening` accepted it.
     pub listening: u16,
+    /// TCP_NODELAY is set, as it was on the listening socket.
+    pub nodelay: Cell<bool>,
     /// Requests begun.
     pub requests: u32,
     /// When it was accepted, in ms of [`time::now_ms`], cut to what a life can be.
@@ -41,6 +44,7 @@ impl Conn {
             peer: accepted.peer,
             number: worker.next_number(),
             listening: accepted.listener as u16,
+            nodelay: Cell::new(true),
             requests: 0,
             accepted_at: time::now_ms() as u32,
             keep_ms: 0,
@@ -87,6 +91,14 @@ impl Conn {
         }
     }
 
+    /// `tcp_nodelay` of the location that answers. Where it cannot be set (unix sockets)
+    /// nothing is delayed.
+    pub fn set_nodelay(&self, on: bool) {
+        if self.nodelay.replace(on) != on {
+            let _ = sockopt::set_nodelay(&self.io, on);
+        }
+    }
+
     /// Closing shall drop what has not been sent, and tell the other side by a reset.
     pub fn reset_on_close(&self) {
         // A failure changes nothing: the connection is closed either way.
@@ -115,6 +127,8 @@ pub struct Limits {
     pub body_most: u64,
     /// The client may be sending what nobody has read.
     pub unread: bool,
+    /// The next request came with this one.
+    pub pipelined: bool,
     /// `reset_timedout_connection`
     pub reset_timedout: bool,
 }
@@ -130,6 +144,7 @@ impl Limits {
             lingering_timeout: core.lingering_timeout,
             body_most: core.client_max_body_size,
             unread: false,
+            pipelined: false,
             reset_timedout: core.reset_timedout_connection,
         }
     }

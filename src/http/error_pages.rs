@@ -47,10 +47,8 @@ fn custom<'r>(request: &mut Request<'r>, status: u16, page: &'r ErrorPage) -> St
         }
         Some(b'@') => named(request, &page.uri),
         _ => {
-            let status = match page.overwrite {
-                Some(status @ (301 | 302 | 303 | 307 | 308)) => status,
-                _ => 302,
-            };
+            let redirects = |status: &u16| matches!(status, 301 | 302 | 303 | 307 | 308);
+            let status = page.overwrite.filter(redirects).unwrap_or(302);
             request.moved = Some(Target::Text(&page.uri));
             Step::Answer(built_in(request, status))
         }

@@ -31,6 +31,8 @@ pub enum Ending {
     Kept,
     /// It is to be closed once the answer has left; the client may still send.
     Close,
+    /// It is to be closed, and this request has no answer (444 and its like).
+    Silent,
     /// It is of no use any more.
     Broken,
 }
@@ -58,8 +60,17 @@ pub async fn run(worker: &'static Worker, mut conn: Conn, mut input: Input) -> O
                 linger::close(conn, input, &limits).await;
                 return None;
             }
+            Ending::Silent => {
+                // Those before it have.
+                flush(site, &conn, &mut output, &limits, true).await?;
+                if limits.reset_timedout {
+                    conn.reset_on_close();
+                }
+                return None;
+            }
             Ending::Broken => return None,
         }
+        limits.pipelined = !input.is_empty();
         if input.is_empty() {
             flush(site, &conn, &mut output, &limits, false).await?;
             conn.debug(&site.default_server, format_args!("set http keepalive handler"));
@@ -139,7 +150,7 @@ async fn one(
             request.keep_alive = false;
         }
         let found = match bad {
-            Some(bad) => answer::refuse(&mut request, bad),
+            Some(bad) => answer::refuse(&mut request, bad, limits.pipelined),
             None => answer::find(&mut request),
         };
         let line = Shown(head.line.of(input.bytes()));
@@ -157,7 +168,7 @@ async fn one(
         }
         *limits = Limits::of(request.location);
         match found {
-            Answer::Close { .. } => Ending::Broken,
+            Answer::Close { .. } => Ending::Silent,
             _ if sent.is_err() => Ending::Broken,
             _ if request.keep_alive => Ending::Kept,
             _ => Ending::Close,
@@ -212,35 +223,31 @@ async fn read_head(
             }
             Err(errno) => Some(errno),
         };
-        abandoned(worker, conn, site, input, head, errno);
+        let request = Request::new(worker, conn, site, input.bytes(), head);
+        abandoned(request, limits.pipelined, errno);
         return Err(Ending::Broken);
     }
 }
 
 /// The client left, or was too slow, in the middle of a head: there is a log line
 /// (400 or 408, as in nginx) and no answer.
-fn abandoned(
-    worker: &'static Worker,
-    conn: &Conn,
-    site: &Site,
-    input: &Input,
-    head: &Head,
-    errno: Option<Errno>,
-) {
-    if input.is_empty() {
+fn abandoned(mut request: Request<'_>, pipelined: bool, errno: Option<Errno>) {
+    if request.bytes.is_empty() {
         return;
     }
-    let mut request = Request::new(worker, conn, site, input.bytes(), head);
     request.status = if errno == Some(Errno::ETIMEDOUT) { 408 } else { 400 };
     match errno {
         Some(Errno::ETIMEDOUT) => {
-            request.log_info(errno, format_args!("client timed out"));
+            request.log_reading(pipelined, errno, format_args!("client timed out"));
             if request.location.conf.core.reset_timedout_connection {
-                conn.reset_on_close();
+                request.conn.reset_on_close();
             }
         }
-        Some(_) => request.log_info(errno, format_args!("recv() failed")),
-        None => request.log_info(None, format_args!("client prematurely closed connection")),
+        Some(_) => request.log_reading(pipelined, errno, format_args!("recv() failed")),
+        None => {
+            let text = format_args!("client prematurely closed connection");
+            request.log_reading(pipelined, None, text);
+        }
     }
     log::record(&request);
 }

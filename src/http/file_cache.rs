@@ -75,6 +75,15 @@ pub enum Found {
     Failed(Errno),
 }
 
+/// How long it will do to know what a path named, in ms (`open_file_cache`); 0, which is
+/// the default, is until the next turn.
+#[derive(Clone, Copy, Default)]
+pub struct Trust {
+    pub ms: u64,
+    /// The same of a path that could not be opened.
+    pub errors_ms: u64,
+}
+
 struct Entry {
     hash: u64,
     path: CString,
@@ -108,9 +117,9 @@ impl FileCache {
         }
     }
 
-    /// What `path`, with its final NUL, names in this turn; or did within the last
-    /// `valid` ms, where `open_file_cache` says that this will do.
-    pub fn look_up(&self, path: &[u8], valid: Option<u64>) -> Found {
+    /// What `path`, with its final NUL, names in this turn; or did a while ago, where
+    /// that will do.
+    pub fn look_up(&self, path: &[u8], trust: Trust) -> Found {
         let hash = hash::hash(path);
         let ways = set_of(hash);
         let mut entries = self.entries.borrow_mut();
@@ -128,7 +137,11 @@ impl FileCache {
         };
         if let Some(entry) = &entries[at] {
             let age = time::now_ms().saturating_sub(entry.checked_at.get());
-            if entry.turn.get() == event::turn() || valid.is_some_and(|valid| age < valid) {
+            let valid = match entry.found {
+                Found::Failed(_) => trust.errors_ms,
+                _ => trust.ms,
+            };
+            if entry.turn.get() == event::turn() || age < valid {
                 return entry.found.clone();
             }
             let seen = file::stat(&entry.path);

@@ -48,7 +48,7 @@ pub fn find<'r>(request: &mut Request<'r>) -> Step<'r> {
         }
         match static_files::look_up(request, file) {
             Found::Failed(Errno::ENOENT) => {}
-            Found::Failed(errno) => return static_files::failed(request, file, errno),
+            Found::Failed(errno) => return failed(request, file, errno),
             Found::File(_) | Found::Directory { .. } | Found::Special => {
                 return match request.uri_with(file) {
                     Some(uri) => answer::redirect(request, uri, request.args),
@@ -71,7 +71,26 @@ fn nothing<'r>(request: &Request<'r>) -> Step<'r> {
             });
             Step::Status(403)
         }
-        Found::Failed(errno) => static_files::failed(request, b"", errno),
+        Found::Failed(errno) => {
+            let first = request.location.conf.index.files.first();
+            failed(request, first.map_or(b"", |file| file), errno)
+        }
         Found::File(_) | Found::Special => static_files::failed(request, b"", Errno::ENOTDIR),
     }
+}
+
+/// An index file is not to be had, or its directory is not.
+fn failed<'r>(request: &Request<'r>, file: &[u8], errno: Errno) -> Step<'r> {
+    let (what, status) = match errno {
+        Errno::EACCES => ("is forbidden", 403),
+        Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG => ("is not found", 404),
+        _ => return static_files::failed(request, file, errno),
+    };
+    if status != 404 || request.location.conf.core.log_not_found {
+        static_files::with_path(request, file, |path| {
+            let path = Shown(path.to_bytes());
+            request.log(Level::Error, Some(errno), format_args!("\"{path}\" {what}"));
+        });
+    }
+    Step::Status(status)
 }

@@ -105,13 +105,21 @@ impl Output {
     }
 }
 
-/// Sends `len` bytes of a file from `offset`. A file that ends early is `EIO`.
-pub async fn send_file(io: &Io, file: &OwnedFd, offset: u64, len: u64, timeout: u64) -> Result<()> {
-    /// nginx's `sendfile_max_chunk`: one fast client must not hold up the others.
-    const CHUNK: u64 = 2 << 20;
+/// Sends `len` bytes of a file from `offset`, at most `most` (0: any number) before the
+/// others have their turn. A file that ends early is `EIO`.
+pub async fn send_file(
+    io: &Io,
+    file: &OwnedFd,
+    (offset, len): (u64, u64),
+    most: u64,
+    timeout: u64,
+) -> Result<()> {
+    /// What the kernel takes at once.
+    const MOST: u64 = 0x7fff_f000;
     let (mut at, end) = (offset, offset + len);
+    let most = if most == 0 { MOST } else { most.min(MOST) };
     while at < end {
-        let chunk = (end - at).min(CHUNK) as usize;
+        let chunk = (end - at).min(most) as usize;
         match io.try_with(|socket| io::sendfile(socket, file, &mut at, chunk)) {
             Ok(0) => return Err(Errno::EIO),
             Ok(count) if count == chunk && at < end => event::yield_now().await,

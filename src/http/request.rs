@@ -48,6 +48,8 @@ pub struct Request<'r> {
     pub moved: Option<Target<'r>>,
     /// The size of the file that no wanted range is in (416).
     pub unsatisfied: Option<u64>,
+    /// What is being done, for the log, while the request is not understood.
+    pub action: &'static str,
     /// What was answered, once it was.
     pub status: u16,
     /// Bytes of the body that were sent.
@@ -100,6 +102,7 @@ impl<'r> Request<'r> {
             body_refused: false,
             moved: None,
             unsatisfied: None,
+            action: "",
             status: 0,
             body_sent: 0,
         }
@@ -229,6 +232,17 @@ impl<'r> Request<'r> {
         self.log(Level::Info, errno, text);
     }
 
+    /// The same while the head is being read.
+    pub fn log_reading(&mut self, pipelined: bool, errno: Option<Errno>, text: fmt::Arguments<'_>) {
+        self.action = match (self.head.has_line(), pipelined) {
+            (true, _) => " while reading client request headers",
+            (false, false) => " while reading client request line",
+            (false, true) => " while reading client pipelined request line",
+        };
+        self.log_info(errno, text);
+        self.action = "";
+    }
+
     /// Writes to the error log of the request's location, with its context.
     pub fn log(&self, level: Level, errno: Option<Errno>, text: fmt::Arguments<'_>) {
         let log = &self.location.conf.core.error_log;
@@ -266,7 +280,7 @@ impl fmt::Display for Context<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use crate::text::escape::Shown;
         let request = self.0;
-        write!(f, ", client: {}", request.conn.peer.ip)?;
+        write!(f, "{}, client: {}", request.action, request.conn.peer.ip)?;
         write!(f, ", server: {}", Shown(&request.server.name))?;
         let line = request.line();
         if !line.is_empty() {

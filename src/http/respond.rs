@@ -48,6 +48,7 @@ pub async fn send(
     answer: &Answer<'_>,
     output: &mut Output,
 ) -> Result<()> {
+    request.conn.set_nodelay(request.location.conf.core.tcp_nodelay);
     match answer {
         Answer::Close { status } => {
             request.keep_alive = false;
@@ -216,9 +217,10 @@ async fn send_contents(
             output.body(io, bytes, timeout).await?;
         }
         Contents::Descriptor(fd) => {
-            let sent = if request.location.conf.core.sendfile {
+            let core = &request.location.conf.core;
+            let sent = if core.sendfile {
                 output.flush(io, timeout, true).await?;
-                send_file(io, fd, part.start, len, timeout).await
+                send_file(io, fd, (part.start, len), core.sendfile_max_chunk, timeout).await
             } else {
                 copy_file(io, fd, (part.start, len), output, timeout).await
             };

@@ -1,7 +1,7 @@
 //! Files: from a URI to what it names, and what that means for the answer.
 
 use super::answer::{self, Step, Target};
-use super::file_cache::Found;
+use super::file_cache::{Found, Trust};
 use super::request::Request;
 use crate::log::Level;
 use crate::proto::request::Method;
@@ -33,8 +33,9 @@ pub fn find<'r>(request: &mut Request<'r>) -> Step<'r> {
 /// What the file system has for the request's URI with `suffix` behind it.
 pub fn look_up(request: &Request<'_>, suffix: &[u8]) -> Found {
     let core = &request.location.conf.core;
-    let valid = core.open_file_cache.map(|_| core.open_file_cache_valid * 1000);
-    with_bytes(request, suffix, |path| request.worker.files.look_up(path, valid))
+    let ms = core.open_file_cache.map_or(0, |_| core.open_file_cache_valid * 1000);
+    let trust = Trust { ms, errors_ms: if core.open_file_cache_errors { ms } else { 0 } };
+    with_bytes(request, suffix, |path| request.worker.files.look_up(path, trust))
         .unwrap_or(Found::Failed(Errno::ENAMETOOLONG))
 }
 

@@ -212,6 +212,10 @@ impl Listener {
         if let Some(queue) = options.fastopen {
             set("TCP_FASTOPEN", queue, sockopt::set_fastopen(socket, queue));
         }
+        if self.kind == Kind::Stream && !addr.is_unix() {
+            // For every connection at once; a location may switch it off again.
+            set("TCP_NODELAY", 1, sockopt::set_nodelay(socket, true));
+        }
         let deferring = sockopt::defer_accept(socket).is_ok_and(|secs| secs > 0);
         if options.deferred != deferring && !addr.is_unix() {
             let secs = i32::from(options.deferred);

@@ -55,8 +55,9 @@ pub fn set_fastopen(fd: impl AsFd, queue: c_int) -> Result<()> {
     set(fd, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, queue)
 }
 
-pub fn set_nodelay(fd: impl AsFd) -> Result<()> {
-    set(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)
+/// On a listening socket it is inherited by what is accepted.
+pub fn set_nodelay(fd: impl AsFd, on: bool) -> Result<()> {
+    set(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, c_int::from(on))
 }
 
 /// nginx's `tcp_nopush`.

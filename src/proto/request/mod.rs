@@ -386,6 +386,11 @@ impl Head {
         }
     }
 
+    /// Whether the request line has been understood.
+    pub fn has_line(&self) -> bool {
+        self.phase != Phase::Line
+    }
+
     /// The line that was being parsed when parsing stopped, for the log.
     pub fn last_line<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
         let line = buffer.get(self.at as usize..).unwrap_or_default();
