@@ -87,7 +87,7 @@ fn answer(server: &Limpet, row: &str) -> String {
     text
 }
 
-/// A response as text, without what has to differ, nor the order of its fields.
+/// A response as text, without what has to differ.
 fn normal(server: &Limpet, head: bool, response: &Response) -> String {
     let name = response.header("server").to_string();
     let page = format!("<center>{name}</center>");
@@ -106,9 +106,8 @@ fn normal(server: &Limpet, head: bool, response: &Response) -> String {
         };
         format!("{key}: {value}\n")
     };
-    let mut fields: Vec<_> = response.headers.iter().map(field).collect();
-    fields.sort();
-    let (status, reason, fields) = (response.status, &response.reason, fields.concat());
+    let fields: String = response.headers.iter().map(field).collect();
+    let (status, reason) = (response.status, &response.reason);
     format!("{status} {reason}\n{fields}\n{body}\n").replace(&boundary, "BOUNDARY")
 }
 

@@ -42,12 +42,19 @@ pub fn find<'r>(request: &mut Request<'r>) -> Step<'r> {
     if !matches!(request.method, Method::Get | Method::Head | Method::Post) {
         return Step::Status(405);
     }
+    let mut is_directory = false;
     for file in request.location.conf.index.files.iter() {
         if file.first() == Some(&b'/') {
             return answer::redirect(request, Uri::Plain(file), request.args);
         }
         match static_files::look_up(request, file) {
-            Found::Failed(Errno::ENOENT) => {}
+            Found::Failed(Errno::ENOENT) if is_directory => {}
+            // Is it the file that is missing, or everything above it, too?
+            Found::Failed(Errno::ENOENT) => match static_files::look_up(request, b"") {
+                Found::Directory { .. } => is_directory = true,
+                Found::Failed(errno) => return failed(request, file, errno),
+                Found::File(_) | Found::Special => return failed(request, file, Errno::ENOTDIR),
+            },
             Found::Failed(errno) => return failed(request, file, errno),
             Found::File(_) | Found::Directory { .. } | Found::Special => {
                 return match request.uri_with(file) {
@@ -57,26 +64,12 @@ pub fn find<'r>(request: &mut Request<'r>) -> Step<'r> {
             }
         }
     }
-    nothing(request)
-}
-
-/// No index file: an error for the directory, or for its absence.
-fn nothing<'r>(request: &Request<'r>) -> Step<'r> {
-    match static_files::look_up(request, b"") {
-        Found::Directory { .. } => {
-            static_files::with_path(request, b"", |path| {
-                let path = Shown(path.to_bytes());
-                let text = format_args!("directory index of \"{path}\" is forbidden");
-                request.log(Level::Error, None, text);
-            });
-            Step::Status(403)
-        }
-        Found::Failed(errno) => {
-            let first = request.location.conf.index.files.first();
-            failed(request, first.map_or(b"", |file| file), errno)
-        }
-        Found::File(_) | Found::Special => static_files::failed(request, b"", Errno::ENOTDIR),
-    }
+    static_files::with_path(request, b"", |path| {
+        let path = Shown(path.to_bytes());
+        let text = format_args!("directory index of \"{path}\" is forbidden");
+        request.log(Level::Error, None, text);
+    });
+    Step::Status(403)
 }
 
 /// An index file is not to be had, or its directory is not.
