@@ -27,8 +27,8 @@ pub fn names() -> impl Iterator<Item = String> {
 
 const GROUPS: &[Group] = &[
     Group {
-        why: "TLS is left to the layer in front of limpet: remove it, listen without \"ssl\", and let \
-              a TLS terminator (load balancer, ingress, stunnel, hitch) decrypt",
+        why: "TLS is left to the layer in front of limpet: remove it, listen without \"ssl\", and \
+              let a TLS terminator (load balancer, ingress, stunnel, hitch) decrypt",
         names: &[
             ("", "ssl"),
             (
