@@ -4,6 +4,10 @@
 /// The main config around a fragment, the sites of `conf.d`, or the default site.
 pub const MAIN: &[u8] = include_bytes!("embedded/main.conf");
 
+/// The block of the main config whose settings hold where the text around it, `-g` or
+/// the site say nothing else.
+pub const DEFAULTS: &str = "limpet:defaults";
+
 /// What `include NAME` means where no such file exists, by the name without folder.
 pub fn include(name: &[u8]) -> Option<&'static [u8]> {
     match name {

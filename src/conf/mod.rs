@@ -26,6 +26,7 @@ mod variables;
 
 pub use crate::text::escape::Shown;
 pub use directive::{Args, Context, Directive, Index, Shape, apply, contexts_of, put};
+pub use embedded::DEFAULTS;
 pub use error::{Error, Errors};
 use logs::Logs;
 pub use logs::{ErrorLogs, Hold, LogPath};

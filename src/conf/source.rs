@@ -42,9 +42,6 @@ pub struct Text {
     pub bytes: Vec<u8>,
 }
 
-/// What messages call the embedded main config.
-pub const EMBEDDED_MAIN: &str = "limpet:main.conf";
-
 /// What `include` in the embedded main config calls the part that is not fixed.
 const SITE: &[u8] = b"limpet:site";
 
@@ -62,7 +59,7 @@ impl Source {
     /// Reads everything. `http_only` says of a directive whether it is valid nowhere
     /// but inside `http`: a file that begins with one is a fragment.
     pub fn read(&self, http_only: impl Fn(&[u8]) -> bool) -> (Tree, Errors) {
-        let embedded = Text { name: EMBEDDED_MAIN.into(), bytes: embedded::MAIN.to_vec() };
+        let embedded = Text { name: "limpet:main.conf".into(), bytes: embedded::MAIN.to_vec() };
         match &self.main {
             Main::Folder(folder) => read(self, Ok(embedded), vec![Include::site(folder)]),
             Main::Embedded(folder) => read(self, Ok(embedded), sites(folder)),

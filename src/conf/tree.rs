@@ -5,7 +5,6 @@
 
 use super::env::Expansion;
 use super::read::COMMAND_LINE;
-use super::source::EMBEDDED_MAIN;
 use crate::text::escape::Shown;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -63,11 +62,6 @@ pub struct Pos {
 }
 
 impl Tree {
-    /// The main config is the one that limpet carries.
-    pub fn is_embedded(&self) -> bool {
-        self.files.iter().any(|file| file.name.as_os_str() == EMBEDDED_MAIN)
-    }
-
     pub fn nodes(&self) -> Nodes<'_> {
         Nodes { tree: self, next: 0, end: self.nodes.len() as u32 }
     }

@@ -37,12 +37,9 @@ impl Config {
         let (tree, errors) = source.read(http_only);
         let mut cx = Cx::new(prefix, known);
         cx.errors = errors;
-        let mut core = CoreRaw::default();
-        conf::apply(MAIN_TABLE, Context::MAIN, &mut core, &mut cx, tree.nodes());
-        if tree.is_embedded() {
-            core.daemon.get_or_insert(false);
-        }
-        let core = core.resolve(&Core::default());
+        let defaults = block(&mut cx, &tree, conf::DEFAULTS);
+        let defaults = defaults.map(|nodes| core(&mut cx, nodes, &Core::default()));
+        let core = core(&mut cx, tree.nodes(), &defaults.unwrap_or_default());
         let events = events(&mut cx, &tree);
         let http =
             block(&mut cx, &tree, "http").map(|nodes| crate::http::conf::read(&mut cx, nodes));
@@ -53,6 +50,12 @@ impl Config {
         cx.errors.sort();
         Config { core, events, http: http.map(Rc::new), tree, cx }
     }
+}
+
+fn core(cx: &mut Cx, nodes: Nodes, defaults: &Core) -> Core {
+    let mut raw = CoreRaw::default();
+    conf::apply(MAIN_TABLE, Context::MAIN, &mut raw, cx, nodes);
+    raw.resolve(defaults)
 }
 
 fn events(cx: &mut Cx, tree: &Tree) -> Events {

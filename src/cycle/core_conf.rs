@@ -85,6 +85,7 @@ const MASK_MAX: usize = CpuSet::LIMIT;
 pub static MAIN_TABLE: &[Directive<CoreRaw>] = &[
     Directive::level("events", MAIN, Args::NONE),
     Directive::level("http", MAIN, Args::NONE),
+    Directive::level(conf::DEFAULTS, MAIN, Args::NONE),
     Directive::flag("daemon", MAIN, |raw| &mut raw.daemon),
     Directive::flag("master_process", MAIN, |raw| &mut raw.master_process),
     Directive::msec("timer_resolution", MAIN, |raw| &mut raw.timer_resolution),

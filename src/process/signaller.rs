@@ -45,7 +45,7 @@ impl Wanted {
         }
         match std::fs::read(&self.pid_file) {
             Ok(text) => self.parse(&text),
-            Err(error) => self.only_one().or_else(|| self.no_pid_file(&error)),
+            Err(error) => self.only_one().map_err(|why| self.no_pid_file(&error, &why)).ok(),
         }
     }
 
@@ -61,25 +61,24 @@ impl Wanted {
         pid
     }
 
-    fn no_pid_file(&self, error: &io::Error) -> Option<Pid> {
+    fn no_pid_file(&self, error: &io::Error, why: &str) {
         let errno = Errno(error.raw_os_error().unwrap_or(0));
         log!(Level::Error, errno errno, "open() \"{}\" failed", self.pid_file.display());
-        None
+        log!(Level::Error, "{why}");
     }
 
     /// Without a pid file.
-    fn only_one(&self) -> Option<Pid> {
+    fn only_one(&self) -> Result<Pid, String> {
         if is_master(1, None) {
-            return Some(1);
+            return Ok(1);
         }
         let masters: Vec<Pid> =
             processes().filter(|pid| is_master(*pid, self.config.as_deref())).collect();
-        if masters.len() > 1 {
-            log!(Level::Error, "several masters run: {masters:?}, name one with --pid");
-        }
-        match masters[..] {
-            [pid] => Some(pid),
-            _ => None,
+        match (&masters[..], &self.config) {
+            ([pid], _) => Ok(*pid),
+            ([], Some(config)) => Err(format!("no limpet runs with {config}")),
+            ([], None) => Err("no limpet runs here".into()),
+            _ => Err(format!("several masters run: {masters:?}, name one with --pid")),
         }
     }
 }

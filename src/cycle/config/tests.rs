@@ -427,6 +427,8 @@ fn only_a_config_of_ones_own_leaves_the_terminal() {
     assert!(!daemon("server { listen 8080; }"));
     let folder = Source::new(crate::conf::Main::Folder("/".into()), "/".into());
     assert!(!Config::read(&folder, Path::new("/")).core.daemon);
-    let asked = Source { globals: b"daemon on;".to_vec(), ..folder };
-    assert!(Config::read(&asked, Path::new("/")).core.daemon);
+    let globals = b"daemon on; worker_processes 3;".to_vec();
+    let asked = Config::read(&Source { globals, ..folder }, Path::new("/"));
+    assert!(asked.cx.errors.is_empty() && asked.core.daemon);
+    assert_eq!(asked.core.worker_processes, Workers::Count(3));
 }

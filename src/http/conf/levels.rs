@@ -8,7 +8,7 @@ use super::listens::Listens;
 use super::locations::{self, Locations, Sorter};
 use super::modules::{LocConf, LocRaws, MainConf, MainRaws, Place, SrvConf, SrvRaws};
 use super::{Http, Kind, Location, Server};
-use crate::conf::{Args, Context, Cx, Directive, Index, Node, Nodes, Shape, Word};
+use crate::conf::{Args, Context, Cx, DEFAULTS, Directive, Index, Node, Nodes, Shape, Word};
 use std::rc::Rc;
 
 /// The blocks that are levels.
@@ -18,8 +18,6 @@ static LEVELS: [Directive<()>; 3] = [
     Directive::level("server", Context::HTTP, Args::NONE),
     Directive::level("location", Context::SERVER.or(Context::LOCATION), Args::ONE_TWO),
 ];
-
-const DEFAULTS: &str = "limpet:defaults";
 
 /// What a name of a level leads to.
 #[derive(Clone, Copy)]
