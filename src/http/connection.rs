@@ -176,7 +176,7 @@ pub fn serve<E: Future<Output = Option<Conn>>>(
         loop {
             let Some(mut input) = service.worker.input() else { return };
             match conn.io.try_read(input.room()) {
-                Ok(0) => return,
+                Ok(0) => return ended(service.worker, &conn, None),
                 Ok(count) => input.filled(count),
                 Err(Errno::EAGAIN) => {
                     drop(input);
@@ -189,11 +189,14 @@ pub fn serve<E: Future<Output = Option<Conn>>>(
                                 Err(_) => return,
                             }
                         }
-                        Dismissal::Draining | Dismissal::TimedOut => return,
+                        Dismissal::TimedOut => {
+                            return ended(service.worker, &conn, Some(Errno::ETIMEDOUT));
+                        }
+                        Dismissal::Draining => return,
                     }
                 }
                 Err(Errno::EINTR) => continue,
-                Err(_) => return,
+                Err(errno) => return ended(service.worker, &conn, Some(errno)),
             }
             let begin = || make(service.worker, conn, input);
             let Some(exchange) = Placed::new(&service.exchanges, begin) else { return };
@@ -203,6 +206,29 @@ pub fn serve<E: Future<Output = Option<Conn>>>(
             }
             deadline = event::after(conn.keep_ms.into());
         }
+    }
+}
+
+/// Tells of a connection that ends between requests, or before the first one.
+fn ended(worker: &Worker, conn: &Conn, errno: Option<Errno>) {
+    let http = worker.http();
+    let sites = http.listening.get(usize::from(conn.listening)).map(|it| &it.sites);
+    let Some(site) = sites.and_then(|sites| sites.last()) else { return };
+    let (server, client, addr) = (&site.default_server, conn.peer.ip, site.addr);
+    let waiting = |text: fmt::Arguments<'_>| {
+        let context = format_args!("client: {client}, server: {addr}");
+        let text = format_args!("{text} while waiting for request, {context}");
+        conn.log(server, Level::Info, text);
+    };
+    match (conn.requests, errno) {
+        (0, None) => waiting(format_args!("client closed connection")),
+        (0, Some(errno @ Errno::ETIMEDOUT)) => waiting(format_args!("client timed out ({errno})")),
+        (0, Some(errno)) => waiting(format_args!("recv() failed ({errno})")),
+        (_, None) => {
+            let text = format_args!("client {client} closed keepalive connection");
+            conn.log(server, Level::Info, text);
+        }
+        (_, Some(_)) => {}
     }
 }
 

@@ -168,7 +168,7 @@ fn put_ip(ip: Ip, out: &mut Writer<'_>) {
 
 fn put_header(request: &Request<'_>, known: Known, out: &mut Writer<'_>) {
     match request.header(known) {
-        None | Some(b"") => out.put(b"-"),
+        None => out.put(b"-"),
         Some(value) => escape::log(value, out),
     }
 }
@@ -181,7 +181,7 @@ fn put_user(request: &Request<'_>, out: &mut Writer<'_>) {
         .split_at_checked(6)
         .filter(|(scheme, _)| ascii::eq_ignore_case(scheme, b"basic "))
         .and_then(|(_, text)| base64::decode(text.trim_ascii(), &mut room))
-        .and_then(|pair| pair.split(|&byte| byte == b':').next());
+        .and_then(|pair| Some(pair.split_at(pair.iter().position(|&byte| byte == b':')?).0));
     match user {
         None | Some(b"") => out.put(b"-"),
         Some(user) => escape::log(user, out),
