@@ -204,6 +204,52 @@ fn an_answer_to_a_refused_body_arrives_while_the_body_is_still_sent() {
     limpet.log.wait("client intended to send too large body: 1000000 bytes");
 }
 
+/// The same where the length is not known beforehand: the body is read up to its limit,
+/// and what comes then must not take the answer along.
+#[test]
+fn an_answer_before_an_endless_chunked_body_arrives() {
+    let limpet = start("client_max_body_size 1k;", "");
+    let mut client = limpet.client();
+    client.send("POST /one HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for _ in 0..10 {
+        let _ = client.try_send(format!("2710\r\n{}\r\n", "b".repeat(10_000)));
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    assert_eq!(client.response().text(), "one");
+    assert!(client.is_closed_within(LIMIT));
+}
+
+/// 444 says nothing of its own, and takes nothing from the requests in front of it.
+#[test]
+fn silence_comes_after_the_answers_before_it() {
+    let limpet = start("", "location = /silent { return 444; }");
+    let mut client = limpet.client();
+    client.send(request("/one") + &request("/two") + &request("/silent") + &request("/one"));
+    assert_eq!(client.response().text(), "one");
+    assert_eq!(client.response().text(), "two");
+    assert!(client.is_closed_within(LIMIT));
+}
+
+#[test]
+fn connections_that_end_unasked_are_told_of() {
+    let limpet = start("client_header_timeout 200ms;", "");
+    let mut silent = limpet.client();
+    drop(limpet.client());
+    limpet.log.wait("client closed connection while waiting for request, client: 127.0.0.1");
+    let mut kept = limpet.client();
+    kept.get("/one");
+    drop(kept);
+    limpet.log.wait("client 127.0.0.1 closed keepalive connection");
+    assert!(silent.is_closed_within(LIMIT));
+    limpet.log.wait("client timed out (110: Connection timed out) while waiting for request");
+    limpet.client().send("GET /one HTTP/1.1\r\nHo");
+    limpet.log.wait("client prematurely closed connection while reading client request headers");
+    let mut odd = limpet.client();
+    odd.send("GET /one HTTP/1.1\r\nHost: a\r\nX_odd: b\r\nX-Good: c\r\n\r\n");
+    assert_eq!(odd.response().text(), "one");
+    limpet.log.wait("client sent invalid header line: \"X_odd: b\" while reading client request");
+}
+
 #[test]
 fn lingering_ends_in_time() {
     let limpet = start("client_max_body_size 1k; lingering_time 1s; lingering_timeout 200ms;", "");

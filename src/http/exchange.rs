@@ -151,7 +151,10 @@ async fn one(
         }
         let found = match bad {
             Some(bad) => answer::refuse(&mut request, bad, limits.pipelined),
-            None => answer::find(&mut request),
+            None => {
+                request.tell_left_out();
+                answer::find(&mut request)
+            }
         };
         let line = Shown(head.line.of(input.bytes()));
         request.log(Level::Debug, None, format_args!("http request line: \"{line}\""));

@@ -14,7 +14,7 @@ use crate::proto::request::{Head, Known, Method, Version};
 use crate::proto::uri;
 use crate::sys::errno::Errno;
 use crate::sys::socket;
-use crate::text::escape;
+use crate::text::escape::{self, Shown};
 use crate::text::writer::Writer;
 use std::fmt::{self, Write as _};
 use std::ops::Deref;
@@ -243,6 +243,15 @@ impl<'r> Request<'r> {
         self.action = "";
     }
 
+    /// Header lines that are ignored for their names are told of.
+    pub fn tell_left_out(&mut self) {
+        for line in self.head.left_out(self.bytes) {
+            let line = Shown(line);
+            let text = format_args!("client sent invalid header line: \"{line}\"");
+            self.log_reading(false, None, text);
+        }
+    }
+
     /// Writes to the error log of the request's location, with its context.
     pub fn log(&self, level: Level, errno: Option<Errno>, text: fmt::Arguments<'_>) {
         let log = &self.location.conf.core.error_log;
@@ -278,7 +287,6 @@ struct Context<'a, 'r>(&'a Request<'r>);
 
 impl fmt::Display for Context<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use crate::text::escape::Shown;
         let request = self.0;
         write!(f, "{}, client: {}", request.action, request.conn.peer.ip)?;
         write!(f, ", server: {}", Shown(&request.server.name))?;

@@ -46,6 +46,23 @@ impl Head {
         }
     }
 
+    /// The header lines that [`Head::fields`] leaves out, whole.
+    pub fn left_out<'a>(&self, buffer: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let names = self.names;
+        let rest = match names {
+            Names::All => b"",
+            Names::Plain | Names::Underscored => {
+                Span { start: self.fields, end: self.len }.of(buffer)
+            }
+        };
+        let lines = rest.split(|&b| b == b'\n');
+        let lines = lines.map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+        lines.filter(move |line| {
+            let colon = scan::byte(line, b':').unwrap_or(line.len());
+            !line.get(..colon).is_none_or(|name| names.include(name))
+        })
+    }
+
     /// All header lines but those whose names are to be ignored, in order.
     pub fn fields<'a>(&self, buffer: &'a [u8]) -> Fields<'a> {
         let rest = Span { start: self.fields, end: self.len }.of(buffer);
