@@ -32,6 +32,22 @@ fn the_1025th_process_is_refused_and_nothing_else_breaks() {
     assert_eq!(limpet.master().wait_end_within(long), Some(Ended::Code(0)));
 }
 
+/// Beyond nginx: a table that cannot be had, or whose workers could accept nothing.
+#[test]
+fn a_table_that_does_not_fit_is_refused_with_the_figure() {
+    for (soft, hard, whose) in [(64, 64, "the master"), (64, 4096, "each worker")] {
+        let mut limpet = Limpet::prepare(Place::new(), &workers(100));
+        let mut command = limpet.command();
+        let limits = vec![(libc::RLIMIT_NOFILE, soft, hard)];
+        Birth { limits, ..Birth::default() }.apply(&mut command);
+        limpet.launch_as(command);
+        assert_eq!(limpet.wait_end(), Ended::Code(1));
+        let line = limpet.log.wait(&format!("open files in {whose}, RLIMIT_NOFILE allows 64"));
+        assert_eq!(line.level, "emerg");
+        assert_eq!(limpet.pid_file(), None);
+    }
+}
+
 #[test]
 fn a_respawned_worker_keeps_its_slot_and_its_cpu() {
     let limpet = Limpet::start(&format!("worker_cpu_affinity 01 10; {}", workers(2)));

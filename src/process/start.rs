@@ -118,7 +118,7 @@ fn begin(cycle: &mut Cycle, start: &mut Start) -> Result<Begun, Refused> {
     shm::create().map_err(|e| failed("the scoreboard", e))?;
     shm::board().master.config.set(&cycle.source.to_string());
     raise_nofile(start.nofile);
-    check_table(cycle)?;
+    check_table(cycle, start.nofile)?;
     cycle.ensure_pid_file()?;
     announce(cycle, start.daemonized);
     if !start.daemonized && !log::reaches_stderr(Level::Emerg) {
@@ -185,23 +185,29 @@ fn raise_nofile(limit: Option<Limit>) {
     }
 }
 
-/// Each child takes two of our descriptors, so a limit may be too low for all of them.
-fn check_table(cycle: &Cycle) -> Result<(), Refused> {
+/// Each child takes two of our descriptors, and one of each sibling: a limit may be too low for
+/// all of them, or leave a worker none for a connection.
+fn check_table(cycle: &Cycle, started_with: Option<Limit>) -> Result<(), Refused> {
     // The lowest number that is free now tells how many are in use.
     let (Ok(limit), Ok(free)) = (limits::getrlimit(Resource::Nofile), fd::duplicate(fd::STDERR))
     else {
         return Ok(());
     };
+    let used = u64::try_from(free.as_raw_fd()).unwrap_or(0);
     let children = cycle.workers.min(MAX_PROCESSES) as u64;
-    let needed = 2 * children + u64::try_from(free.as_raw_fd()).unwrap_or(0) + RESERVE;
-    if !cycle.core.master_process || needed <= limit.soft {
+    let of_worker = cycle.core.worker_rlimit_nofile.or(started_with.map(|limit| limit.soft));
+    let of_worker = of_worker.unwrap_or(limit.soft);
+    let (whose, needed, allowed) = match 2 * children + used + RESERVE {
+        needed if needed > limit.soft => ("the master", needed, limit.soft),
+        _ => ("each worker", children + used + 1, of_worker),
+    };
+    if !cycle.core.master_process || needed <= allowed {
         return Ok(());
     }
     log!(
         Level::Emerg,
-        "{} worker_processes need {needed} open files in the master, RLIMIT_NOFILE allows {}",
-        cycle.workers,
-        limit.soft
+        "{} worker_processes need {needed} open files in {whose}, RLIMIT_NOFILE allows {allowed}",
+        cycle.workers
     );
     Err(Refused)
 }
