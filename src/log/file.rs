@@ -372,7 +372,7 @@ mod tests {
         while log::flush().is_none() {
             file.line(b"lost");
         }
-        assert_eq!(log::flush(), Some(10));
+        assert_eq!(log::flush(), Some(RETRY_MS));
         let text = read_file(&folder.join("error.log"));
         assert!(text.contains("[alert]") && text.contains("failed (32: Broken pipe)"), "{text}");
         assert_eq!(text.lines().count(), 1);
@@ -385,7 +385,7 @@ mod tests {
         errors_to(&errors);
         let file = Files::new(&folder).open(b"/dev/full").unwrap();
         (0..1000).for_each(|_| file.line(&[b'x'; 99]));
-        assert_eq!(log::flush(), Some(10));
+        assert_eq!(log::flush(), Some(RETRY_MS));
         assert_eq!(log::dropped(), 1000 - 655);
         file.replace_output(
             Output::open(folder.join("later").as_os_str().as_encoded_bytes()).unwrap(),

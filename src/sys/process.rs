@@ -246,10 +246,6 @@ pub fn keep_only_net_raw() -> Result<()> {
 #[track_caller]
 pub fn in_child(test: impl FnOnce()) {
     let Fork::Parent(pid) = fork().unwrap() else {
-        // The harness has taken stderr: what it catches here ends with the child.
-        std::panic::set_hook(Box::new(|panic| {
-            let _ = super::io::write_all(super::fd::STDERR, format!("{panic}\n").as_bytes());
-        }));
         let passed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(test)).is_ok();
         exit(c_int::from(!passed))
     };
