@@ -46,7 +46,13 @@ impl Options {
                 _ => options.folder(arg)?,
             }
         }
-        Ok(options)
+        match (&options.wishes.config, &options.wishes.folder) {
+            (Some(_), Some(folder)) => {
+                let folder = folder.display();
+                Err(format!("invalid option: \"{folder}\": -c says already what is served"))
+            }
+            _ => Ok(options),
+        }
     }
 
     fn letters<'a>(
@@ -182,6 +188,7 @@ mod tests {
             ("-x", "invalid option: \"x\""),
             ("-tx", "invalid option: \"x\""),
             ("/nowhere", "invalid option: \"/nowhere\": there is no such directory"),
+            ("-c x /", "invalid option: \"/\": -c says already what is served"),
             ("/ /", "invalid option: \"/\": one directory is served"),
             ("-c", "option \"-c\" requires file name"),
             ("-te", "option \"-e\" requires file name"),
