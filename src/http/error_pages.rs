@@ -1,8 +1,8 @@
 //! Answers that are not the content itself: `error_page`, and nginx's own pages.
 
-use super::answer::{Answer, Step, Target, redirect};
 use super::core::ErrorPage;
 use super::request::{Request, Uri};
+use super::step::{Answer, Step, Target, redirect};
 use crate::log::Level;
 use crate::proto::request::Method;
 use crate::proto::status;

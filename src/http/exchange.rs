@@ -4,13 +4,14 @@
 //! last byte of an answer. Pipelined requests are answered into one output, which
 //! is flushed before anything is waited for.
 
-use super::answer::{self, Answer};
+use super::answer;
 use super::conf::{Listening, Site};
 use super::connection::{Conn, Limits};
 use super::core::Srv;
 use super::input::Input;
 use super::output::Output;
 use super::request::Request;
+use super::step::Answer;
 use super::worker::Worker;
 use super::{body, linger, log, respond};
 use crate::event::{self, Io};

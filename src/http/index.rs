@@ -1,10 +1,10 @@
 //! `index`: the files that answer for a directory.
 
 use crate::conf::{Args, Context, Cx, Directive, Error, Node, literal, settings};
-use crate::http::answer::{self, Step};
 use crate::http::file_cache::Found;
 use crate::http::request::{Request, Uri};
 use crate::http::static_files;
+use crate::http::step::{self, Step};
 use crate::log::Level;
 use crate::proto::request::Method;
 use crate::sys::errno::Errno;
@@ -45,7 +45,7 @@ pub fn find<'r>(request: &mut Request<'r>) -> Step<'r> {
     let mut is_directory = false;
     for file in request.location.conf.index.files.iter() {
         if file.first() == Some(&b'/') {
-            return answer::redirect(request, Uri::Plain(file), request.args);
+            return step::redirect(request, Uri::Plain(file), request.args);
         }
         match static_files::look_up(request, file) {
             Found::Failed(Errno::ENOENT) if is_directory => {}
@@ -58,7 +58,7 @@ pub fn find<'r>(request: &mut Request<'r>) -> Step<'r> {
             Found::Failed(errno) => return failed(request, file, errno),
             Found::File(_) | Found::Directory { .. } | Found::Special => {
                 return match request.uri_with(file) {
-                    Some(uri) => answer::redirect(request, uri, request.args),
+                    Some(uri) => step::redirect(request, uri, request.args),
                     None => Step::Status(500),
                 };
             }

@@ -15,6 +15,7 @@ pub mod core;
 mod error_pages;
 mod exchange;
 mod file_cache;
+mod filters;
 pub mod index;
 mod input;
 mod linger;
@@ -25,6 +26,7 @@ mod request;
 mod respond;
 pub mod rewrite;
 mod static_files;
+mod step;
 mod worker;
 
 pub use worker::Worker;

@@ -1,10 +1,10 @@
 //! One request: what was asked for, where it leads, and what came of it.
 
-use super::answer::Target;
 use super::browser;
 use super::conf::{Location, Server, Site};
 use super::connection::Conn;
 use super::core::KeepaliveDisable;
+use super::step::Target;
 use super::worker::Worker;
 use crate::event;
 use crate::log::{Entry, Level};

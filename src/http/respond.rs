@@ -1,10 +1,10 @@
 //! Sending an answer: its head, its body, and what is counted of both.
 
-use super::answer::{Answer, Part as Wanted, Target};
 use super::core::ServerTokens;
 use super::file_cache::{Contents, File, ReadyHead};
 use super::output::{Output, copy_file, send_file};
 use super::request::Request;
+use super::step::{Answer, Part as Wanted, Target};
 use crate::log::Level;
 use crate::proto::range::{self, Multipart, Part};
 use crate::proto::request::{Known, Version};

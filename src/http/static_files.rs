@@ -1,8 +1,9 @@
 //! Files: from a URI to what it names, and what that means for the answer.
 
-use super::answer::{self, Step, Target};
 use super::file_cache::{Found, Trust};
+use super::filters;
 use super::request::Request;
+use super::step::{self, Step, Target};
 use crate::log::Level;
 use crate::proto::request::Method;
 use crate::sys::errno::Errno;
@@ -16,9 +17,9 @@ pub fn find<'r>(request: &mut Request<'r>) -> Step<'r> {
     }
     match look_up(request, b"") {
         Found::File(_) if request.method == Method::Post => Step::Status(405),
-        Found::File(file) => answer::of_file(request, file),
+        Found::File(file) => filters::of_file(request, file),
         Found::Directory { closed: Some(errno) } => failed(request, b"", errno),
-        Found::Directory { closed: None } => answer::moved(request, 301, Target::Directory),
+        Found::Directory { closed: None } => step::moved(request, 301, Target::Directory),
         Found::Special => {
             with_path(request, b"", |path| {
                 let path = Shown(path.to_bytes());
