@@ -4,7 +4,7 @@ use crate::common::*;
 use std::io::{BufRead, BufReader, Read};
 use std::os::unix::net::UnixDatagram;
 use std::process::{ChildStderr, ChildStdout, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn logged(main: &str, http: &str) -> String {
     format!(
@@ -228,6 +228,20 @@ fn pipes_that_nobody_reads_stop_nothing() {
         assert!(line.starts_with("127.0.0.1 - - [") && line.ends_with('"'), "{line}");
     }
     traffic.join().unwrap();
+}
+
+/// A worker and then the master wait half a second for a slow reader, and no more.
+#[test]
+fn a_pipe_that_nobody_reads_does_not_delay_the_end() {
+    let (mut limpet, _stdout, _stderr) = piped(&logged(TO_STDERR, TO_STDOUT));
+    let mut client = limpet.client();
+    for _ in 0..1000 {
+        assert_eq!(client.get("/ok").status, 200);
+    }
+    let began = Instant::now();
+    limpet.signal(libc::SIGTERM);
+    assert_eq!(limpet.wait_end(), Ended::Code(0));
+    assert!(began.elapsed() < Duration::from_millis(1500), "{:?}", began.elapsed());
 }
 
 #[test]

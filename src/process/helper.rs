@@ -14,7 +14,6 @@ use super::set_title;
 use super::worker::{Worker, reactor};
 use crate::cycle::Cycle;
 use crate::event::{self, Conversations};
-use crate::log;
 
 const CONNECTIONS: usize = 512;
 const MANAGER_LONGEST_MS: u64 = 3_600_000;
@@ -43,12 +42,10 @@ fn run(
     work: impl Future<Output = ()> + 'static,
 ) -> i32 {
     cycle.listening.close(false);
-    let code = match privileges::init(&cycle, &mut seat) {
+    match privileges::init(&cycle, &mut seat) {
         Ok(()) => serve(cycle, seat, name, work),
         Err(Fatal) => FATAL,
-    };
-    log::finish();
-    code
+    }
 }
 
 fn serve(cycle: Cycle, seat: Seat, name: &[u8], work: impl Future<Output = ()> + 'static) -> i32 {

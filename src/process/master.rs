@@ -346,7 +346,6 @@ impl Master {
         }
         log!(Level::Notice, "exit");
         self.close_listening();
-        log::finish();
         self.exit_code
     }
 

@@ -19,9 +19,7 @@ pub fn run(cycle: Cycle) -> i32 {
     cycle.set_environment();
     shm::board().prepare(0, Kind::Single, 0, cycle.generation.into());
     shm::enter(0);
-    let code = serve(cycle).unwrap_or(1);
-    log::finish();
-    code
+    serve(cycle).unwrap_or(1)
 }
 
 fn serve(cycle: Cycle) -> Option<i32> {

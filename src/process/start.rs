@@ -69,6 +69,7 @@ pub fn start(source: Source, args: &[OsString]) -> i32 {
         Ok(cycle) => run(cycle, start),
         Err(Refused) => 1,
     };
+    // Logs are complete when a process has ended; each of our forks ends here too.
     log::finish();
     code
 }

@@ -40,13 +40,10 @@ const TITLE_LEAVING: &[u8] = b"limpet: worker process is shutting down";
 
 /// A worker process from its first moment to its exit code.
 pub fn run(cycle: Cycle, mut seat: Seat) -> i32 {
-    let code = match privileges::init(&cycle, &mut seat) {
+    match privileges::init(&cycle, &mut seat) {
         Ok(()) => serve(cycle, seat).unwrap_or(RESOURCES),
         Err(Fatal) => FATAL,
-    };
-    // Logs are complete when a process has ended.
-    log::finish();
-    code
+    }
 }
 
 fn serve(cycle: Cycle, seat: Seat) -> Option<i32> {
