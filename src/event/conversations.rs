@@ -90,6 +90,8 @@ pub struct Conversations<M: Converse> {
     resting: Cell<Option<Deadline>>,
     /// When idle connections were last closed to make room.
     evicted_at: Cell<Millis>,
+    /// The last wait brought more than one event: more is likely to be queued.
+    busy: Cell<bool>,
     signals_at: Cell<Millis>,
     /// Log lines wait for a slow reader: when to try again, in ms.
     log_wait: Cell<Option<u64>>,
@@ -114,6 +116,7 @@ impl<M: Converse> Conversations<M> {
             multi_accept,
             counters: Counters::default(),
             resting: Cell::new(None),
+            busy: Cell::new(false),
             evicted_at: Cell::new(reactor.now().wrapping_sub(1000)),
             signals_at: Cell::new(reactor.now()),
             log_wait: Cell::new(None),
@@ -155,6 +158,7 @@ impl<M: Converse> Conversations<M> {
             }
         };
         self.reactor.next_turn();
+        self.busy.set(count > 1);
         let mut fired = Fired::default();
         for at in 0..count {
             let event = self.events.borrow()[at];
@@ -295,10 +299,10 @@ impl<M: Converse> Conversations<M> {
     }
 
     /// Connections taken from a listener in one turn: one, so that the other workers
-    /// have their share (nginx); a batch where there is nobody to share with.
+    /// have their share (nginx); a batch under load where there is nobody to share with.
     fn at_once(&self, index: usize) -> usize {
         let shared = self.reactor.listeners.borrow().get(index).is_none_or(|it| it.shared);
-        if shared { 1 } else { ALONE }
+        if shared || !self.busy.get() { 1 } else { ALONE }
     }
 
     /// Starts the conversation of a new connection. It reads at once; of a batch, when
