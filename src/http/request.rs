@@ -252,6 +252,11 @@ impl<'r> Request<'r> {
         }
     }
 
+    /// Whether [`Request::log`] would write anything at this level.
+    pub fn would_log(&self, level: Level) -> bool {
+        self.location.conf.core.error_log.enabled(level, self.conn.peer.ip)
+    }
+
     /// Writes to the error log of the request's location, with its context.
     pub fn log(&self, level: Level, errno: Option<Errno>, text: fmt::Arguments<'_>) {
         let log = &self.location.conf.core.error_log;
@@ -267,10 +272,10 @@ impl<'r> Request<'r> {
 /// The server whose name the request asks for.
 fn server_of<'r>(site: &'r Site, bytes: &[u8], head: &Head) -> &'r Server {
     let host = head.host.of(bytes);
-    let mut lower = [0; 255];
     if !head.host_has_upper {
         return site.server(host);
     }
+    let mut lower = [0; 255];
     match lower.get_mut(..host.len()) {
         Some(lower) => {
             lower.copy_from_slice(host);

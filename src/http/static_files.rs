@@ -71,7 +71,8 @@ pub fn failed<'r>(request: &Request<'r>, suffix: &[u8], errno: Errno) -> Step<'r
         Errno::EACCES | Errno::EMLINK | Errno::ELOOP => (Level::Error, 403),
         _ => (Level::Crit, 500),
     };
-    if status != 404 || request.location.conf.core.log_not_found {
+    let wanted = status != 404 || request.location.conf.core.log_not_found;
+    if wanted && request.would_log(level) {
         with_path(request, suffix, |path| {
             let path = Shown(path.to_bytes());
             request.log(level, Some(errno), format_args!("open() \"{path}\" failed"));
