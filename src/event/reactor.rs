@@ -5,6 +5,7 @@
 
 use super::wheel::{Millis, Wheel, reached};
 use crate::mem::arena::{reserve, zeroed_record};
+use crate::mem::free_list::FreeList;
 use crate::sys::epoll::{self, Epoll};
 use crate::sys::errno::Result;
 use crate::sys::signal;
@@ -55,8 +56,7 @@ pub(super) struct Listener {
 pub struct Reactor {
     pub(super) epoll: Epoll,
     pub(super) slots: Box<[Slot]>,
-    free: Cell<u32>,
-    fresh: Cell<u32>,
+    free: FreeList,
     pub(super) tasks: Box<[TaskState]>,
     pub(super) wheel: Wheel,
     pub(super) posted: RefCell<VecDeque<u32>>,
@@ -87,8 +87,7 @@ impl Reactor {
         let reactor: &'static Reactor = Box::leak(Box::new(Reactor {
             epoll: Epoll::new()?,
             slots,
-            free: Cell::new(0),
-            fresh: Cell::new(0),
+            free: FreeList::new(tasks),
             tasks: states,
             wheel,
             posted: RefCell::new(VecDeque::with_capacity(1024)),
@@ -146,14 +145,7 @@ impl Reactor {
     /// Takes a socket slot for the task being polled.
     #[inline]
     pub(super) fn take_slot(&self) -> Option<u32> {
-        let index = match self.free.get() {
-            0 if self.fresh.get() as usize == self.slots.len() => return None,
-            0 => self.fresh.replace(self.fresh.get() + 1),
-            first => {
-                self.free.set(self.slots[first as usize - 1].next.get());
-                first - 1
-            }
-        };
+        let index = self.free.take(|free| self.slots[free as usize].next.get())?;
         self.slots[index as usize].task.set(self.current.get() + 1);
         Some(index)
     }
@@ -164,7 +156,7 @@ impl Reactor {
         slot.task.set(0);
         slot.registered.set(false);
         slot.generation.set(slot.generation.get().wrapping_add(1));
-        slot.next.set(self.free.replace(index + 1));
+        slot.next.set(self.free.give_back(index));
     }
 
     /// Notes that the task being polled wants to be polled at `deadline` too;

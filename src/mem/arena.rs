@@ -9,6 +9,7 @@
 //! and a live slot never moves: that is what makes pinning structural.
 #![allow(unsafe_code, reason = "one of the three files of mem that own raw memory")]
 
+use super::free_list::FreeList;
 use std::alloc::{Layout, alloc_zeroed};
 use std::cell::{Cell, UnsafeCell};
 use std::future::Future;
@@ -87,8 +88,7 @@ struct Slot<F> {
 /// A fixed number of places for futures of one type.
 pub struct Arena<F> {
     slots: Box<[Slot<F>]>,
-    free: Cell<u32>,
-    fresh: Cell<u32>,
+    free: FreeList,
     used: Cell<u32>,
 }
 
@@ -99,7 +99,7 @@ impl<F: Future> Arena<F> {
     /// Reserves `len` slots; `None` when the address space cannot be had.
     pub fn new(len: usize) -> Option<Arena<F>> {
         let slots = reserve::<Slot<F>>(len)?;
-        Some(Arena { slots, free: Cell::new(0), fresh: Cell::new(0), used: Cell::new(0) })
+        Some(Arena { slots, free: FreeList::new(len), used: Cell::new(0) })
     }
 
     pub fn used(&self) -> usize {
@@ -112,7 +112,7 @@ impl<F: Future> Arena<F> {
 
     /// Slots below this index have been used at least once.
     pub fn high_water(&self) -> u32 {
-        self.fresh.get()
+        self.free.high_water()
     }
 
     pub fn is_live(&self, index: u32) -> bool {
@@ -121,14 +121,7 @@ impl<F: Future> Arena<F> {
 
     /// Takes a free slot, the one given back last first; `None` when all are taken.
     pub fn take(&self) -> Option<u32> {
-        let index = match self.free.get() {
-            0 if self.fresh.get() as usize == self.slots.len() => return None,
-            0 => self.fresh.replace(self.fresh.get() + 1),
-            first => {
-                self.free.set(self.slots[first as usize - 1].next.get());
-                first - 1
-            }
-        };
+        let index = self.free.take(|free| self.slots[free as usize].next.get())?;
         self.used.set(self.used.get() + 1);
         Some(index)
     }
@@ -137,7 +130,7 @@ impl<F: Future> Arena<F> {
     pub fn give_back(&self, index: u32) {
         let slot = &self.slots[index as usize];
         assert!(!slot.live.get());
-        slot.next.set(self.free.replace(index + 1));
+        slot.next.set(self.free.give_back(index));
         self.used.set(self.used.get() - 1);
     }
 

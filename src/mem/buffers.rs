@@ -9,6 +9,7 @@
 #![allow(unsafe_code, reason = "one of the three files of mem that own raw memory")]
 
 use super::arena::reserve;
+use super::free_list::FreeList;
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 
@@ -19,8 +20,7 @@ pub struct Pool {
     size: usize,
     /// For each buffer, index + 1 of the next free one.
     next: Box<[Cell<u32>]>,
-    free: Cell<u32>,
-    fresh: Cell<u32>,
+    free: FreeList,
     used: Cell<u32>,
 }
 
@@ -37,21 +37,14 @@ impl Pool {
         let next = reserve::<Cell<u32>>(count)?;
         let region: &'static mut [u8] = Box::leak(reserve::<u8>(count.checked_mul(size)?)?);
         let start = region.as_mut_ptr();
-        let (free, fresh, used) = (Cell::new(0), Cell::new(0), Cell::new(0));
-        Some(Box::leak(Box::new(Pool { start, size, next, free, fresh, used })))
+        let (free, used) = (FreeList::new(count), Cell::new(0));
+        Some(Box::leak(Box::new(Pool { start, size, next, free, used })))
     }
 
     /// A buffer, or `None` when all are taken.
     #[inline]
     pub fn take(&'static self) -> Option<Buf> {
-        let index = match self.free.get() {
-            0 if self.fresh.get() as usize == self.next.len() => return None,
-            0 => self.fresh.replace(self.fresh.get() + 1),
-            first => {
-                self.free.set(self.next[first as usize - 1].get());
-                first - 1
-            }
-        };
+        let index = self.free.take(|free| self.next[free as usize].get())?;
         self.used.set(self.used.get() + 1);
         Some(Buf { pool: self, index })
     }
@@ -97,7 +90,7 @@ impl Drop for Buf {
     #[inline]
     fn drop(&mut self) {
         let slot = &self.pool.next[self.index as usize];
-        slot.set(self.pool.free.replace(self.index + 1));
+        slot.set(self.pool.free.give_back(self.index));
         self.pool.used.set(self.pool.used.get() - 1);
     }
 }

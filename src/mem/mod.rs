@@ -5,4 +5,5 @@
 
 pub mod arena;
 pub mod buffers;
+pub mod free_list;
 pub mod zone;
