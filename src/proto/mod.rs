@@ -8,6 +8,7 @@ pub mod chunked;
 pub mod conditional;
 pub mod framing;
 pub mod host;
+pub mod password;
 pub mod proxy_protocol;
 pub mod range;
 pub mod request;

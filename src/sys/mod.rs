@@ -16,6 +16,7 @@
 pub mod addr;
 pub mod alloc;
 pub mod clock;
+pub mod crypt;
 #[cfg(not(test))]
 mod entry;
 pub mod env;

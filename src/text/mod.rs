@@ -6,9 +6,12 @@
 pub mod ascii;
 pub mod base64;
 pub mod date;
+pub mod digest;
 pub mod distance;
 pub mod escape;
 pub mod hash;
+pub mod md5;
 pub mod number;
 pub mod scan;
+pub mod sha1;
 pub mod writer;
