@@ -11,6 +11,7 @@
 //! | `snapshot` | the scoreboard of another master, for `-s status` and verdicts |
 //! | `directory` | the zones of a configuration, kept over a reload |
 //! | `zone` | one named zone: lock, allocator, recovery after a death |
+//! | `table` | records by key and by age in a zone, for limits |
 //! | `slab`, `mutex` | the allocator and the lock inside |
 
 #![allow(dead_code, reason = "zones are here before the modules that keep something in them")]
@@ -21,6 +22,7 @@ pub mod mutex;
 pub mod scoreboard;
 pub mod slab;
 pub mod snapshot;
+pub mod table;
 pub mod zone;
 
 use std::cell::Cell;

@@ -187,6 +187,11 @@ impl Locked<'_> {
         (self.slab.free_pages(), self.slab.pages())
     }
 
+    /// How many pieces are allocated.
+    pub fn pieces(&self) -> usize {
+        self.slab.pieces()
+    }
+
     /// Makes the zone empty, for who finds that it does not add up.
     pub fn rebuild(&self) {
         self.slab.clear();

@@ -29,6 +29,15 @@ impl Slab<'_> {
         })
     }
 
+    /// Runs and chunks that are allocated.
+    pub fn pieces(&self) -> usize {
+        let of = |page: &Page| match page.kind.load(Relaxed) {
+            RUN => 1,
+            kind => class_of(kind).map_or(0, |_| page.used.load(Relaxed).count_ones()),
+        };
+        self.pages.iter().map(|page| of(page) as usize).sum()
+    }
+
     fn count_pages(&self) -> Option<Count> {
         let mut count = Count::default();
         let (mut index, mut behind_free) = (0, false);
