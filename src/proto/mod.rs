@@ -1,11 +1,13 @@
 //! Protocol knowledge without I/O: bytes in, values out.
 //!
 //! Nothing here reads a socket, a clock or the configuration; what an answer
-//! depends on is an argument. Nothing here allocates.
+//! depends on is an argument. Nothing here allocates, but for what is made once to be
+//! used again (`deflate`).
 #![allow(dead_code, reason = "protocols are written whole, before all of what speaks them")]
 pub mod accept_encoding;
 pub mod chunked;
 pub mod conditional;
+pub mod deflate;
 pub mod framing;
 pub mod host;
 pub mod password;
