@@ -23,6 +23,7 @@ mod tree;
 mod unsupported;
 mod value;
 mod variables;
+mod zones;
 
 pub use crate::text::escape::Shown;
 pub use directive::{Args, Context, Directive, Index, Shape, apply, contexts_of, put};
@@ -38,6 +39,8 @@ pub use tree::{Node, Nodes, Pos, Tree, Word};
 pub use unsupported::names as unsupported_names;
 pub use value::{Msec, choice, flag, literal, number, off, size, time_msec};
 pub use value::{parse_number, parse_off, parse_size, parse_time};
+#[allow(unused_imports, reason = "limits come next")]
+pub use zones::{Zones, name_and_size};
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -55,6 +58,8 @@ pub struct Cx {
     pub known: Vec<&'static Shape>,
     /// The error log of the main level, which the others inherit.
     pub main_error_log: Rc<ErrorLogs>,
+    /// The shared memory that it wants.
+    pub zones: Zones,
     logs: Logs,
 }
 
@@ -65,6 +70,7 @@ impl Cx {
             errors: Errors::default(),
             known,
             main_error_log: Rc::default(),
+            zones: Zones::default(),
             logs: Logs::default(),
         };
         cx.main_error_log = cx.error_logs();

@@ -13,7 +13,7 @@ pub struct Config {
     pub http: Option<Rc<Http>>,
     /// The text that it was read from, for `-T` and for messages.
     pub tree: Tree,
-    /// What was wrong with it, and the logs that it wants opened.
+    /// What was wrong with it, and the logs and zones that it wants opened.
     pub cx: Cx,
 }
 
@@ -81,6 +81,7 @@ fn block<'t>(cx: &mut Cx, tree: &'t Tree, name: &str) -> Option<Nodes<'t>> {
 }
 
 fn check(cx: &mut Cx, tree: &Tree, core: &Core, events: &Events, http: Option<&Http>) {
+    cx.check_zones();
     if tree.nodes().all(|node| node.name().bytes() != b"events") {
         cx.errors.push(Error::nowhere("no \"events\" section in configuration"));
     }

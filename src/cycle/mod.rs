@@ -113,7 +113,7 @@ impl Cycle {
             (None, Workers::Count(count)) => count,
             (None, Workers::Auto) => 1,
         };
-        let mut zones = Directory::default();
+        let zones = cx.zones.directory;
         zones.open(old_zones, |_, _| {}).map_err(|refusal| {
             log!(Level::Emerg, "{refusal}");
             Refused

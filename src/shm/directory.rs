@@ -5,6 +5,7 @@
 //! name, size, owner, key and layout are the same; otherwise there is a new one,
 //! and the old one is shown to whoever fills it.
 
+use std::cell::OnceCell;
 use std::fmt;
 use std::rc::Rc;
 
@@ -14,7 +15,30 @@ use crate::sys::process::Pid;
 
 #[derive(Default)]
 pub struct Directory {
-    declared: Vec<(Spec, Option<Rc<Zone>>)>,
+    declared: Vec<(Spec, Handle)>,
+}
+
+/// A declared zone, for who is going to use it. Equal ones are the same zone.
+#[derive(Clone, Default)]
+pub struct Handle(Rc<OnceCell<Rc<Zone>>>);
+
+impl Handle {
+    /// None before the directory is opened.
+    pub fn zone(&self) -> Option<&Rc<Zone>> {
+        self.0.get()
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.zone().map_or("a zone", |zone| &zone.spec.name))
+    }
+}
+
+impl PartialEq for Handle {
+    fn eq(&self, other: &Handle) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 /// Where an opened zone comes from.
@@ -28,32 +52,37 @@ pub enum Origin {
 
 impl Directory {
     /// Declares a zone, or refers to one declared before (size 0: whatever it
-    /// has). The number is for `zone`.
-    pub fn declare(&mut self, spec: Spec) -> Result<usize, Refusal> {
-        let known = self.declared.iter_mut().position(|(known, _)| known.name == spec.name);
-        let Some(index) = known else {
-            self.declared.push((spec, None));
-            return Ok(self.declared.len() - 1);
+    /// has).
+    pub fn declare(&mut self, spec: Spec) -> Result<Handle, Refusal> {
+        let known = self.declared.iter_mut().find(|(known, _)| known.name == spec.name);
+        let Some((known, handle)) = known else {
+            let handle = Handle::default();
+            self.declared.push((spec, handle.clone()));
+            return Ok(handle);
         };
-        let known = &mut self.declared[index].0;
         if known.owner != spec.owner {
             return Err(Refusal::OtherUse { name: spec.name });
         }
         if known.size == 0 {
-            known.size = spec.size;
+            *known = spec;
         } else if spec.size != 0 && spec.size != known.size {
             return Err(Refusal::OtherSize { name: spec.name, size: spec.size, known: known.size });
         }
-        Ok(index)
+        Ok(handle.clone())
+    }
+
+    /// What is known of a zone that was declared here.
+    pub fn spec(&self, handle: &Handle) -> Option<&Spec> {
+        self.declared.iter().find(|(_, declared)| declared == handle).map(|(spec, _)| spec)
     }
 
     /// Opens every declared zone; `opened` hears of each, to fill it.
     pub fn open(
-        &mut self,
+        &self,
         old: Option<&Directory>,
         mut opened: impl FnMut(&Rc<Zone>, Origin),
     ) -> Result<(), Refusal> {
-        for (spec, zone) in &mut self.declared {
+        for (spec, handle) in &self.declared {
             let name = || spec.name.clone();
             if spec.size == 0 {
                 return Err(Refusal::ZeroSize { name: name() });
@@ -61,7 +90,7 @@ impl Directory {
             let before = old.and_then(|old| old.find(&spec.name));
             if let Some(kept) = before.filter(|before| fits(&before.spec, spec)) {
                 opened(kept, Origin::Kept);
-                *zone = Some(kept.clone());
+                let _ = handle.0.set(kept.clone());
                 continue;
             }
             let new = Zone::create(spec.clone()).map_err(|errno| Refusal::NoMemory {
@@ -71,14 +100,9 @@ impl Directory {
             })?;
             let new = Rc::new(new);
             opened(&new, before.map_or(Origin::Fresh, |old| Origin::Replaces(old.clone())));
-            *zone = Some(new);
+            let _ = handle.0.set(new);
         }
         Ok(())
-    }
-
-    /// By the number that `declare` gave; none before `open`.
-    pub fn zone(&self, index: usize) -> Option<&Rc<Zone>> {
-        self.declared.get(index)?.1.as_ref()
     }
 
     pub fn find(&self, name: &str) -> Option<&Rc<Zone>> {
@@ -86,12 +110,17 @@ impl Directory {
     }
 
     pub fn zones(&self) -> impl Iterator<Item = &Rc<Zone>> {
-        self.declared.iter().filter_map(|(_, zone)| zone.as_ref())
+        self.declared.iter().filter_map(|(_, handle)| handle.zone())
     }
 
-    /// Opens what `dead` had locked; names each such zone.
+    /// Opens what `dead` had locked, and lets go what belonged to it; names each zone
+    /// that it had locked.
     pub fn recover(&self, dead: Pid) -> impl Iterator<Item = (&str, Recovery)> {
-        self.zones().filter_map(move |zone| Some((zone.spec.name.as_str(), zone.recover(dead)?)))
+        self.zones().filter_map(move |zone| {
+            let recovery = zone.recover(dead);
+            zone.forget(dead);
+            Some((zone.spec.name.as_str(), recovery?))
+        })
     }
 }
 
@@ -148,6 +177,7 @@ mod tests {
             layout: 1,
             noreuse: false,
             verify: |_| true,
+            forget: None,
         }
     }
 
@@ -185,11 +215,11 @@ mod tests {
     #[test]
     fn declarations_agree_or_are_refused() {
         let mut directory = Directory::default();
-        assert_eq!(directory.declare(spec("one", 0)), Ok(0));
-        assert_eq!(directory.declare(spec("two", 65536)), Ok(1));
-        assert_eq!(directory.declare(spec("one", 65536)), Ok(0));
-        assert_eq!(directory.declare(spec("one", 0)), Ok(0));
-        let words = |refused: Result<usize, Refusal>| refused.unwrap_err().to_string();
+        let one = directory.declare(Spec { key: String::new(), ..spec("one", 0) }).unwrap();
+        assert!(directory.declare(spec("two", 65536)) != Ok(one.clone()));
+        assert_eq!(directory.declare(spec("one", 65536)), Ok(one.clone()));
+        assert_eq!(directory.declare(spec("one", 0)), Ok(one.clone()));
+        let words = |refused: Result<Handle, Refusal>| refused.unwrap_err().to_string();
         assert_eq!(
             words(directory.declare(spec("one", 131072))),
             "the size 131072 of shared memory zone \"one\" \
@@ -199,9 +229,10 @@ mod tests {
             words(directory.declare(Spec { owner: "other", ..spec("one", 65536) })),
             "the shared memory zone \"one\" is already declared for a different use"
         );
-        assert!(directory.zone(0).is_none());
+        assert!(one.zone().is_none());
         directory.open(None, |_, _| {}).unwrap();
-        assert!(directory.zone(0).is_some_and(|zone| zone.spec.size == 65536));
+        assert!(one.zone().is_some_and(|zone| zone.spec.size == 65536));
+        assert!(one.zone().is_some_and(|zone| zone.spec.key == "$remote_addr"));
         assert!(directory.find("two").is_some() && directory.find("three").is_none());
         directory.declare(spec("three", 0)).unwrap();
         let refused = directory.open(None, |_, _| {}).unwrap_err();

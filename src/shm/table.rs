@@ -12,6 +12,9 @@
 
 mod verify;
 
+#[allow(unused_imports, reason = "the limits that use tables come next")]
+pub use verify::table;
+
 use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};

@@ -6,6 +6,7 @@
 //! empty if it does not add up: then its root is 0 again, and its owner begins
 //! anew as in a fresh one.
 
+use std::cell::RefCell;
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -38,6 +39,9 @@ pub struct Spec {
     /// Whether the owner's records add up, after somebody died while changing
     /// them. Every offset it follows, it checks; and its walk must end.
     pub verify: fn(&Locked<'_>) -> bool,
+    /// Takes out what belonged to a process that has ended. False: the zone could not
+    /// be locked, so this is asked again when the next one has.
+    pub forget: Option<fn(&Zone, Pid) -> bool>,
 }
 
 record! {
@@ -60,6 +64,8 @@ pub struct Zone {
     pub spec: Spec,
     memory: OwnedFd,
     region: Region,
+    /// The ended whose things are still in it.
+    ended: RefCell<Vec<Pid>>,
     #[cfg(debug_assertions)]
     fatal: FatalLock,
 }
@@ -77,6 +83,7 @@ impl Zone {
             spec,
             memory,
             region,
+            ended: RefCell::default(),
             #[cfg(debug_assertions)]
             fatal,
         };
@@ -115,6 +122,15 @@ impl Zone {
         header.mutex.set_dirty(false);
         header.mutex.force_unlock(dead);
         Some(if sound { Recovery::Intact } else { Recovery::Rebuilt })
+    }
+
+    /// Lets go what belonged to `dead`, and to those before it.
+    pub fn forget(&self, dead: Pid) {
+        if let Some(forget) = self.spec.forget {
+            let mut ended = self.ended.borrow_mut();
+            ended.push(dead);
+            ended.retain(|dead| !forget(self, *dead));
+        }
     }
 
     /// For the exec that hands it to the next image.
@@ -253,6 +269,7 @@ mod tests {
             layout: 1,
             noreuse: false,
             verify: |_| true,
+            forget: None,
         }
     }
 

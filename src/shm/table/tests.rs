@@ -21,13 +21,14 @@ fn zone(size: usize) -> Zone {
         key: String::new(),
         layout: 1,
         noreuse: false,
-        verify: verify::table::<Count>,
+        verify: table::<Count>,
+        forget: None,
     };
     Zone::create(spec).unwrap()
 }
 
 fn sound(zone: &Zone) -> bool {
-    verify::table::<Count>(&zone.lock().unwrap())
+    table::<Count>(&zone.lock().unwrap())
 }
 
 /// A key of its own for each number, of lengths on both sides of every limit.
