@@ -2,7 +2,7 @@
 //!
 //! Nothing here reads a socket, a clock or the configuration; what an answer
 //! depends on is an argument. Nothing here allocates, but for what is made once to be
-//! used again (`deflate`).
+//! used again (`deflate`, `regex`).
 #![allow(dead_code, reason = "protocols are written whole, before all of what speaks them")]
 pub mod accept_encoding;
 pub mod chunked;
@@ -13,6 +13,7 @@ pub mod host;
 pub mod password;
 pub mod proxy_protocol;
 pub mod range;
+pub mod regex;
 pub mod request;
 pub mod span;
 pub mod status;

@@ -1,0 +1,270 @@
+//! From the tree of an expression to its program.
+//!
+//! Code is made from the end: each node is compiled with the places where its
+//! matches go on. There are two of them, for matches that are empty and for
+//! those that are not, since PCRE leaves a loop after an empty turn and goes
+//! round after any other. What can be either, in a loop that can be empty, is
+//! compiled once for each case. So no way leads back without taking a byte.
+use super::node::{Count, Node};
+use super::parse::Result;
+use super::program::{Inst, Pc, Program};
+use super::set::Set;
+use super::{CAPTURES, Error};
+
+/// Instructions of a program, at most. It bounds a match's time for each byte
+/// of text, and its memory.
+const SIZE: usize = 16 * 1024;
+/// Steps of the compiler, at most: nodes of the tree times their repetitions.
+const STEPS: usize = 16 * SIZE;
+
+/// Where matches of a node go on.
+#[derive(Clone, Copy)]
+struct Exits {
+    /// Empty ones.
+    empty: Pc,
+    /// Those that took a byte.
+    taken: Pc,
+}
+
+struct Compiler {
+    code: Vec<Inst>,
+    sets: Vec<Set>,
+    steps: usize,
+}
+
+pub fn compile(node: &Node, groups: usize) -> Result<Program> {
+    let mut compiler = Compiler { code: Vec::new(), sets: Vec::new(), steps: 0 };
+    let end = compiler.emit(Inst::Match)?;
+    let close = compiler.emit(Inst::Save(1, end))?;
+    let body = compiler.node(node, Exits { empty: close, taken: close })?;
+    let start = compiler.emit(Inst::Save(0, body))?;
+    let (code, start, marks) = with_marks(compiler.code, start);
+    Ok(Program {
+        code: code.into(),
+        sets: compiler.sets.into(),
+        start,
+        marks,
+        slots: 2 * (groups + 1).min(CAPTURES),
+        anchored: is_anchored(node),
+    })
+}
+
+impl Compiler {
+    fn emit(&mut self, inst: Inst) -> Result<Pc> {
+        if self.code.len() >= SIZE {
+            return too_large();
+        }
+        self.code.push(inst);
+        Ok(self.code.len() as Pc - 1)
+    }
+
+    /// Compiles `node`: where it begins.
+    fn node(&mut self, node: &Node, exits: Exits) -> Result<Pc> {
+        self.steps += 1;
+        if self.steps > STEPS {
+            return too_large();
+        }
+        match node {
+            Node::Byte(set) => self.byte(set, exits.taken),
+            Node::Assert(assert) => self.emit(Inst::Assert(*assert, exits.empty)),
+            Node::Keep => self.emit(Inst::Save(0, exits.empty)),
+            Node::Concat(nodes) => self.concat(nodes, exits),
+            Node::Alternate(nodes) => self.alternate(nodes, exits),
+            Node::Capture(group, node) if *group < CAPTURES => self.capture(*group, node, exits),
+            Node::Capture(_, node) => self.node(node, exits),
+            Node::Repeat(node, count) => self.repeat(node, *count, exits),
+            Node::Atomic(_) => refuse("atomic groups are not supported"),
+            Node::Look(..) => refuse("lookaround is not supported"),
+        }
+    }
+
+    fn byte(&mut self, set: &Set, next: Pc) -> Result<Pc> {
+        if let Some(byte) = set.single() {
+            return self.emit(Inst::Byte(byte, next));
+        }
+        if *set == Set::NONE {
+            return self.emit(Inst::Fail);
+        }
+        let known = self.sets.iter().position(|known| known == set);
+        let number = known.unwrap_or(self.sets.len());
+        if known.is_none() {
+            self.sets.push(*set);
+        }
+        self.emit(Inst::Set(number as u16, next))
+    }
+
+    fn concat(&mut self, nodes: &[Node], exits: Exits) -> Result<Pc> {
+        // Nodes after the first that takes a byte need no code for "nothing taken".
+        let empty_ones = nodes.iter().take_while(|node| node.can_be_empty()).count();
+        let Exits { mut empty, mut taken } = exits;
+        for (at, node) in nodes.iter().enumerate().rev() {
+            let same = empty == taken;
+            let after = Exits { empty: taken, taken };
+            let before = Exits { empty, taken };
+            if same {
+                taken = self.node(node, after)?;
+                empty = taken;
+                continue;
+            }
+            let (needs_empty, needs_taken) = (at <= empty_ones, at > 0);
+            if needs_empty {
+                empty = self.node(node, before)?;
+            }
+            if needs_taken {
+                taken = self.node(node, after)?;
+            }
+        }
+        Ok(empty)
+    }
+
+    fn alternate(&mut self, nodes: &[Node], exits: Exits) -> Result<Pc> {
+        let mut entry = None;
+        for node in nodes.iter().rev() {
+            let this = self.node(node, exits)?;
+            entry = Some(match entry {
+                None => this,
+                Some(others) => self.emit(Inst::Split(this, others))?,
+            });
+        }
+        entry.map_or_else(|| self.emit(Inst::Fail), Ok)
+    }
+
+    fn capture(&mut self, group: usize, node: &Node, exits: Exits) -> Result<Pc> {
+        let slot = 2 * group as u8;
+        let empty = self.emit(Inst::Save(slot + 1, exits.empty))?;
+        let taken = match exits.empty == exits.taken {
+            true => empty,
+            false => self.emit(Inst::Save(slot + 1, exits.taken))?,
+        };
+        let body = self.node(node, Exits { empty, taken })?;
+        self.emit(Inst::Save(slot, body))
+    }
+
+    /// `x{2,4}` is `xx(?:x(?:x)?)?`, and `x{2,}` is `xx+`.
+    fn repeat(&mut self, node: &Node, count: Count, exits: Exits) -> Result<Pc> {
+        if count.most == Some(0) {
+            return Ok(exits.empty);
+        }
+        let Exits { mut empty, mut taken } = exits;
+        let mut once = count.least;
+        match count.most {
+            None => {
+                let first_is_free = once == 0;
+                once = once.saturating_sub(1);
+                Exits { empty, taken } = self.turns(node, count.lazy, exits, first_is_free)?;
+            }
+            Some(most) => {
+                for _ in count.least..most {
+                    let next = self.again(node, Exits { empty, taken })?;
+                    let skip = |this, exit, lazy| match lazy {
+                        true => Inst::Split(exit, this),
+                        false => Inst::Split(this, exit),
+                    };
+                    let same = empty == taken;
+                    taken = self.emit(skip(next.taken, exits.taken, count.lazy))?;
+                    empty = match same {
+                        true => taken,
+                        false => self.emit(skip(next.empty, exits.empty, count.lazy))?,
+                    };
+                }
+            }
+        }
+        for _ in 0..once {
+            Exits { empty, taken } = self.again(node, Exits { empty, taken })?;
+        }
+        Ok(empty)
+    }
+
+    /// `node` once more, entered with nothing taken so far and otherwise.
+    fn again(&mut self, node: &Node, exits: Exits) -> Result<Exits> {
+        let taken = self.node(node, Exits { empty: exits.taken, taken: exits.taken })?;
+        let empty = match exits.empty == exits.taken {
+            true => taken,
+            false => self.node(node, exits)?,
+        };
+        Ok(Exits { empty, taken })
+    }
+
+    /// Any number of turns. An empty one is the last.
+    fn turns(&mut self, node: &Node, lazy: bool, exits: Exits, or_none: bool) -> Result<Exits> {
+        let turn =
+            |this, exit| if lazy { Inst::Split(exit, this) } else { Inst::Split(this, exit) };
+        let around = self.emit(Inst::Fail)?;
+        let next = self.node(node, Exits { empty: exits.taken, taken: around })?;
+        if let Some(inst) = self.code.get_mut(around as usize) {
+            *inst = turn(next, exits.taken);
+        }
+        let taken = if or_none { around } else { next };
+        if exits.empty == exits.taken {
+            return Ok(Exits { empty: taken, taken });
+        }
+        let first = match node.can_be_empty() {
+            true => self.node(node, Exits { empty: exits.empty, taken: around })?,
+            false => next,
+        };
+        let empty = match or_none {
+            true => self.emit(turn(first, exits.empty))?,
+            false => first,
+        };
+        Ok(Exits { empty, taken })
+    }
+}
+
+fn too_large<T>() -> Result<T> {
+    refuse("regular expression is too large")
+}
+
+fn refuse<T>(text: &str) -> Result<T> {
+    Err(Error { at: 0, text: text.into() })
+}
+
+/// Whether every match begins at the start of the text.
+fn is_anchored(node: &Node) -> bool {
+    use super::node::Assert;
+    match node {
+        Node::Assert(assert) => *assert == Assert::Start,
+        Node::Concat(nodes) => nodes.first().is_some_and(is_anchored),
+        Node::Alternate(nodes) => nodes.iter().all(is_anchored),
+        Node::Capture(_, node) | Node::Atomic(node) => is_anchored(node),
+        Node::Repeat(node, count) => count.least > 0 && is_anchored(node),
+        Node::Byte(_) | Node::Look(..) | Node::Keep => false,
+    }
+}
+
+/// Puts a `Mark` before each instruction that several lead to.
+fn with_marks(mut code: Vec<Inst>, start: Pc) -> (Vec<Inst>, Pc, usize) {
+    let mut ways = vec![0u32; code.len()];
+    let mut count = |pc: Pc| {
+        if let Some(ways) = ways.get_mut(pc as usize) {
+            *ways += 1;
+        }
+    };
+    count(start);
+    for inst in &code {
+        match *inst {
+            Inst::Split(first, second) => {
+                count(first);
+                count(second);
+            }
+            Inst::Byte(_, next)
+            | Inst::Set(_, next)
+            | Inst::Save(_, next)
+            | Inst::Assert(_, next)
+            | Inst::Mark(_, next) => count(next),
+            Inst::Match | Inst::Fail => {}
+        }
+    }
+    let size = code.len();
+    let mut marks = 0;
+    let mut moved: Vec<Pc> = (0..size as Pc).collect();
+    for at in 0..size {
+        if ways.get(at).is_some_and(|ways| *ways > 1) {
+            let inst = code[at];
+            code.push(inst);
+            moved[at] = code.len() as Pc - 1;
+            code[at] = Inst::Mark(marks, code.len() as Pc - 1);
+            marks += 1;
+        }
+    }
+    (code, start, marks as usize)
+}

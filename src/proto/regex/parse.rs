@@ -1,0 +1,274 @@
+//! From the text of an expression to its tree, as pcre2pattern(3) reads it.
+//!
+//! Recursion is one level for each open parenthesis, and those are limited, so
+//! that no expression can exhaust the stack here or in what walks the tree.
+use super::Error;
+use super::node::{Assert, Count, Node};
+use super::set::{self, Set};
+
+/// PCRE's limit, too.
+const NESTING: usize = 250;
+/// The largest number in braces.
+const COUNT: u32 = 65535;
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What was read.
+pub struct Parsed {
+    pub node: Node,
+    /// How many groups capture.
+    pub groups: usize,
+    /// In order of number.
+    pub names: Vec<(Box<[u8]>, usize)>,
+}
+
+/// The options that `(?…)` turns on and off.
+#[derive(Clone, Copy, Default)]
+pub struct Flags {
+    /// i
+    pub caseless: bool,
+    /// m
+    pub multiline: bool,
+    /// s
+    pub dot_all: bool,
+    /// x
+    pub extended: bool,
+    /// xx
+    pub extended_more: bool,
+    /// n
+    pub no_capture: bool,
+    /// U
+    pub ungreedy: bool,
+}
+
+pub struct Parser<'p> {
+    pub pattern: &'p [u8],
+    pub at: usize,
+    pub flags: Flags,
+    pub groups: usize,
+    pub names: Vec<(Box<[u8]>, usize)>,
+    nesting: usize,
+    /// How many of the open groups look around.
+    pub looks: usize,
+}
+
+/// What a step of a branch came to.
+pub enum Item {
+    /// Something that a quantifier may follow.
+    Some(Node),
+    /// Something that none may follow.
+    Bare(Node),
+    /// Options: nothing is left of them, and no quantifier may follow.
+    Options,
+    /// Comments and empty quotes, which a quantifier looks through.
+    Nothing,
+    /// Several bytes, of which a quantifier takes the last.
+    Quoted(Vec<Node>),
+}
+
+pub fn parse(pattern: &[u8], caseless: bool) -> Result<Parsed> {
+    let flags = Flags { caseless, ..Flags::default() };
+    let (names, groups) = (Vec::new(), 0);
+    let mut parser = Parser { pattern, at: 0, flags, groups, names, nesting: 0, looks: 0 };
+    parser.leading_verbs()?;
+    let node = parser.alternatives(false)?;
+    if parser.peek().is_some() {
+        return parser.fail(0, "unmatched closing parenthesis");
+    }
+    let Parser { mut names, groups, .. } = parser;
+    names.sort_by_key(|(_, group)| *group);
+    Ok(Parsed { node, groups, names })
+}
+
+impl Parser<'_> {
+    pub fn peek(&self) -> Option<u8> {
+        self.peek_at(0)
+    }
+
+    pub fn peek_at(&self, ahead: usize) -> Option<u8> {
+        self.pattern.get(self.at + ahead).copied()
+    }
+
+    pub fn take(&mut self) -> Option<u8> {
+        let byte = self.peek()?;
+        self.at += 1;
+        Some(byte)
+    }
+
+    /// Takes `text` if it is next.
+    pub fn takes(&mut self, text: &[u8]) -> bool {
+        let found = self.rest().starts_with(text);
+        if found {
+            self.at += text.len();
+        }
+        found
+    }
+
+    pub fn rest(&self) -> &[u8] {
+        self.pattern.get(self.at..).unwrap_or_default()
+    }
+
+    /// An error `back` bytes before what is next.
+    pub fn fail<T>(&self, back: usize, text: &str) -> Result<T> {
+        Err(Error { at: self.at.saturating_sub(back), text: text.into() })
+    }
+
+    /// The alternatives of a group, up to its `)` or the end. In `(?|…)` each of
+    /// them counts its groups from the same number.
+    pub fn alternatives(&mut self, same_numbers: bool) -> Result<Node> {
+        if self.nesting > NESTING {
+            return self.fail(0, "parentheses are too deeply nested");
+        }
+        self.nesting += 1;
+        let (first, mut last) = (self.groups, self.groups);
+        let mut nodes = vec![self.branch()?];
+        while self.takes(b"|") {
+            last = last.max(self.groups);
+            if same_numbers {
+                self.groups = first;
+            }
+            nodes.push(self.branch()?);
+        }
+        self.groups = last.max(self.groups);
+        self.nesting -= 1;
+        Ok(if nodes.len() == 1 { nodes.remove(0) } else { Node::Alternate(nodes) })
+    }
+
+    fn branch(&mut self) -> Result<Node> {
+        let mut nodes: Vec<Node> = Vec::new();
+        let mut repeatable = false;
+        while let Some(byte) = self.peek() {
+            if matches!(byte, b'|' | b')') {
+                break;
+            }
+            if let Some((count, possessive)) = self.quantifier()? {
+                match nodes.pop() {
+                    Some(node) if repeatable => nodes.push(repeat(node, count, possessive)),
+                    _ => return self.misplaced_quantifier(),
+                }
+                repeatable = false;
+                continue;
+            }
+            match self.item(byte)? {
+                Item::Some(node) => {
+                    nodes.push(node);
+                    repeatable = true;
+                }
+                Item::Bare(node) => {
+                    nodes.push(node);
+                    repeatable = false;
+                }
+                Item::Options => repeatable = false,
+                Item::Nothing => {}
+                Item::Quoted(quoted) => {
+                    repeatable |= !quoted.is_empty();
+                    nodes.extend(quoted);
+                }
+            }
+        }
+        Ok(if nodes.len() == 1 { nodes.remove(0) } else { Node::Concat(nodes) })
+    }
+
+    fn misplaced_quantifier<T>(&self) -> Result<T> {
+        let suffix =
+            matches!(self.pattern.get(self.at.wrapping_sub(2)), Some(b'*' | b'+' | b'?' | b'}'))
+                && matches!(self.pattern.get(self.at.wrapping_sub(1)), Some(b'+' | b'?'));
+        self.fail(if suffix { 2 } else { 1 }, "quantifier does not follow a repeatable item")
+    }
+
+    fn item(&mut self, byte: u8) -> Result<Item> {
+        if self.flags.extended && set::SPACE.has(byte) {
+            self.at += 1;
+            return Ok(Item::Nothing);
+        }
+        if self.flags.extended && byte == b'#' {
+            let line = self.rest().iter().position(|byte| *byte == b'\n');
+            self.at = line.map_or(self.pattern.len(), |length| self.at + length + 1);
+            return Ok(Item::Nothing);
+        }
+        match byte {
+            b'\\' => return self.escape(),
+            b'(' => return self.group(),
+            b'[' => return self.class(),
+            _ => self.at += 1,
+        }
+        let multiline = self.flags.multiline;
+        Ok(match byte {
+            b'^' if multiline => Item::Bare(Node::Assert(Assert::LineStart)),
+            b'^' => Item::Bare(Node::Assert(Assert::Start)),
+            b'$' if multiline => Item::Bare(Node::Assert(Assert::LineEnd)),
+            b'$' => Item::Bare(Node::Assert(Assert::EndOrNewline)),
+            b'.' if self.flags.dot_all => Item::Some(Node::Byte(Set::ALL)),
+            b'.' => Item::Some(Node::Byte(set::NEWLINE.not())),
+            _ => Item::Some(self.literal(byte)),
+        })
+    }
+
+    pub fn literal(&self, byte: u8) -> Node {
+        let set = Set::of(&[byte]);
+        Node::Byte(if self.flags.caseless { set.caseless() } else { set })
+    }
+
+    /// `*`, `+`, `?`, `{…}` with what follows them: how often, and whether it
+    /// gives nothing back.
+    fn quantifier(&mut self) -> Result<Option<(Count, bool)>> {
+        let (least, most) = match self.peek() {
+            Some(b'*') => (0, None),
+            Some(b'+') => (1, None),
+            Some(b'?') => (0, Some(1)),
+            Some(b'{') => match self.braces()? {
+                Some(counts) => counts,
+                None => return Ok(None),
+            },
+            _ => return Ok(None),
+        };
+        self.at += 1;
+        let possessive = self.takes(b"+");
+        let lazy = !possessive && (self.takes(b"?") != self.flags.ungreedy);
+        Ok(Some((Count { least, most, lazy }, possessive)))
+    }
+
+    /// The counts in braces, up to the closing one; or nothing has been read,
+    /// and the brace is a literal.
+    fn braces(&mut self) -> Result<Option<(u32, Option<u32>)>> {
+        let rest = self.rest();
+        let digits =
+            |from: usize| rest.iter().skip(from).take_while(|byte| byte.is_ascii_digit()).count();
+        let least_end = 1 + digits(1);
+        let ranged = rest.get(least_end) == Some(&b',');
+        let most_end = if ranged { least_end + 1 + digits(least_end + 1) } else { least_end };
+        if least_end == 1 || rest.get(most_end) != Some(&b'}') {
+            return Ok(None);
+        }
+        let start = self.at;
+        let least = self.count(start + 1, start + least_end)?;
+        let most = match ranged {
+            false => Some(least),
+            true if most_end == least_end + 1 => None,
+            true => Some(self.count(start + least_end + 1, start + most_end)?),
+        };
+        self.at = start + most_end;
+        if most.is_some_and(|most| most < least) {
+            return self.fail(0, "numbers out of order in {} quantifier");
+        }
+        Ok(Some((least, most)))
+    }
+
+    fn count(&mut self, from: usize, to: usize) -> Result<u32> {
+        let mut count = 0;
+        for at in from..to {
+            let digit = self.pattern.get(at).map_or(0, |byte| byte - b'0');
+            count = count * 10 + u32::from(digit);
+            if count > COUNT {
+                self.at = at + 1;
+                return self.fail(0, "number too big in {} quantifier");
+            }
+        }
+        Ok(count)
+    }
+}
+
+fn repeat(node: Node, count: Count, possessive: bool) -> Node {
+    let repeat = Node::Repeat(Box::new(node), count);
+    if possessive { Node::Atomic(Box::new(repeat)) } else { repeat }
+}
