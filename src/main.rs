@@ -16,6 +16,7 @@ mod shm;
 mod sys;
 mod text;
 mod time;
+mod vars;
 
 /// The program: arguments in, exit code out. sys/entry.rs calls it.
 fn run(args: Vec<std::ffi::OsString>) -> i32 {

@@ -11,7 +11,7 @@ const FLOORS: [(&str, u8, &[&str]); 18] = [
     ("time", 2, &[]),
     ("log", 2, &["time"]),
     ("shm", 2, &["time", "log"]),
-    ("conf", 2, &["time", "log", "shm"]),
+    ("conf", 2, &["time", "log", "shm", "proto"]),
     ("proto", 2, &[]),
     ("event", 3, &[]),
     ("net", 4, &[]),

@@ -368,12 +368,14 @@ impl Context {
         if self == Context::ANY {
             return "any".into();
         }
-        const NAMES: [(Context, &str); 6] = [
+        const NAMES: [(Context, &str); 8] = [
             (Context::MAIN, "main"),
             (Context::EVENTS, "events"),
             (Context::HTTP, "http"),
             (Context::SERVER, "server"),
             (Context::LOCATION, "location"),
+            (Context::SIF.or(Context::LIF), "if"),
+            (Context::LMT, "limit_except"),
             (Context::UPSTREAM, "upstream"),
         ];
         let names = NAMES.iter().filter(|(context, _)| self.meets(*context));

@@ -16,9 +16,12 @@ mod error;
 mod glob;
 mod lexer;
 mod logs;
+mod pattern;
 mod read;
+mod registry;
 mod settings;
 mod source;
+mod template;
 mod tree;
 mod unsupported;
 mod value;
@@ -31,9 +34,12 @@ pub use embedded::DEFAULTS;
 pub use error::{Error, Errors};
 use logs::Logs;
 pub use logs::{ErrorLogs, Hold, LogPath};
+pub use pattern::Pattern;
+pub use registry::{Entry, Registry, VarId};
 pub(crate) use settings::settings;
 pub use settings::{Raw, Said};
 pub use source::{Main, Source};
+pub use template::{Part, Template};
 pub use tree::{Node, Nodes, Pos, Tree, Word};
 #[cfg(test)]
 pub use unsupported::names as unsupported_names;
@@ -42,6 +48,7 @@ pub use value::{parse_number, parse_off, parse_size, parse_time};
 #[allow(unused_imports, reason = "limits come next")]
 pub use zones::{Zones, name_and_size};
 
+use crate::proto::regex;
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -60,6 +67,10 @@ pub struct Cx {
     pub main_error_log: Rc<ErrorLogs>,
     /// The shared memory that it wants.
     pub zones: Zones,
+    /// The variables of the block that is being read.
+    pub variables: Registry,
+    /// Room to match the block's regular expressions in.
+    pub regex_room: regex::Scratch,
     logs: Logs,
 }
 
@@ -71,6 +82,8 @@ impl Cx {
             known,
             main_error_log: Rc::default(),
             zones: Zones::default(),
+            variables: Registry::default(),
+            regex_room: regex::Scratch::default(),
             logs: Logs::default(),
         };
         cx.main_error_log = cx.error_logs();

@@ -220,12 +220,12 @@ const GROUPS: &[Group] = &[
               add_trailer_inherit addition_types allow ancient_browser \
               ancient_browser_value auth_basic auth_basic_user_file auth_delay \
               auth_request auth_request_set autoindex_exact_size autoindex_format \
-              autoindex_localtime break charset charset_map charset_types \
+              autoindex_localtime charset charset_map charset_types \
               create_full_put_path \
               dav_access dav_methods deny disable_symlinks early_hints empty_gif \
               expires flv geo gunzip gunzip_buffers gzip gzip_buffers gzip_comp_level \
               gzip_disable gzip_hash gzip_http_version gzip_min_length gzip_no_buffer \
-              gzip_proxied gzip_static gzip_types gzip_vary gzip_window if limit_conn \
+              gzip_proxied gzip_static gzip_types gzip_vary gzip_window limit_conn \
               limit_conn_dry_run limit_conn_log_level limit_conn_status \
               limit_conn_zone limit_except limit_rate limit_rate_after limit_req \
               limit_req_dry_run limit_req_log_level limit_req_status limit_req_zone \
@@ -234,12 +234,12 @@ const GROUPS: &[Group] = &[
               mp4_buffer_size mp4_max_buffer_size mp4_start_key_frame \
               open_log_file_cache override_charset post_action postpone_gzipping \
               random_index real_ip_header real_ip_recursive referer_hash_bucket_size \
-              referer_hash_max_size rewrite rewrite_log secure_link \
-              secure_link_md5 secure_link_secret set set_real_ip_from slice \
+              referer_hash_max_size secure_link \
+              secure_link_md5 secure_link_secret set_real_ip_from slice \
               source_charset split_clients ssi ssi_ignore_recycled_buffers \
               ssi_last_modified ssi_min_file_chunk ssi_silent_errors ssi_types \
               ssi_value_length stub_status sub_filter sub_filter_last_modified \
-              sub_filter_once sub_filter_types try_files uninitialized_variable_warn \
+              sub_filter_once sub_filter_types try_files \
               userid userid_domain userid_expires userid_flags userid_mark userid_name \
               userid_p3p userid_path userid_service valid_referers",
         )],

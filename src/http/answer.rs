@@ -1,25 +1,31 @@
 //! From a request to its answer: the phases, in nginx's order, as one function.
 //!
-//! Nothing here waits. An internal redirect starts the phases again; ten are
-//! the most, as in nginx.
+//! Nothing here waits: a phase that has to says for what, and the exchange comes back
+//! when that is over. An internal redirect sets the phases back; ten are the most, as in
+//! nginx.
 
 use super::request::Request;
-use super::rewrite::Return;
-use super::step::{self, Answer, Step, Target};
-use super::{error_pages, filters, index, static_files};
+use super::step::{Answer, Phase, Step, Wait};
+use super::{error_pages, index, rewrite, static_files};
 use crate::log::Level;
 use crate::proto::framing::Framing;
 use crate::proto::request::{Bad, Form, Method};
 use crate::text::escape::Shown;
 
-const REDIRECTS_MOST: u32 = 10;
 /// How much of a bad header line is told.
 const LINE_SHOWN: usize = 1700;
 
+/// How far the phases have come.
+pub enum Progress<'r> {
+    Answer(Answer<'r>),
+    /// To be waited for; then [`resume`] goes on.
+    Wait(Wait),
+}
+
 /// Finds the answer to a request whose head is good.
-pub fn find<'r>(request: &mut Request<'r>) -> Answer<'r> {
-    let step = match begin(request) {
-        Ok(()) => phases(request),
+pub fn find<'r>(request: &mut Request<'r>) -> Progress<'r> {
+    match begin(request) {
+        Ok(()) => resume(request),
         Err(status) => {
             if status == 400 {
                 request.action = " while reading client request line";
@@ -27,14 +33,19 @@ pub fn find<'r>(request: &mut Request<'r>) -> Answer<'r> {
                 request.action = "";
             }
             request.keep_alive = false;
-            Step::Status(status)
+            conclude(request, Step::Status(status))
         }
-    };
+    }
+}
+
+/// Goes on where the phases have stopped.
+pub fn resume<'r>(request: &mut Request<'r>) -> Progress<'r> {
+    let step = phases(request);
     conclude(request, step)
 }
 
 /// The answer to a request that is refused before its phases.
-pub fn refuse<'r>(request: &mut Request<'r>, bad: Bad, pipelined: bool) -> Answer<'r> {
+pub fn refuse<'r>(request: &mut Request<'r>, bad: Bad, pipelined: bool) -> Progress<'r> {
     let line = request.head.last_line(request.bytes);
     // So that the context behind it fits the log's line, too (nginx).
     let (shown, cut) = match line.get(..LINE_SHOWN) {
@@ -49,22 +60,15 @@ pub fn refuse<'r>(request: &mut Request<'r>, bad: Bad, pipelined: bool) -> Answe
     conclude(request, Step::Status(bad.status()))
 }
 
-fn conclude<'r>(request: &mut Request<'r>, mut step: Step<'r>) -> Answer<'r> {
-    for redirects in 0..=REDIRECTS_MOST {
-        while let Step::Status(status) = step {
-            step = error_pages::answer(request, status);
-        }
-        if let Step::Answer(answer) = step {
-            return answer;
-        }
-        if redirects < REDIRECTS_MOST {
-            step = phases(request);
+fn conclude<'r>(request: &mut Request<'r>, mut step: Step<'r>) -> Progress<'r> {
+    loop {
+        step = match step {
+            Step::Answer(answer) => return Progress::Answer(answer),
+            Step::Wait(wait) => return Progress::Wait(wait),
+            Step::Status(status) => error_pages::answer(request, status),
+            Step::Redirect | Step::Next => phases(request),
         }
     }
-    let uri = Shown(&request.uri);
-    let text = "rewrite or internal redirection cycle while internally redirecting to";
-    request.log(Level::Error, None, format_args!("{text} \"{uri}\""));
-    error_pages::built_in(request, 500)
 }
 
 /// What is checked of the request itself, before any location.
@@ -84,28 +88,42 @@ fn begin(request: &mut Request<'_>) -> Result<(), u16> {
     request.normalise()
 }
 
-/// server rewrite, find location, rewrite, content.
+/// The phases, from `Request::phase` on. Redirects are counted, so this ends.
 fn phases<'r>(request: &mut Request<'r>) -> Step<'r> {
-    let server = request.server;
-    if !request.located {
-        request.location = &server.location;
-        if let Some(answer) = &server.location.conf.rewrite.answer {
-            return returned(request, answer);
+    loop {
+        let (step, next) = match request.phase {
+            Phase::ServerRewrite => (rewrite::of_server(request), Phase::FindLocation),
+            Phase::FindLocation => (find_location(request), Phase::Rewrite),
+            Phase::Rewrite => (rewrite::of_location(request), Phase::PostRewrite),
+            Phase::PostRewrite => (rewrite::settle(request), Phase::PreAccess),
+            Phase::PreAccess => (Step::Next, Phase::Access),
+            Phase::Access => (Step::Next, Phase::PreContent),
+            Phase::PreContent => (Step::Next, Phase::Content),
+            Phase::Content => return content(request),
+        };
+        match step {
+            Step::Next => request.phase = next,
+            Step::Redirect => {}
+            other => return other,
         }
-        request.location = server.find_location(&request.uri);
     }
-    request.located = false;
-    let conf = &request.location.conf;
-    if conf.core.internal && !request.internal {
+}
+
+/// The location of the path, and what it says of the request as a whole.
+fn find_location<'r>(request: &mut Request<'r>) -> Step<'r> {
+    request.uri_changed = false;
+    request.find_location();
+    if request.location.conf.core.internal && !request.internal {
         return Step::Status(404);
     }
     request.settle_keep_alive();
-    if let Err(status) = body_allowed(request) {
-        return Step::Status(status);
+    match body_allowed(request) {
+        Ok(()) => Step::Next,
+        Err(status) => Step::Status(status),
     }
-    if let Some(answer) = &conf.rewrite.answer {
-        return returned(request, answer);
-    }
+}
+
+fn content<'r>(request: &mut Request<'r>) -> Step<'r> {
     if request.uri.ends_with(b"/") { index::find(request) } else { static_files::find(request) }
 }
 
@@ -120,14 +138,5 @@ fn body_allowed(request: &mut Request<'_>) -> Result<(), u16> {
             Err(413)
         }
         _ => Ok(()),
-    }
-}
-
-fn returned<'r>(request: &mut Request<'r>, answer: &'r Return) -> Step<'r> {
-    let (status, text) = (answer.status, answer.text.as_deref().unwrap_or_default());
-    match status {
-        301 | 302 | 303 | 307 | 308 => step::moved(request, status, Target::Text(text)),
-        400.. if text.is_empty() => Step::Status(status),
-        _ => filters::of_text(request, status, text),
     }
 }

@@ -16,13 +16,21 @@ pub use levels::{directives, read};
 pub use listens::{Listening, Site};
 pub use locations::{Locations, head as location_head};
 pub use modules::{LocConf, MainConf, SrvConf};
+pub use names::Found;
 
+use super::variables::Variables;
+use crate::conf::Pattern;
+use crate::proto::regex;
+use std::cell::RefCell;
 use std::rc::Rc;
 
 /// Everything under `http { }`.
 #[derive(Default)]
 pub struct Http {
     pub conf: MainConf,
+    pub variables: Variables,
+    /// Room to match regular expressions in.
+    pub regex_room: RefCell<regex::Scratch>,
     /// One entry per listening socket.
     pub listening: Vec<Listening>,
     pub servers: Vec<Rc<Server>>,
@@ -40,15 +48,6 @@ pub struct Server {
 }
 
 impl Server {
-    /// The location of a normalised URI (`location` itself if none matches).
-    pub fn find_location(&self, uri: &[u8]) -> &Rc<Location> {
-        let mut at = &self.location;
-        while let Some(inner) = at.locations.find(uri) {
-            at = inner;
-        }
-        at
-    }
-
     /// The location `@name`.
     pub fn find_named(&self, name: &[u8]) -> Option<&Rc<Location>> {
         let found = self.named.binary_search_by(|location| (*location.name).cmp(name)).ok()?;
@@ -67,8 +66,12 @@ pub enum Kind {
     NoRegex,
     /// `location = /x`
     Exact,
+    /// `location ~ x` or `location ~* x`
+    Regex,
     /// `location @x`
     Named,
+    /// Not a location: `if` or `limit_except` in one.
+    Inner,
 }
 
 /// A `location { }` block, or the server level.
@@ -78,8 +81,12 @@ pub struct Location {
     pub kind: Kind,
     /// The settings of every module at this level.
     pub conf: LocConf,
+    /// What it matches, if it is a regular expression.
+    pub pattern: Option<Rc<Pattern>>,
     /// The locations inside.
     pub locations: Locations,
+    /// The `if` blocks inside, in the order of the text.
+    pub inner: Box<[Rc<Location>]>,
 }
 
 #[cfg(test)]

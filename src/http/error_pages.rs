@@ -1,12 +1,10 @@
 //! Answers that are not the content itself: `error_page`, and nginx's own pages.
 
 use super::core::ErrorPage;
-use super::request::{Request, Uri};
-use super::step::{Answer, Step, Target, redirect};
-use crate::log::Level;
+use super::request::Request;
+use super::step::{self, Answer, Step, Target};
 use crate::proto::request::Method;
 use crate::proto::status;
-use crate::text::escape::Shown;
 
 /// What answers a status: a page that `error_page` names, else the built-in one.
 pub fn answer<'r>(request: &mut Request<'r>, status: u16) -> Step<'r> {
@@ -43,31 +41,14 @@ fn custom<'r>(request: &mut Request<'r>, status: u16, page: &'r ErrorPage) -> St
             if request.method != Method::Head {
                 request.method = Method::Get;
             }
-            redirect(request, Uri::Plain(&page.uri), &page.args)
+            step::redirect(request, &page.uri, &page.args)
         }
-        Some(b'@') => named(request, &page.uri),
+        Some(b'@') => step::named(request, &page.uri),
         _ => {
             let redirects = |status: &u16| matches!(status, 301 | 302 | 303 | 307 | 308);
             let status = page.overwrite.filter(redirects).unwrap_or(302);
             request.moved = Some(Target::Text(&page.uri));
             Step::Answer(built_in(request, status))
-        }
-    }
-}
-
-fn named<'r>(request: &mut Request<'r>, name: &'r [u8]) -> Step<'r> {
-    match request.server.find_named(name) {
-        Some(location) => {
-            request.location = location;
-            request.located = true;
-            request.internal = true;
-            Step::Redirect
-        }
-        None => {
-            let name = Shown(name);
-            let text = format_args!("could not find named location \"{name}\"");
-            request.log(Level::Error, None, text);
-            Step::Status(500)
         }
     }
 }

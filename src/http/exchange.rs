@@ -4,14 +4,14 @@
 //! last byte of an answer. Pipelined requests are answered into one output, which
 //! is flushed before anything is waited for.
 
-use super::answer;
-use super::conf::{Listening, Site};
+use super::answer::{self, Progress};
+use super::conf::{Http, Listening, Site};
 use super::connection::{Conn, Limits};
 use super::core::Srv;
 use super::input::Input;
 use super::output::Output;
-use super::request::Request;
-use super::step::Answer;
+use super::request::{Origin, Request};
+use super::step::{Answer, Wait};
 use super::worker::Worker;
 use super::{body, linger, log, respond};
 use crate::event::{self, Io};
@@ -38,6 +38,14 @@ pub enum Ending {
     Broken,
 }
 
+/// Where requests of a connection come to.
+#[derive(Clone, Copy)]
+struct Here<'h> {
+    worker: &'static Worker,
+    http: &'h Http,
+    site: &'h Site,
+}
+
 /// Serves requests from `input`; gives the connection back when it is idle and may
 /// live on.
 ///
@@ -51,7 +59,8 @@ pub async fn run(worker: &'static Worker, mut conn: Conn, mut input: Input) -> O
         conn.debug(&site.default_server, format_args!("client {} connected", conn.peer));
     }
     loop {
-        let ending = one(worker, site, &mut conn, &mut input, &mut output, &mut limits).await;
+        let here = Here { worker, http: &http, site };
+        let ending = one(here, &mut conn, &mut input, &mut output, &mut limits).await;
         match ending {
             Ending::Kept => {}
             Ending::Close => {
@@ -127,15 +136,16 @@ async fn flush(
 
 /// One request: head, answer, log, rest of the body.
 async fn one(
-    worker: &'static Worker,
-    site: &Site,
+    here: Here<'_>,
     conn: &mut Conn,
     input: &mut Input,
     output: &mut Output,
     limits: &mut Limits,
 ) -> Ending {
+    let Here { worker, http, site } = here;
     let mut head = Head::default();
-    let bad = match read_head(worker, site, conn, input, output, (&mut head, limits)).await {
+    let scratch = worker.scratch();
+    let bad = match read_head(here, conn, input, output, (&mut head, limits)).await {
         Ok(None) if body::is_broken(head.framing, &input.bytes()[head.len as usize..]) => {
             Some(Bad::ChunkedBody)
         }
@@ -144,18 +154,22 @@ async fn one(
     };
     conn.requests += 1;
     let ending = {
-        let mut request = Request::new(worker, conn, site, input.bytes(), &head);
+        let origin = Origin { worker, conn, http, site, scratch: &scratch };
+        let mut request = Request::new(origin, input.bytes(), &head);
         // A body that waits to be asked for, and is not: whether it comes, nobody
         // knows, so nothing can follow it (RFC 9110 10.1.1).
         if head.expects_continue && input.bytes().len() == head.len as usize {
             request.keep_alive = false;
         }
-        let found = match bad {
+        let progress = match bad {
             Some(bad) => answer::refuse(&mut request, bad, limits.pipelined),
             None => {
                 request.tell_left_out();
                 answer::find(&mut request)
             }
+        };
+        let Some(found) = conclude(&mut request, progress, output, limits).await else {
+            return Ending::Broken;
         };
         let line = Shown(head.line.of(input.bytes()));
         request.log(Level::Debug, None, format_args!("http request line: \"{line}\""));
@@ -191,15 +205,45 @@ async fn one(
     }
 }
 
+/// Waits as often as the phases have to. `None` when the client has gone.
+///
+/// Cancellation: the request is given up.
+async fn conclude<'r>(
+    request: &mut Request<'r>,
+    mut progress: Progress<'r>,
+    output: &mut Output,
+    limits: &Limits,
+) -> Option<Answer<'r>> {
+    loop {
+        match progress {
+            Progress::Answer(answer) => return Some(answer),
+            Progress::Wait(wait) => {
+                flush(request.site, request.conn, output, limits, false).await?;
+                wait_for(&wait).await;
+                progress = answer::resume(request);
+            }
+        }
+    }
+}
+
+/// What the phases of a request wait for.
+///
+/// Cancellation: the request is given up.
+async fn wait_for(wait: &Wait) {
+    match wait {
+        Wait::For(ms) => event::sleep(event::after(*ms)).await,
+    }
+}
+
 /// Reads until the head is complete. `Some`: it is bad, and why.
 async fn read_head(
-    worker: &'static Worker,
-    site: &Site,
+    here: Here<'_>,
     conn: &Conn,
     input: &mut Input,
     output: &mut Output,
     (head, limits): (&mut Head, &Limits),
 ) -> Result<Option<Bad>, Ending> {
+    let Here { worker, http, site } = here;
     let server = &site.default_server;
     let rules = rules(&server.conf.core);
     let mut deadline = None;
@@ -227,7 +271,9 @@ async fn read_head(
             }
             Err(errno) => Some(errno),
         };
-        let request = Request::new(worker, conn, site, input.bytes(), head);
+        let scratch = worker.scratch();
+        let origin = Origin { worker, conn, http, site, scratch: &scratch };
+        let request = Request::new(origin, input.bytes(), head);
         abandoned(request, limits.pipelined, errno);
         return Err(Ending::Broken);
     }

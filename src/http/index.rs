@@ -2,13 +2,14 @@
 
 use crate::conf::{Args, Context, Cx, Directive, Error, Node, literal, settings};
 use crate::http::file_cache::Found;
-use crate::http::request::{Request, Uri};
+use crate::http::request::Request;
 use crate::http::static_files;
 use crate::http::step::{self, Step};
 use crate::log::Level;
 use crate::proto::request::Method;
 use crate::sys::errno::Errno;
 use crate::text::escape::Shown;
+use crate::vars::Subject;
 use std::rc::Rc;
 
 settings! {
@@ -45,7 +46,7 @@ pub fn find<'r>(request: &mut Request<'r>) -> Step<'r> {
     let mut is_directory = false;
     for file in request.location.conf.index.files.iter() {
         if file.first() == Some(&b'/') {
-            return step::redirect(request, Uri::Plain(file), request.args);
+            return step::redirect(request, file, request.args);
         }
         match static_files::look_up(request, file) {
             Found::Failed(Errno::ENOENT) if is_directory => {}
@@ -57,7 +58,7 @@ pub fn find<'r>(request: &mut Request<'r>) -> Step<'r> {
             },
             Found::Failed(errno) => return failed(request, file, errno),
             Found::File(_) | Found::Directory { .. } | Found::Special => {
-                return match request.uri_with(file) {
+                return match request.scratch().concat(&[request.uri, file]) {
                     Some(uri) => step::redirect(request, uri, request.args),
                     None => Step::Status(500),
                 };

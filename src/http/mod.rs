@@ -27,6 +27,7 @@ mod respond;
 pub mod rewrite;
 mod static_files;
 mod step;
+mod variables;
 mod worker;
 
 pub use worker::Worker;

@@ -1,23 +1,28 @@
 //! One request: what was asked for, where it leads, and what came of it.
 
-use super::browser;
-use super::conf::{Location, Server, Site};
+use super::conf::{Found, Http, Kind, Location, Server, Site};
 use super::connection::Conn;
 use super::core::KeepaliveDisable;
-use super::step::Target;
+use super::step::{Phase, Target};
+use super::variables::{Slot, Slots};
 use super::worker::Worker;
+use super::{browser, static_files};
+use crate::conf::{Pattern, VarId};
 use crate::event;
 use crate::log::{Entry, Level};
-use crate::mem::buffers::Buf;
+use crate::mem::buffers::Scratch;
 use crate::proto::conditional::Conditions;
+use crate::proto::regex::Captures;
 use crate::proto::request::{Head, Known, Method, Version};
 use crate::proto::uri;
 use crate::sys::errno::Errno;
 use crate::sys::socket;
+use crate::text::ascii;
 use crate::text::escape::{self, Shown};
 use crate::text::writer::Writer;
+use crate::vars::{Subject, Value};
+use std::cell::{Cell, OnceCell};
 use std::fmt::{self, Write as _};
-use std::ops::Deref;
 use std::rc::Rc;
 
 pub struct Request<'r> {
@@ -26,11 +31,18 @@ pub struct Request<'r> {
     /// The bytes that `head` has spans of.
     pub bytes: &'r [u8],
     pub head: &'r Head,
+    pub http: &'r Http,
     pub site: &'r Site,
     pub server: &'r Server,
     pub location: &'r Rc<Location>,
+    /// What comes next.
+    pub phase: Phase,
+    /// How often the path may yet change.
+    pub changes_left: u8,
+    /// `rewrite` has changed the path: its location is to be found.
+    pub uri_changed: bool,
     /// The normalised path.
-    pub uri: Uri<'r>,
+    pub uri: &'r [u8],
     pub args: &'r [u8],
     pub method: Method,
     pub keep_alive: bool,
@@ -40,8 +52,6 @@ pub struct Request<'r> {
     pub error_page: bool,
     /// The status that overrules the one the content comes with; 0: none.
     pub err_status: u16,
-    /// `location` was chosen by name: it is not looked up.
-    pub located: bool,
     /// The body was found too large: it is not measured again.
     pub body_refused: bool,
     /// What `Location` says.
@@ -54,81 +64,186 @@ pub struct Request<'r> {
     pub status: u16,
     /// Bytes of the body that were sent.
     pub body_sent: u64,
+    /// Values that directives have made; see `http::variables`.
+    slots: OnceCell<Slots<'r>>,
+    /// Variables being evaluated inside each other.
+    pub depth: Cell<u8>,
+    /// What the last regular expression matched.
+    captures: Cell<Option<&'r Captured<'r>>>,
+    /// Room for all that the request makes of itself.
+    scratch: &'r Scratch,
 }
 
-/// A normalised path.
-pub enum Uri<'r> {
-    /// As it was sent, or as the configuration says.
-    Plain(&'r [u8]),
-    Made(Buf, usize),
+/// What a regular expression matched, and where.
+struct Captured<'r> {
+    text: &'r [u8],
+    groups: Captures,
 }
 
-impl Deref for Uri<'_> {
-    type Target = [u8];
-    fn deref(&self) -> &[u8] {
-        match self {
-            Uri::Plain(bytes) => bytes,
-            Uri::Made(buffer, len) => &buffer[..*len],
-        }
-    }
+/// Changes of the path, internal redirects among them, as in nginx.
+const CHANGES_MOST: u8 = 10;
+
+/// What a request is a request of.
+#[derive(Clone, Copy)]
+pub struct Origin<'r> {
+    pub worker: &'static Worker,
+    pub conn: &'r Conn,
+    pub http: &'r Http,
+    pub site: &'r Site,
+    pub scratch: &'r Scratch,
 }
 
 impl<'r> Request<'r> {
     /// A request whose path is not known yet; see [`Request::normalise`].
-    pub fn new(
-        worker: &'static Worker,
-        conn: &'r Conn,
-        site: &'r Site,
-        bytes: &'r [u8],
-        head: &'r Head,
-    ) -> Request<'r> {
-        let server = server_of(site, bytes, head);
-        Request {
+    pub fn new(origin: Origin<'r>, bytes: &'r [u8], head: &'r Head) -> Request<'r> {
+        let Origin { worker, conn, http, site, scratch } = origin;
+        let server = &*site.default_server;
+        let mut request = Request {
             worker,
             conn,
             bytes,
             head,
+            http,
             site,
             server,
             location: &server.location,
-            uri: Uri::Plain(b"/"),
+            phase: Phase::ServerRewrite,
+            changes_left: CHANGES_MOST,
+            uri_changed: false,
+            uri: b"/",
             args: head.args.of(bytes),
             method: head.method,
             keep_alive: head.keeps_alive() && !event::draining(),
             internal: false,
             error_page: false,
             err_status: 0,
-            located: false,
             body_refused: false,
             moved: None,
             unsatisfied: None,
             action: "",
             status: 0,
             body_sent: 0,
-        }
+            slots: OnceCell::new(),
+            depth: Cell::new(0),
+            captures: Cell::new(None),
+            scratch,
+        };
+        request.find_server();
+        request
+    }
+
+    /// Chooses the server whose name the request asks for.
+    fn find_server(&mut self) {
+        let host = self.head.host.of(self.bytes);
+        let mut lower = [0; 255];
+        let host = match self.head.host_has_upper {
+            false => host,
+            // Longer than any name can be: the default server.
+            true => match ascii::lower(host, &mut lower) {
+                Some(lower) => lower,
+                None => return,
+            },
+        };
+        self.server = match self.site.server(host) {
+            Found::Name(server) => server,
+            Found::Pattern(patterns) => self.server_by_pattern(patterns, host),
+        };
+        self.location = &self.server.location;
+    }
+
+    /// The first server whose regular expression the host matches.
+    #[cold]
+    fn server_by_pattern(
+        &mut self,
+        patterns: &'r [(Rc<Pattern>, Rc<Server>)],
+        host: &[u8],
+    ) -> &'r Server {
+        let Some(host) = self.scratch.concat(&[host]) else { return self.server };
+        let found = patterns.iter().find(|(pattern, _)| self.matches(pattern, host));
+        found.map_or(&self.site.default_server, |(_, server)| server)
     }
 
     /// Sets the path; the error is the status to answer with.
     pub fn normalise(&mut self) -> Result<(), u16> {
         let path = self.head.path(self.bytes);
+        self.uri = path;
         if !self.head.complex {
-            self.uri = Uri::Plain(path);
             return Ok(());
         }
-        let mut room = self.worker.scratch(path.len()).ok_or(500_u16)?;
         let merge = self.server.conf.core.merge_slashes;
-        let len = uri::normalise(path, merge, &mut room).ok_or(400_u16)?;
-        self.uri = Uri::Made(room, len);
+        let room = self.scratch.take(path.len()).ok_or(500_u16)?;
+        let len = uri::normalise(path, merge, room).ok_or(400_u16)?;
+        self.uri = room.get(..len).ok_or(500_u16)?;
         Ok(())
     }
 
-    /// The path with `file` behind it; `None` when no buffer is to be had.
-    pub fn uri_with(&self, file: &[u8]) -> Option<Uri<'r>> {
-        let len = self.uri.len() + file.len();
-        let mut room = self.worker.scratch(len)?;
-        room[..self.uri.len()].copy_from_slice(&self.uri);
-        room[self.uri.len()..len].copy_from_slice(file);
-        Some(Uri::Made(room, len))
+    /// Chooses the location of the path (ngx_http_core_find_location).
+    pub fn find_location(&mut self) {
+        let (location, _) = self.locate(&self.server.location);
+        self.location = location;
+    }
+
+    /// The location of the path at the level of `outer` and below, and whether regular
+    /// expressions further out have no say any more. Levels are bounded, so is the depth.
+    fn locate(&self, outer: &'r Rc<Location>) -> (&'r Rc<Location>, bool) {
+        let (mut found, mut settled, mut by_pattern) = (outer, false, true);
+        if let Some(inner) = outer.locations.find(self.uri) {
+            if inner.kind == Kind::Exact {
+                return (inner, true);
+            }
+            by_pattern = inner.kind != Kind::NoRegex;
+            (found, settled) = self.locate(inner);
+        }
+        if settled || !by_pattern || outer.locations.patterns.is_empty() {
+            return (found, settled);
+        }
+        for location in &outer.locations.patterns {
+            if let Some(pattern) = &location.pattern
+                && self.matches(pattern, self.uri)
+            {
+                return (self.locate(location).0, true);
+            }
+        }
+        (found, settled)
+    }
+
+    /// Whether `text` is what the pattern describes; then its groups are `$1` to `$9` and
+    /// its names are variables.
+    pub fn matches(&self, pattern: &'r Pattern, text: &'r [u8]) -> bool {
+        let mut groups = Captures::default();
+        if !pattern.regex.exec(&mut self.http.regex_room.borrow_mut(), text, &mut groups) {
+            return false;
+        }
+        for (id, group) in &pattern.names {
+            let value = groups.get(*group).and_then(|range| text.get(range));
+            if let Some(slot) = self.slot(*id) {
+                slot.set(Slot::Is(value));
+            }
+        }
+        self.captures.set(self.scratch.place(Captured { text, groups }));
+        true
+    }
+
+    /// The place of a variable that a directive makes.
+    pub fn slot(&self, id: VarId) -> Option<&'r Cell<Slot<'r>>> {
+        let slots = match self.slots.get() {
+            Some(slots) => *slots,
+            None => {
+                let count = self.http.variables.len();
+                let made = self.scratch.fill(count, || Cell::new(Slot::Unknown))?;
+                *self.slots.get_or_init(|| made)
+            }
+        };
+        slots.get(id.0 as usize)
+    }
+
+    /// A variable is used that no `set` has run for.
+    pub fn tell_uninitialized(&self, name: &[u8]) {
+        if self.location.conf.rewrite.uninitialized_variable_warn {
+            let name = Shown(name);
+            let text = format_args!("using uninitialized \"{name}\" variable");
+            self.log(Level::Warn, None, text);
+        }
     }
 
     /// The status that content of `status` leaves with.
@@ -143,17 +258,12 @@ impl<'r> Request<'r> {
         }
         // A byte of the path becomes three at most.
         let most = self.uri.len() * 3 + self.args.len() + 2;
-        self.moved = self.worker.scratch(most).map(|mut room| {
-            let mut out = Writer::new(&mut room);
-            self.put_directory(&mut out);
-            let len = out.len();
-            Target::Made(room, len)
-        });
+        self.moved = self.made(most, |out| self.put_directory(out)).map(Target::Text);
     }
 
     /// The path with a slash behind it, for `Location`.
     pub fn put_directory(&self, out: &mut Writer<'_>) {
-        escape::uri(&self.uri, escape::Uri::Path, out);
+        escape::uri(self.uri, escape::Uri::Path, out);
         out.put(b"/");
         if !self.args.is_empty() {
             out.put(b"?");
@@ -161,10 +271,15 @@ impl<'r> Request<'r> {
         }
     }
 
+    /// The path of the file that the URI names, as it was put together.
+    pub fn filename(&self) -> Value<'r> {
+        static_files::with_path(self, b"", |path| self.scratch.concat(&[path.to_bytes()]))?
+    }
+
     /// The content type of the path's extension.
     pub fn content_type(&self) -> &'r [u8] {
         let core = &self.location.conf.core;
-        let found = core.types.find(uri::extension(&self.uri));
+        let found = core.types.find(uri::extension(self.uri));
         found.unwrap_or(&core.default_type)
     }
 
@@ -269,21 +384,18 @@ impl<'r> Request<'r> {
     }
 }
 
-/// The server whose name the request asks for.
-fn server_of<'r>(site: &'r Site, bytes: &[u8], head: &Head) -> &'r Server {
-    let host = head.host.of(bytes);
-    if !head.host_has_upper {
-        return site.server(host);
+impl<'r> Subject<'r> for Request<'r> {
+    fn scratch(&self) -> &'r Scratch {
+        self.scratch
     }
-    let mut lower = [0; 255];
-    match lower.get_mut(..host.len()) {
-        Some(lower) => {
-            lower.copy_from_slice(host);
-            lower.make_ascii_lowercase();
-            site.server(lower)
-        }
-        // Longer than any name can be.
-        None => &site.default_server,
+
+    fn variable(&self, id: VarId) -> Value<'r> {
+        self.http.variables.get(self, id)
+    }
+
+    fn capture(&self, number: u8) -> Value<'r> {
+        let captured = self.captures.get()?;
+        captured.text.get(captured.groups.get(number.into())?)
     }
 }
 

@@ -292,12 +292,12 @@ fn write_head(request: &mut Request<'_>, lines: &Lines<'_>, output: &mut Output)
     }
     let safe = request.moved.as_ref().is_none_or(|to| match to {
         Target::Text(text) => !text.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)),
-        Target::Directory | Target::Made(..) => true,
+        Target::Directory => true,
     });
     if safe && output.write(|out| put_head(request, lines, out)) {
         return;
     }
-    let uri = Shown(&request.uri);
+    let uri = Shown(request.uri);
     request.log(Level::Alert, None, format_args!("the answer's head cannot be sent: \"{uri}\""));
     request.keep_alive = false;
     (request.status, request.moved) = (500, None);
@@ -395,6 +395,5 @@ fn put_target(request: &Request<'_>, to: &Target<'_>, out: &mut Writer<'_>) {
     match to {
         Target::Text(text) => out.put(text),
         Target::Directory => request.put_directory(out),
-        Target::Made(room, len) => out.put(room.get(..*len).unwrap_or_default()),
     }
 }

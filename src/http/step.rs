@@ -1,9 +1,11 @@
 //! How the steps of a request end: with an answer, a status, or another URI.
 
+use super::error_pages;
 use super::file_cache::File;
-use super::request::{Request, Uri};
-use crate::mem::buffers::Buf;
+use super::request::Request;
+use crate::log::Level;
 use crate::proto::range::Parts;
+use crate::text::escape::Shown;
 use std::rc::Rc;
 
 /// What is to be sent.
@@ -41,8 +43,6 @@ pub enum Target<'r> {
     Text(&'r [u8]),
     /// The request's own path with a slash behind it.
     Directory,
-    /// The same, written down before the path became another one.
-    Made(Buf, usize),
 }
 
 impl Target<'_> {
@@ -50,25 +50,86 @@ impl Target<'_> {
     pub fn is_path(&self) -> bool {
         match self {
             Target::Text(text) => text.first() == Some(&b'/'),
-            Target::Directory | Target::Made(..) => true,
+            Target::Directory => true,
         }
     }
 }
 
+/// What is done with a request, in nginx's order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// `rewrite` and its like at the server level.
+    ServerRewrite,
+    FindLocation,
+    /// `rewrite` and its like of the location.
+    Rewrite,
+    /// The path has changed: back to its location, but not for ever.
+    PostRewrite,
+    /// Limits.
+    PreAccess,
+    /// Who may, and who says so.
+    Access,
+    /// `try_files`, `mirror`.
+    PreContent,
+    Content,
+}
+
+/// What a request waits for before its phases go on.
+#[allow(dead_code, reason = "the modules that wait come next")]
+pub enum Wait {
+    /// So many milliseconds.
+    For(u64),
+}
+
 /// How a step of the phases ended.
 pub enum Step<'r> {
+    /// Nothing to say: the next phase.
+    Next,
+    /// The phases go on, in `Request::phase`, when this is over.
+    #[allow(dead_code, reason = "the modules that wait come next")]
+    Wait(Wait),
     Answer(Answer<'r>),
     /// An error or a special status, for which `error_page` may have an answer.
     Status(u16),
-    /// The URI has changed: find its location and begin again.
+    /// `Request::phase` has been set back: go on there.
     Redirect,
 }
 
 /// Sends the request on to another URI of the same server.
-pub fn redirect<'r>(request: &mut Request<'r>, uri: Uri<'r>, args: &'r [u8]) -> Step<'r> {
+pub fn redirect<'r>(request: &mut Request<'r>, uri: &'r [u8], args: &'r [u8]) -> Step<'r> {
     request.uri = uri;
     request.args = args;
+    request.phase = Phase::ServerRewrite;
+    internally(request)
+}
+
+/// Sends the request on to the location `@name`.
+pub fn named<'r>(request: &mut Request<'r>, name: &[u8]) -> Step<'r> {
+    match request.server.find_named(name) {
+        Some(location) => {
+            request.location = location;
+            request.phase = Phase::Rewrite;
+            internally(request)
+        }
+        None => {
+            let name = Shown(name);
+            let text = format_args!("could not find named location \"{name}\"");
+            request.log(Level::Error, None, text);
+            Step::Status(500)
+        }
+    }
+}
+
+/// Redirects are counted, since they may go round in circles.
+fn internally<'r>(request: &mut Request<'r>) -> Step<'r> {
     request.internal = true;
+    if request.changes_left == 0 {
+        let uri = Shown(request.uri);
+        let text = "rewrite or internal redirection cycle while internally redirecting to";
+        request.log(Level::Error, None, format_args!("{text} \"{uri}\""));
+        return Step::Answer(error_pages::built_in(request, 500));
+    }
+    request.changes_left -= 1;
     Step::Redirect
 }
 

@@ -7,7 +7,7 @@ use super::file_cache::FileCache;
 use super::input::Input;
 use super::output::{self, Output};
 use crate::event::{self, Deadline};
-use crate::mem::buffers::{Buf, Pool};
+use crate::mem::buffers::{Buf, Pool, Scratch};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -16,6 +16,8 @@ use std::rc::Rc;
 const INPUT: usize = 8 * 1024;
 /// Sixteen pipelined answers of 1 KiB with their heads fit.
 const OUTPUT: usize = 32 * 1024;
+/// Values, captures, paths; touched as far as it is used.
+const SCRATCH: usize = 64 * 1024;
 const PATH_MAX: usize = 4096;
 const _: () = assert!(OUTPUT >= 2 * output::HEAD_MOST);
 
@@ -24,6 +26,7 @@ pub struct Worker {
     inputs: &'static Pool,
     larges: &'static Pool,
     outputs: &'static Pool,
+    scratches: &'static Pool,
     pub files: FileCache,
     /// Requests answered.
     pub requests: Cell<u64>,
@@ -46,6 +49,7 @@ impl Worker {
             inputs: Pool::new(connections + 1, INPUT)?,
             larges: Pool::new(connections + 1, large)?,
             outputs: Pool::new(connections + 1, OUTPUT)?,
+            scratches: Pool::new(connections + 1, scratch_size(large))?,
             http: RefCell::new(http),
             files: FileCache::new(),
             requests: Cell::new(0),
@@ -67,7 +71,8 @@ impl Worker {
 
     /// The address space that `connections` of them take, or a little more.
     pub fn reservation(http: &Http, connections: usize) -> usize {
-        let each = INPUT + largest_head(http).max(INPUT) + OUTPUT + 4096;
+        let large = largest_head(http).max(INPUT);
+        let each = INPUT + large + OUTPUT + scratch_size(large) + 4096;
         connections.saturating_mul(each)
     }
 
@@ -103,12 +108,9 @@ impl Worker {
         self.boundary.replace(self.boundary.get() + 1)
     }
 
-    /// A buffer for at least `len` bytes of a request's own making.
-    pub fn scratch(&self, len: usize) -> Option<Buf> {
-        [self.inputs, self.larges, self.outputs]
-            .into_iter()
-            .find(|pool| pool.size() >= len)
-            .and_then(Pool::take)
+    /// Room for what a request makes of itself.
+    pub fn scratch(&self) -> Scratch {
+        Scratch::new(self.scratches)
     }
 
     /// By when the first request must have begun.
@@ -119,6 +121,11 @@ impl Worker {
             site.map_or(60_000, |site| site.default_server.conf.core.client_header_timeout),
         )
     }
+}
+
+/// What a head of `large` bytes is made into may be several times as long.
+fn scratch_size(large: usize) -> usize {
+    (SCRATCH + 4 * large).next_multiple_of(4096)
 }
 
 /// The longest head that any server takes, in bytes.

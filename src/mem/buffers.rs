@@ -10,7 +10,7 @@
 
 use super::arena::reserve;
 use super::free_list::FreeList;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::ops::{Deref, DerefMut};
 
 /// Buffers of `size` bytes each.
@@ -53,11 +53,6 @@ impl Pool {
     fn used(&self) -> usize {
         self.used.get() as usize
     }
-
-    /// Bytes in each buffer.
-    pub fn size(&self) -> usize {
-        self.size
-    }
 }
 
 impl Buf {
@@ -95,9 +90,168 @@ impl Drop for Buf {
     }
 }
 
+/// Room for what one request makes of itself: values, paths, captures. Handed out
+/// piece by piece and given back all at once; the buffer is taken with the first piece.
+///
+/// Bytes come from the front, records from the end, so that bytes never lie where a
+/// record with padding has been.
+///
+/// INVARIANT: `0..front` and `back..size` are handed out, each byte once.
+pub struct Scratch {
+    pool: &'static Pool,
+    buffer: OnceCell<Buf>,
+    front: Cell<usize>,
+    back: Cell<usize>,
+    exhausted: Cell<bool>,
+}
+
+impl Scratch {
+    /// One that will take a buffer of `pool` when it is first used.
+    pub fn new(pool: &'static Pool) -> Scratch {
+        Scratch {
+            pool,
+            buffer: OnceCell::new(),
+            front: Cell::new(0),
+            back: Cell::new(pool.size),
+            exhausted: Cell::new(false),
+        }
+    }
+
+    /// Something did not fit, or there was no buffer.
+    pub fn is_exhausted(&self) -> bool {
+        self.exhausted.get()
+    }
+
+    /// The first byte of the buffer.
+    fn start(&self) -> Option<*mut u8> {
+        if let Some(buffer) = self.buffer.get() {
+            return Some(buffer.start());
+        }
+        match self.pool.take() {
+            Some(buffer) => Some(self.buffer.get_or_init(|| buffer).start()),
+            None => {
+                self.exhausted.set(true);
+                None
+            }
+        }
+    }
+
+    /// Notes that `len` bytes are not to be had.
+    fn reserve(&self, len: usize) -> Option<usize> {
+        let at = self.front.get();
+        if len > self.back.get() - at {
+            self.exhausted.set(true);
+            return None;
+        }
+        self.front.set(at + len);
+        Some(at)
+    }
+
+    /// `len` bytes for the caller to fill; what is in them is of no meaning.
+    #[allow(clippy::mut_from_ref, reason = "each piece is handed out once")]
+    pub fn take(&self, len: usize) -> Option<&mut [u8]> {
+        let start = self.start()?;
+        let at = self.reserve(len)?;
+        // SAFETY: `at..at + len` lies in the buffer, which lives as long as `self`, and is
+        // handed out just now for the first time; only bytes ever lay there.
+        Some(unsafe { std::slice::from_raw_parts_mut(start.add(at), len) })
+    }
+
+    /// At most `most` bytes: as many as `write` says that it has filled.
+    pub fn write(&self, most: usize, write: impl FnOnce(&mut [u8]) -> usize) -> Option<&[u8]> {
+        let room = self.take(most)?;
+        let end = self.front.get();
+        let len = write(room).min(most);
+        // The rest is free again, if nothing has been taken behind it since.
+        if self.front.get() == end {
+            self.front.set(end - (most - len));
+        }
+        let room: &[u8] = room;
+        room.get(..len)
+    }
+
+    /// The pieces, one behind the other.
+    pub fn concat(&self, pieces: &[&[u8]]) -> Option<&[u8]> {
+        let mut rest = self.take(pieces.iter().map(|piece| piece.len()).sum())?;
+        let whole: *const [u8] = rest;
+        for piece in pieces {
+            let (room, behind) = rest.split_at_mut(piece.len());
+            room.copy_from_slice(piece);
+            rest = behind;
+        }
+        // SAFETY: the slice that was taken above, which nothing refers to any more.
+        Some(unsafe { &*whole })
+    }
+
+    /// Keeps `count` records.
+    pub fn fill<T>(&self, count: usize, mut make: impl FnMut() -> T) -> Option<&[T]> {
+        const { assert!(!std::mem::needs_drop::<T>() && align_of::<T>() <= 16) }
+        let start = self.start()?;
+        let len = size_of::<T>().checked_mul(count)?;
+        let low = self.back.get().checked_sub(len);
+        let aligned = low.and_then(|at| at.checked_sub((start.addr() + at) % align_of::<T>()));
+        let Some(at) = aligned.filter(|at| *at >= self.front.get()) else {
+            self.exhausted.set(true);
+            return None;
+        };
+        self.back.set(at);
+        // SAFETY: `at..at + len` lies in the buffer, is handed out for the first time, and
+        // is aligned as the address was made to be.
+        let first = unsafe { start.add(at) }.cast::<T>();
+        for i in 0..count {
+            // SAFETY: `i < count`, so this is inside; a plain write drops nothing.
+            unsafe { first.add(i).write(make()) };
+        }
+        // SAFETY: all `count` of them are initialised; they live as long as the buffer.
+        Some(unsafe { std::slice::from_raw_parts(first, count) })
+    }
+
+    /// Keeps one record.
+    pub fn place<T>(&self, value: T) -> Option<&T> {
+        let mut value = Some(value);
+        self.fill(1, || value.take().expect("made once"))?.first()
+    }
+}
+
+/// Bytes of a buffer are always initialised: what records left, padding, goes.
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let (back, size) = (self.back.get(), self.pool.size);
+        if let Some(buffer) = self.buffer.get()
+            && back < size
+        {
+            // SAFETY: inside the buffer, and all that referred to it is gone.
+            unsafe { buffer.start().add(back).write_bytes(0, size - back) };
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn scratch_hands_out_pieces() {
+        let pool = Pool::new(1, 128).unwrap();
+        {
+            let scratch = Scratch::new(pool);
+            assert_eq!(pool.used(), 0, "nothing is taken before it is used");
+            let first = scratch.take(3).unwrap();
+            first.copy_from_slice(b"abc");
+            let second = scratch.write(100, |room| {
+                room[..2].copy_from_slice(b"de");
+                2
+            });
+            let records = scratch.fill(2, || (1u8, 7u64)).unwrap();
+            let whole = scratch.concat(&[first, second.unwrap(), b"f"]).unwrap();
+            assert_eq!((whole, records), (&b"abcdef"[..], &[(1, 7), (1, 7)][..]));
+            assert_eq!(scratch.place(5u32), Some(&5));
+            assert!(!scratch.is_exhausted());
+            assert!(scratch.take(100).is_none() && scratch.is_exhausted());
+            assert!(Scratch::new(pool).take(1).is_none(), "the pool has one only");
+        }
+        assert!(pool.take().unwrap()[64..].iter().all(|byte| *byte == 0));
+    }
 
     #[test]
     fn hands_out_each_buffer_once() {

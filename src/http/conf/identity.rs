@@ -1,7 +1,7 @@
 //! `listen` and `server_name`: what tells a server from the others.
 
 use super::listen::{self, ListenLine};
-use crate::conf::{Args, Context, Cx, Directive, Error, Pos, Word};
+use crate::conf::{Args, Context, Cx, Directive, Error, Pattern, Pos, Word};
 use crate::sys::process;
 use std::rc::Rc;
 
@@ -15,6 +15,8 @@ pub struct Identity {
 /// One name, in lower case: `a.b`, `*.b`, `.b`, `a.*`, or nothing at all.
 pub struct ServerName {
     pub name: Rc<[u8]>,
+    /// `~REGEX`
+    pub pattern: Option<Rc<Pattern>>,
     pub pos: Option<Pos>,
 }
 
@@ -33,7 +35,11 @@ pub static IDENTITY: &[Directive<Identity>] = &[
     Directive::call("server_name", Context::SERVER, Args::ONE_MORE, |identity, cx, node| {
         for word in node.args() {
             let name = server_name(cx, word)?;
-            identity.names.push(ServerName { name, pos: Some(word.pos()) });
+            let pattern = match word.bytes() {
+                [b'~', ..] => Some(cx.pattern(word.part(1), true)?),
+                _ => None,
+            };
+            identity.names.push(ServerName { name, pattern, pos: Some(word.pos()) });
         }
         Ok(())
     }),
@@ -46,12 +52,8 @@ fn server_name(cx: &mut Cx, word: Word) -> Result<Rc<[u8]>, Error> {
             return refused(format!("server name \"{word}\" is invalid"));
         }
         [b'.'] => return refused(format!("server name \"{word}\" is invalid")),
-        [b'~', ..] => {
-            return refused(format!(
-                "server name \"{word}\" is not supported by limpet: regular expressions are not \
-                 built yet, use names and wildcards"
-            ));
-        }
+        [b'~'] => return refused(format!("empty regex in server name \"{word}\"")),
+        [b'~', ..] => return Ok(word.bytes().into()),
         b"$hostname" => {
             let hostname = process::hostname().unwrap_or_default();
             return Ok(hostname.to_ascii_lowercase().into());
@@ -67,7 +69,7 @@ fn server_name(cx: &mut Cx, word: Word) -> Result<Rc<[u8]>, Error> {
 /// The names that a server is found by: without `server_name`, the empty one.
 pub fn names_or_empty(mut names: Vec<ServerName>) -> Rc<[ServerName]> {
     if names.is_empty() {
-        names.push(ServerName { name: Rc::from([].as_slice()), pos: None });
+        names.push(ServerName { name: Rc::from([].as_slice()), pattern: None, pos: None });
     }
     names.into()
 }

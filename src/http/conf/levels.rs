@@ -5,10 +5,11 @@
 
 use super::identity::{IDENTITY, Identity};
 use super::listens::Listens;
-use super::locations::{self, Locations, Sorter};
+use super::locations::{self, Sorter};
 use super::modules::{LocConf, LocRaws, MainConf, MainRaws, Place, SrvConf, SrvRaws};
 use super::{Http, Kind, Location, Server};
 use crate::conf::{Args, Context, Cx, DEFAULTS, Directive, Index, Node, Nodes, Shape, Word};
+use crate::http::variables::Variables;
 use std::rc::Rc;
 
 /// The blocks that are levels.
@@ -18,6 +19,9 @@ static LEVELS: [Directive<()>; 3] = [
     Directive::level("server", Context::HTTP, Args::NONE),
     Directive::level("location", Context::SERVER.or(Context::LOCATION), Args::ONE_TWO),
 ];
+
+/// Directives of a location whose blocks are levels, too.
+const INNER: [&[u8]; 1] = [b"if"];
 
 /// What a name of a level leads to.
 #[derive(Clone, Copy)]
@@ -56,7 +60,9 @@ pub fn read(cx: &mut Cx, http: Nodes) -> Http {
     };
     let servers = reader.http(cx, http);
     let conf = reader.main.resolve(&MainConf::defaults(cx));
-    Http { conf, listening: reader.listens.finish(cx), servers }
+    let variables = Variables::new(cx, Vec::new());
+    let regex_room = std::mem::take(&mut cx.regex_room).into();
+    Http { conf, variables, regex_room, listening: reader.listens.finish(cx), servers }
 }
 
 struct Reader {
@@ -87,7 +93,13 @@ impl Reader {
                 Tag::Identity(directive) => directive.set(identity, cx, node),
                 Tag::Main(place) => place.set(&mut self.main, cx, node),
                 Tag::Srv(place) => place.set(&mut self.srv, cx, node),
-                Tag::Loc(place) => place.set(&mut self.loc, cx, node),
+                Tag::Loc(place) => {
+                    let done = place.set(&mut self.loc, cx, node);
+                    if INNER.contains(&node.name().bytes()) {
+                        levels.push(node);
+                    }
+                    done
+                }
             });
             cx.report(node, done);
         }
@@ -111,32 +123,40 @@ impl Reader {
         let mut identity = Identity::default();
         let levels = self.plain(cx, Context::SERVER, inside(node), &mut identity);
         let (conf, outer) = (self.srv.resolve(srv), self.loc.resolve(loc));
-        let (locations, named) = self.locations(cx, &outer, levels, None);
-        let (name, kind) = (Box::default(), Kind::Server);
-        let location = Rc::new(Location { name, kind, conf: outer, locations });
+        let level = Level { conf: outer, kind: Kind::Server, word: node.name().until(0) };
+        let (location, named) = self.level(cx, level, levels);
+        let location = Rc::new(location);
         let server = Rc::new(Server { name: identity.name(), conf, location, named });
         self.listens.add(cx, node, &server, identity);
         server
     }
 
-    /// The locations of one level, and the named ones.
-    fn locations(
+    /// The levels inside one, and so all of it; the named locations beside it.
+    fn level(
         &mut self,
         cx: &mut Cx,
-        outer: &LocConf,
+        level: Level,
         levels: Vec<Node>,
-        parent: Option<(Kind, Word)>,
-    ) -> (Locations, Box<[Rc<Location>]>) {
+    ) -> (Location, Box<[Rc<Location>]>) {
+        let Level { conf, kind, word } = level;
         let mut sorter = Sorter::of(levels.len());
+        let mut inner = Vec::new();
         for node in levels {
+            if INNER.contains(&node.name().bytes()) {
+                inner.push(self.inner(cx, &conf, node, kind));
+                continue;
+            }
+            let parent = (kind != Kind::Server).then_some((kind, word));
             let head =
                 locations::head(node).and_then(|head| locations::fits(head, parent).map(|()| head));
             match head {
-                Ok(head) => sorter.add(head.1, self.location(cx, outer, node, head)),
+                Ok(head) => sorter.add(head.1, self.location(cx, &conf, node, head)),
                 Err(error) => cx.errors.push(error),
             }
         }
-        sorter.finish(cx)
+        let (locations, named) = sorter.finish(cx);
+        let (name, inner) = (word.bytes().into(), inner.into());
+        (Location { name, kind, conf, pattern: None, locations, inner }, named)
     }
 
     fn location(
@@ -144,14 +164,36 @@ impl Reader {
         cx: &mut Cx,
         outer: &LocConf,
         node: Node,
-        head: (Kind, Word),
+        (kind, word): (Kind, Word),
     ) -> Location {
         let levels = self.plain(cx, Context::LOCATION, inside(node), &mut Identity::default());
         let conf = self.loc.resolve(outer);
-        let (locations, _) = self.locations(cx, &conf, levels, Some(head));
-        let (kind, name) = head;
-        Location { name: name.bytes().into(), kind, conf, locations }
+        let (mut location, _) = self.level(cx, Level { conf, kind, word }, levels);
+        if kind == Kind::Regex {
+            match cx.pattern(word, locations::is_caseless(node)) {
+                Ok(pattern) => location.pattern = Some(pattern),
+                Err(error) => cx.errors.push(error),
+            }
+        }
+        location
     }
+
+    /// A block that is no location of its own: `if`.
+    fn inner(&mut self, cx: &mut Cx, outer: &LocConf, node: Node, kind: Kind) -> Rc<Location> {
+        let context = if kind == Kind::Server { Context::SIF } else { Context::LIF };
+        self.plain(cx, context, inside(node), &mut Identity::default());
+        let conf = self.loc.resolve(outer);
+        let level = Level { conf, kind: Kind::Inner, word: node.name().until(0) };
+        Rc::new(self.level(cx, level, Vec::new()).0)
+    }
+}
+
+/// A level whose plain directives have been read.
+struct Level<'t> {
+    conf: LocConf,
+    kind: Kind,
+    /// The name of a location; else empty.
+    word: Word<'t>,
 }
 
 /// The block of a level; the table has made sure that there is one.

@@ -4,7 +4,7 @@
 use super::Server;
 use super::identity::{Identity, ServerName, names_or_empty};
 use super::listen::ListenLine;
-use super::names::Names;
+use super::names::{Found, Names};
 use crate::conf::{Cx, Error, Node};
 use crate::net::listen::ListenOptions;
 use crate::sys::addr::Addr;
@@ -38,8 +38,8 @@ pub struct Site {
 
 impl Site {
     /// The server for a host: lower case, without port or final dot.
-    pub fn server(&self, host: &[u8]) -> &Rc<Server> {
-        self.names.find(host).unwrap_or(&self.default_server)
+    pub fn server(&self, host: &[u8]) -> Found<'_> {
+        self.names.find(host)
     }
 }
 

@@ -12,6 +12,8 @@ use std::rc::Rc;
 #[derive(Default)]
 pub struct Locations {
     names: Box<[Name]>,
+    /// In the order of the text.
+    pub patterns: Box<[Rc<Location>]>,
 }
 
 struct Name {
@@ -46,6 +48,7 @@ pub fn head(node: Node) -> Result<(Kind, Word), Error> {
         _ => {
             let word = node.arg(0);
             let len = match word.bytes() {
+                [b'~', b'*', ..] => 2,
                 [b'=', ..] | [b'~', ..] => 1,
                 [b'^', b'~', ..] => 2,
                 _ => 0,
@@ -58,13 +61,14 @@ pub fn head(node: Node) -> Result<(Kind, Word), Error> {
         b"" if node.args_len() == 1 => Ok((Kind::Prefix, name)),
         b"=" => Ok((Kind::Exact, name)),
         b"^~" => Ok((Kind::NoRegex, name)),
-        b"~" | b"~*" => Err(Error::at(
-            modifier,
-            "\"location\" with a regular expression is not supported by limpet: it is not built \
-             yet, use prefixes",
-        )),
+        b"~" | b"~*" => Ok((Kind::Regex, name)),
         _ => Err(Error::at(modifier, format!("invalid location modifier \"{modifier}\""))),
     }
+}
+
+/// `location ~* x`
+pub fn is_caseless(node: Node) -> bool {
+    node.arg(0).starts_with(b"~*")
 }
 
 /// Whether a location may stand inside another one.
@@ -80,6 +84,7 @@ pub fn fits((kind, name): (Kind, Word), parent: Option<(Kind, Word)>) -> Result<
         (_, Kind::Named) => {
             format!("named location \"{name}\" can be on the server level only")
         }
+        (_, Kind::Regex) => return Ok(()),
         _ if !name.starts_with(&outer) => {
             format!("location \"{name}\" is outside location \"{outer}\"")
         }
@@ -108,7 +113,11 @@ impl<'t> Sorter<'t> {
         self.found.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
         let mut names: Vec<Name> = Vec::with_capacity(self.found.len());
         let mut named: Vec<Rc<Location>> = Vec::new();
-        for (word, location) in self.found {
+        let (mut patterns, found): (Vec<_>, Vec<_>) =
+            self.found.into_iter().partition(|(_, location)| location.kind == Kind::Regex);
+        patterns.sort_by_key(|(word, _)| word.pos());
+        let patterns = patterns.into_iter().map(|(_, location)| Rc::new(location)).collect();
+        for (word, location) in found {
             if location.kind == Kind::Named {
                 match named.last() {
                     // nginx takes the first one without a word.
@@ -119,7 +128,7 @@ impl<'t> Sorter<'t> {
                 cx.errors.push(Error::at(word, duplicate(word)));
             }
         }
-        (Locations { names: names.into() }, named.into())
+        (Locations { names: names.into(), patterns }, named.into())
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::Server;
 use super::identity::ServerName;
-use crate::conf::{Cx, Error, Shown};
+use crate::conf::{Cx, Error, Pattern, Shown};
 use crate::sys::addr::Addr;
 use crate::text::hash::Build;
 use std::collections::HashMap;
@@ -19,10 +19,26 @@ pub struct Names {
     leading: Table,
     /// `www.example.*` as `www.example`.
     trailing: Table,
+    /// `~^www\d+\.example\.com$`, in the order of the text.
+    patterns: Vec<(Rc<Pattern>, Rc<Server>)>,
+}
+
+/// What is known of a host.
+pub enum Found<'n> {
+    Name(&'n Rc<Server>),
+    /// No name is its: one of these may be.
+    Pattern(&'n [(Rc<Pattern>, Rc<Server>)]),
 }
 
 impl Names {
-    pub fn find(&self, host: &[u8]) -> Option<&Rc<Server>> {
+    pub fn find(&self, host: &[u8]) -> Found<'_> {
+        match self.by_name(host) {
+            Some(server) => Found::Name(server),
+            None => Found::Pattern(&self.patterns),
+        }
+    }
+
+    fn by_name(&self, host: &[u8]) -> Option<&Rc<Server>> {
         let after = dots(host).map(|dot| &host[dot + 1..]);
         let before = dots(host).rev().map(|dot| &host[..dot]);
         self.exact
@@ -33,6 +49,10 @@ impl Names {
 
     /// Adds a name; the first server to have it keeps it.
     pub fn add(&mut self, cx: &mut Cx, addr: Addr, name: &ServerName, server: &Rc<Server>) {
+        if let Some(pattern) = &name.pattern {
+            self.patterns.push((Rc::clone(pattern), Rc::clone(server)));
+            return;
+        }
         let shown = || Shown(&name.name).to_string();
         let is_new = match &*name.name {
             wild if !is_valid(wild) => {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::conf::{Cx, Source};
+use crate::http::rewrite::{Code, Return};
 use crate::net::listen::ListenOptions;
 use crate::sys::addr::Addr;
 use std::path::Path;
@@ -36,12 +37,37 @@ fn server(text: &str) -> Rc<Server> {
     Rc::clone(&http(&format!("server {{ {text} }}")).servers[0])
 }
 
+/// The location of a URI, where no regular expression has a say.
+fn location_of<'s>(server: &'s Server, uri: &[u8]) -> &'s Rc<Location> {
+    let mut at = &server.location;
+    while let Some(inner) = at.locations.find(uri) {
+        at = inner;
+    }
+    at
+}
+
+/// The server of a host.
+fn server_of<'s>(site: &'s Site, host: &[u8]) -> &'s Rc<Server> {
+    match site.server(host) {
+        Found::Name(server) => server,
+        Found::Pattern(_) => &site.default_server,
+    }
+}
+
+/// The `return` that comes first.
+fn answer_of(location: &Location) -> Option<&Return> {
+    match location.conf.rewrite.codes.first() {
+        Some(Code::Return(answer)) => Some(answer),
+        _ => None,
+    }
+}
+
 /// The locations that URIs belong to: name and kind, `-` for the server itself.
 #[track_caller]
 fn check_locations(text: &str, uris: &[(&str, &str)]) {
     let server = server(text);
     for (uri, expected) in uris {
-        let found = server.find_location(uri.as_bytes());
+        let found = location_of(&server, uri.as_bytes());
         let name = String::from_utf8_lossy(&found.name).into_owned();
         let shown = match found.kind {
             Kind::Server => "-".to_string(),
@@ -109,7 +135,7 @@ fn a_slow_search_finds_the_same() {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
         let slow = names.iter().filter(|name| uri.starts_with(name.as_bytes()));
         let slow = slow.max_by_key(|name| name.len()).unwrap();
-        assert_eq!(&*server.find_location(&uri).name, slow.as_bytes());
+        assert_eq!(&*location_of(&server, &uri).name, slow.as_bytes());
     }
 }
 
@@ -118,12 +144,12 @@ fn named_locations() {
     let server = server("location @b {} location / {} location @a { return 201; }");
     assert_eq!(server.find_named(b"@a").unwrap().kind, Kind::Named);
     assert!(server.find_named(b"@c").is_none());
-    assert_eq!(server.find_location(b"@a").kind, Kind::Server);
+    assert_eq!(location_of(&server, b"@a").kind, Kind::Server);
     let (http, errors, warnings) =
         read_all("server { location @a { return 201; } location @a { return 202; } }");
     assert_eq!((errors.len(), warnings), (0, vec!["duplicate location \"@a\"".to_string()]));
     let first = http.servers[0].find_named(b"@a").unwrap();
-    assert_eq!(first.conf.rewrite.answer.as_ref().unwrap().status, 201);
+    assert_eq!(answer_of(first).unwrap().status, 201);
 }
 
 #[test]
@@ -134,8 +160,8 @@ fn settings_come_from_the_nearest_level() {
          server { client_header_timeout 4; return 200; location / {} }",
     );
     let [first, second] = &http.servers[..] else { panic!() };
-    let (outer, a) = (&first.location, first.find_location(b"/a"));
-    let (slash, b) = (first.find_location(b"/"), first.find_location(b"/b"));
+    let (outer, a) = (&first.location, location_of(first, b"/a"));
+    let (slash, b) = (location_of(first, b"/"), location_of(first, b"/b"));
     assert!(outer.conf.core.etag && a.conf.core.etag && !second.location.conf.core.etag);
     assert!(slash.conf.core.sendfile && !a.conf.core.sendfile);
     assert_eq!((a.conf.core.keepalive_timeout, a.conf.core.keepalive_header), (5000, 6));
@@ -147,8 +173,8 @@ fn settings_come_from_the_nearest_level() {
     assert_eq!(first.conf.core.client_header_timeout, 3000);
     assert_eq!(second.conf.core.client_header_timeout, 4000);
     // `return` is not inherited.
-    assert!(second.location.conf.rewrite.answer.is_some());
-    assert!(second.find_location(b"/").conf.rewrite.answer.is_none());
+    assert!(answer_of(&second.location).is_some());
+    assert!(answer_of(location_of(second, b"/")).is_none());
 }
 
 #[test]
@@ -158,7 +184,7 @@ fn paths() {
          location /f { root /; }",
     );
     let root = |uri: &str| {
-        let root = &server.find_location(uri.as_bytes()).conf.core.root;
+        let root = &location_of(&server, uri.as_bytes()).conf.core.root;
         (String::from_utf8_lossy(&root.path).into_owned(), root.alias)
     };
     assert_eq!(root("/"), ("/prefix/rel".to_string(), None));
@@ -175,7 +201,7 @@ fn types_and_pages() {
          error_page 404 403 =200 /x?y; error_page 500 =  @n; error_page 502 http://z/?a;
          error_page 497 /b;",
     );
-    let core = &server.find_location(b"/a").conf.core;
+    let core = &location_of(&server, b"/a").conf.core;
     let kind = |extension: &[u8]| core.types.find(extension).map(|kind| kind.to_vec());
     assert_eq!(kind(b"X"), Some(b"a/b".to_vec()));
     assert_eq!(kind(b"y"), Some(b"a/b".to_vec()));
@@ -208,17 +234,14 @@ fn types_and_pages() {
 fn answers() {
     let answer = |text: &str| {
         let server = server(text);
-        let answer = server.location.conf.rewrite.answer.clone().unwrap();
-        (
-            answer.status,
-            answer.text.as_deref().map(|text| String::from_utf8_lossy(text).into_owned()),
-        )
+        let answer = answer_of(&server.location).unwrap();
+        (answer.status, String::from_utf8_lossy(answer.text.literal().unwrap()).into_owned())
     };
-    assert_eq!(answer("return 204;"), (204, None));
-    assert_eq!(answer("return 200 'a b';"), (200, Some("a b".into())));
-    assert_eq!(answer("return 301 /x;"), (301, Some("/x".into())));
-    assert_eq!(answer("return https://x/;"), (302, Some("https://x/".into())));
-    assert_eq!(answer("return 201; return 202;"), (201, None));
+    assert_eq!(answer("return 204;"), (204, String::new()));
+    assert_eq!(answer("return 200 'a b';"), (200, "a b".into()));
+    assert_eq!(answer("return 301 /x;"), (301, "/x".into()));
+    assert_eq!(answer("return https://x/;"), (302, "https://x/".into()));
+    assert_eq!(answer("return 201; return 202;"), (201, String::new()));
 }
 
 #[test]
@@ -228,7 +251,7 @@ fn access_logs() {
          location / { access_log off; }
          location /c { access_log off; access_log /c; } } server {}",
     );
-    let logs = |uri: &str| http.servers[0].find_location(uri.as_bytes()).conf.log.access_logs.len();
+    let logs = |uri: &str| location_of(&http.servers[0], uri.as_bytes()).conf.log.access_logs.len();
     assert_eq!((logs("x"), logs("/"), logs("/c")), (2, 0, 0));
     assert_eq!(http.servers[1].location.conf.log.access_logs.len(), 1);
 }
@@ -297,7 +320,7 @@ fn names_exact_then_leading_then_trailing_longest_first() {
         ("nowhere", "default"),
     ];
     for (host, expected) in cases {
-        let found = String::from_utf8_lossy(&site.server(host.as_bytes()).name);
+        let found = String::from_utf8_lossy(&server_of(site, host.as_bytes()).name);
         assert_eq!(found, expected, "{host}");
     }
 }
@@ -318,9 +341,9 @@ fn names_that_conflict() {
         ]
     );
     let site = &http.listening[0].sites[0];
-    assert!(Rc::ptr_eq(site.server(b"a"), &http.servers[1]));
-    assert!(Rc::ptr_eq(site.server(b""), &http.servers[0]));
-    assert!(Rc::ptr_eq(site.server(b"x.b"), &http.servers[2]));
+    assert!(Rc::ptr_eq(server_of(site, b"a"), &http.servers[1]));
+    assert!(Rc::ptr_eq(server_of(site, b""), &http.servers[0]));
+    assert!(Rc::ptr_eq(server_of(site, b"x.b"), &http.servers[2]));
 }
 
 #[test]

@@ -1,0 +1,68 @@
+//! What the header lines of the request say.
+
+use super::{BuiltIn, built_in};
+use crate::http::request::Request;
+use crate::proto::request::Known;
+use crate::text::ascii;
+use crate::vars::{Subject, Value};
+
+pub static TABLE: &[BuiltIn] = &[
+    built_in("host", host),
+    built_in("content_length", |request| request.header(Known::ContentLength)),
+    built_in("content_type", |request| request.header(Known::ContentType)),
+];
+
+/// The name in the request, in lower case; else the server's.
+fn host<'r>(request: &Request<'r>) -> Value<'r> {
+    let host = request.head.host.of(request.bytes);
+    match host {
+        [] => Some(&request.server.name),
+        _ if !request.head.host_has_upper => Some(host),
+        _ => request.made(host.len(), |out| {
+            host.iter().for_each(|byte| out.put_byte(byte.to_ascii_lowercase()));
+        }),
+    }
+}
+
+/// `$http_name`: the lines of that name (dashes as underscores), joined as a list.
+pub fn header<'r>(request: &Request<'r>, name: &'r [u8]) -> Value<'r> {
+    joined(request, name, if name == b"cookie" { b"; " } else { b", " })
+}
+
+fn joined<'r>(request: &Request<'r>, name: &[u8], between: &[u8]) -> Value<'r> {
+    let fields = || {
+        let all = request.head.fields(request.bytes);
+        all.filter(|field| is_called(field.name, name)).map(|field| field.value)
+    };
+    let mut values = fields();
+    let first = values.next()?;
+    if values.next().is_none() {
+        return Some(first);
+    }
+    let most = fields().map(|value| value.len() + between.len()).sum();
+    request.made(most, |out| {
+        for (i, value) in fields().enumerate() {
+            out.put(if i > 0 { between } else { b"" });
+            out.put(value);
+        }
+    })
+}
+
+/// Whether a header of this name is what `$http_variable` means.
+pub fn is_called(name: &[u8], variable: &[u8]) -> bool {
+    let as_variable = |byte: &u8| if *byte == b'-' { b'_' } else { byte.to_ascii_lowercase() };
+    name.len() == variable.len()
+        && name.iter().zip(variable).all(|(byte, wanted)| as_variable(byte) == *wanted)
+}
+
+/// `$cookie_name`: of all `Cookie` lines the first one that has it.
+pub fn cookie<'r>(request: &Request<'r>, name: &'r [u8]) -> Value<'r> {
+    request.header(Known::Cookie)?;
+    let all = request.head.fields(request.bytes);
+    let lines = all.filter(|field| ascii::eq_ignore_case(field.name, b"cookie"));
+    lines.flat_map(|field| field.value.split(|byte| *byte == b';')).find_map(|pair| {
+        let pair = pair.trim_ascii_start();
+        let (key, value) = pair.split_at(pair.iter().position(|byte| *byte == b'=')?);
+        ascii::eq_ignore_case(key, name).then(|| &value[1..])
+    })
+}
