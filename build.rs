@@ -1,4 +1,4 @@
-//! Tells the compiler what only the build knows: for `-V`.
+//! Tells the compiler what only the build knows, for `-V`, and the linker what lies where.
 
 use std::process::Command;
 
@@ -7,6 +7,9 @@ fn main() {
     set("LIMPET_TARGET", &env("TARGET"));
     set("LIMPET_RUSTC", &first_line(&env("RUSTC"), &["--version"]));
     set("LIMPET_COMMIT", &commit());
+    let layout = format!("{}/src/layout.ld", env("CARGO_MANIFEST_DIR"));
+    println!("cargo:rerun-if-changed={layout}");
+    println!("cargo:rustc-link-arg-bins=-T{layout}");
 }
 
 /// Of a release, since each new one means to build again.

@@ -62,11 +62,11 @@ pub struct Counters {
 
 /// What makes the conversation of a connection: any `Fn(Accepted) -> impl Future`.
 pub trait Converse {
-    type Talk: Future<Output = ()>;
+    type Talk: Future<Output = ()> + 'static;
     fn converse(&self, accepted: Accepted) -> Self::Talk;
 }
 
-impl<M: Fn(Accepted) -> F, F: Future<Output = ()>> Converse for M {
+impl<M: Fn(Accepted) -> F, F: Future<Output = ()> + 'static> Converse for M {
     type Talk = F;
     #[inline]
     fn converse(&self, accepted: Accepted) -> F {

@@ -55,9 +55,9 @@ pub(super) struct Listener {
 
 pub struct Reactor {
     pub(super) epoll: Epoll,
-    pub(super) slots: Box<[Slot]>,
+    pub(super) slots: &'static [Slot],
     free: FreeList,
-    pub(super) tasks: Box<[TaskState]>,
+    pub(super) tasks: &'static [TaskState],
     pub(super) wheel: Wheel,
     pub(super) posted: RefCell<VecDeque<u32>>,
     pub(super) listeners: RefCell<Vec<Listener>>,

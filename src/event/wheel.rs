@@ -46,8 +46,8 @@ zeroed_record! {
 
 /// Timers for tasks `0..len`.
 pub struct Wheel {
-    nodes: Box<[Node]>,
-    heads: [Cell<u32>; BUCKETS],
+    nodes: &'static [Node],
+    heads: &'static [Cell<u32>],
     occupied: [Cell<u64>; WORDS],
     /// The start of the next bucket to look at; all before it have been. A round
     /// of buckets divides 2^32, so buckets stay in order when the time wraps.
@@ -59,7 +59,7 @@ impl Wheel {
     pub fn new(len: usize, now: Millis) -> Option<Wheel> {
         Some(Wheel {
             nodes: reserve(len)?,
-            heads: [const { Cell::new(0) }; BUCKETS],
+            heads: reserve(BUCKETS)?,
             occupied: [const { Cell::new(0) }; WORDS],
             cursor: Cell::new(align(now)),
             count: Cell::new(0),

@@ -156,7 +156,7 @@ const UNSPOKEN_MS: u64 = 1000;
 
 /// What the conversations of a worker run on: its shared things, and room for the
 /// futures of requests in flight.
-pub struct Service<E> {
+pub struct Service<E: 'static> {
     pub worker: &'static Worker,
     pub exchanges: Arena<E>,
 }

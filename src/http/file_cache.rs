@@ -11,6 +11,7 @@
 
 use super::conf::Location;
 use crate::event;
+use crate::mem::arena::reserve;
 use crate::proto::conditional;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::file::{self, Stat};
@@ -97,9 +98,9 @@ struct Entry {
 
 pub struct FileCache {
     /// Boxed, so that a cache with nothing in it is small.
-    entries: RefCell<Box<[Option<Box<Entry>>]>>,
+    entries: RefCell<&'static mut [Option<Box<Entry>>]>,
     /// Hashes of paths that were missing once: a scan of random names is not kept.
-    missed: RefCell<Box<[u64]>>,
+    missed: RefCell<&'static mut [u64]>,
     bytes: Cell<usize>,
     descriptors: Cell<usize>,
     /// The entry that goes next when the budget is spent.
@@ -107,14 +108,15 @@ pub struct FileCache {
 }
 
 impl FileCache {
-    pub fn new() -> FileCache {
-        FileCache {
-            entries: RefCell::new((0..SETS * WAYS).map(|_| None).collect()),
-            missed: RefCell::new(vec![0; SEEN].into()),
+    /// For the life of the process; `None` when the address space cannot be had.
+    pub fn new() -> Option<FileCache> {
+        Some(FileCache {
+            entries: RefCell::new(reserve(SETS * WAYS)?),
+            missed: RefCell::new(reserve(SEEN)?),
             bytes: Cell::new(0),
             descriptors: Cell::new(0),
             hand: Cell::new(0),
-        }
+        })
     }
 
     /// What `path`, with its final NUL, names in this turn; or did a while ago, where

@@ -51,7 +51,7 @@ impl Worker {
             outputs: Pool::new(connections + 1, OUTPUT)?,
             scratches: Pool::new(connections + 1, scratch_size(large))?,
             http: RefCell::new(http),
-            files: FileCache::new(),
+            files: FileCache::new()?,
             requests: Cell::new(0),
             next_number,
             path: RefCell::new(vec![0; PATH_MAX].into()),

@@ -10,10 +10,10 @@
 #![allow(unsafe_code, reason = "one of the three files of mem that own raw memory")]
 
 use super::free_list::FreeList;
-use std::alloc::{Layout, alloc_zeroed};
+use crate::sys::map::{Mapping, PAGE};
 use std::cell::{Cell, UnsafeCell};
 use std::future::Future;
-use std::mem::MaybeUninit;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -35,6 +35,8 @@ unsafe impl Zeroed for i32 {}
 unsafe impl Zeroed for u64 {}
 // SAFETY: zero is false.
 unsafe impl Zeroed for bool {}
+// SAFETY: the null pointer is None, as the library's documentation guarantees.
+unsafe impl<T> Zeroed for Option<Box<T>> {}
 // SAFETY: a Cell has the layout of its contents.
 unsafe impl<T: Zeroed> Zeroed for Cell<T> {}
 // SAFETY: `live` zero is false, `next` zero is "none", the future is MaybeUninit.
@@ -59,21 +61,18 @@ macro_rules! zeroed_record {
 }
 pub(crate) use zeroed_record;
 
-/// Reserves `len` zeroed values without touching them; `None` when the address
-/// space cannot be had (RLIMIT_AS).
-pub fn reserve<T: Zeroed>(len: usize) -> Option<Box<[T]>> {
-    let layout = Layout::array::<T>(len).ok()?;
-    if layout.size() == 0 {
-        return None;
-    }
-    // SAFETY: the layout has a size; large zeroed allocations are fresh mappings.
-    let start = unsafe { alloc_zeroed(layout) };
-    if start.is_null() {
-        return None;
-    }
-    let slice = std::ptr::slice_from_raw_parts_mut(start.cast::<T>(), len);
-    // SAFETY: allocated just above with this layout, and zero is valid for T.
-    Some(unsafe { Box::from_raw(slice) })
+/// Reserves `len` zeroed values for the life of the process without touching them;
+/// `None` when the address space cannot be had (RLIMIT_AS).
+///
+/// From the kernel, not from the allocator, which keeps notes at both ends of what it
+/// gives: two pages each that nobody else needs.
+pub fn reserve<T: Zeroed>(len: usize) -> Option<&'static mut [T]> {
+    const { assert!(align_of::<T>() <= PAGE) };
+    let size = len.checked_mul(size_of::<T>())?;
+    let mapping = ManuallyDrop::new(Mapping::reserve(size).ok()?);
+    // SAFETY: a fresh mapping of that size, aligned to a page and never unmapped, which
+    // nobody else knows of; it reads as zero, and zero is valid for T.
+    Some(unsafe { std::slice::from_raw_parts_mut(mapping.start().cast().as_ptr(), len) })
 }
 
 /// One place for a future.
@@ -86,13 +85,13 @@ struct Slot<F> {
 }
 
 /// A fixed number of places for futures of one type.
-pub struct Arena<F> {
-    slots: Box<[Slot<F>]>,
+pub struct Arena<F: 'static> {
+    slots: &'static [Slot<F>],
     free: FreeList,
     used: Cell<u32>,
 }
 
-impl<F: Future> Arena<F> {
+impl<F: Future + 'static> Arena<F> {
     /// Bytes that one slot takes once it has been used.
     pub const SLOT: usize = size_of::<Slot<F>>();
 
@@ -150,7 +149,7 @@ impl<F: Future> Arena<F> {
     pub fn poll(&self, index: u32, context: &mut Context<'_>) -> Poll<F::Output> {
         let slot = &self.slots[index as usize];
         assert!(slot.live.get() && !slot.polling.replace(true));
-        // SAFETY: live means initialised; slots are boxed and never move; `polling`
+        // SAFETY: live means initialised; slots are mapped for good and never move; `polling`
         // shuts out a second reference while this one is in use.
         let future = unsafe { Pin::new_unchecked((*slot.future.get()).assume_init_mut()) };
         let outcome = future.poll(context);

@@ -19,7 +19,7 @@ pub struct Pool {
     start: *mut u8,
     size: usize,
     /// For each buffer, index + 1 of the next free one.
-    next: Box<[Cell<u32>]>,
+    next: &'static [Cell<u32>],
     free: FreeList,
     used: Cell<u32>,
 }
@@ -35,8 +35,7 @@ impl Pool {
     /// `None` when the address space cannot be had.
     pub fn new(count: usize, size: usize) -> Option<&'static Pool> {
         let next = reserve::<Cell<u32>>(count)?;
-        let region: &'static mut [u8] = Box::leak(reserve::<u8>(count.checked_mul(size)?)?);
-        let start = region.as_mut_ptr();
+        let start = reserve::<u8>(count.checked_mul(size)?)?.as_mut_ptr();
         let (free, used) = (FreeList::new(count), Cell::new(0));
         Some(Box::leak(Box::new(Pool { start, size, next, free, used })))
     }

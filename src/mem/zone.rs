@@ -15,44 +15,30 @@ use std::os::fd::AsFd;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use super::arena::{Zeroed, reserve};
 use crate::sys::Result;
-use crate::sys::errno::Errno;
 use crate::sys::map::Mapping;
 
 pub struct Region {
     start: NonNull<u8>,
     len: usize,
-    _memory: Memory,
+    /// Given back when the region goes.
+    _memory: Mapping,
 }
-
-/// What is given back when the region goes.
-#[expect(dead_code, reason = "kept for what dropping them does")]
-enum Memory {
-    Shared(Mapping),
-    Private(Vec<Line>),
-}
-
-#[repr(C, align(64))]
-struct Line([AtomicU64; 8]);
-
-// SAFETY: an atomic integer is valid whatever its bytes are.
-unsafe impl Zeroed for Line {}
 
 impl Region {
     /// The first `len` bytes of `memory`, as everybody sees them who has it. The
     /// file must be that long, and sealed to stay so.
     pub fn shared(memory: impl AsFd, len: usize) -> Result<Region> {
-        let map = Mapping::shared(memory, len)?;
-        Ok(Region { start: map.start(), len, _memory: Memory::Shared(map) })
+        Ok(Region::of(Mapping::shared(memory, len)?))
     }
 
     /// Memory of our own in the same form, for a copy of what others share.
     pub fn private(len: usize) -> Result<Region> {
-        let lines = reserve::<Line>(len.div_ceil(size_of::<Line>())).ok_or(Errno::ENOMEM)?;
-        let mut lines = lines.into_vec();
-        let start = NonNull::from(lines.as_mut_slice()).cast();
-        Ok(Region { start, len, _memory: Memory::Private(lines) })
+        Ok(Region::of(Mapping::reserve(len)?))
+    }
+
+    fn of(map: Mapping) -> Region {
+        Region { start: map.start(), len: map.len(), _memory: map }
     }
 
     pub fn len(&self) -> usize {

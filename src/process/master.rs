@@ -107,7 +107,9 @@ impl Master {
         }
     }
 
-    /// Until the end of the master, or of the child that one of its forks has made.
+    /// Until the end of the master, or of the child that one of its forks has made. Apart from
+    /// the start, so that waiting keeps none of that code in memory (layout.ld).
+    #[inline(never)]
     pub fn run(mut self) -> i32 {
         let mut step = self.start();
         loop {

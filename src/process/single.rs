@@ -5,7 +5,7 @@
 //! whom it was started as. A stop is a stop: QUIT does not wait, as in nginx.
 
 use super::signals::{Role, Wanted};
-use super::worker::{add_listeners, coarse_time, connections, reactor};
+use super::worker::{add_listeners, coarse_time, connections, next_connection, reactor};
 use crate::cycle::{Cycle, Refused};
 use crate::event::{Conversations, Converse, Reactor};
 use crate::log::{self, Level, log};
@@ -26,7 +26,7 @@ fn serve(cycle: Cycle) -> Option<i32> {
     let http = cycle.http();
     let connections = connections(&cycle, &http)?;
     let reactor = reactor(connections)?;
-    let http = http::Worker::leak(http, connections, || shm::board().connection_number.next())?;
+    let http = http::Worker::leak(http, connections, next_connection)?;
     let multi_accept = cycle.events.multi_accept;
     let events = http::conversations(reactor, http, connections, multi_accept)?;
     add_listeners(&cycle, reactor, 0);

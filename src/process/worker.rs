@@ -51,7 +51,7 @@ fn serve(cycle: Cycle, seat: Seat) -> Option<i32> {
     let http = cycle.http();
     let connections = connections(&cycle, &http)?;
     let reactor = reactor(connections)?;
-    let http = http::Worker::leak(http, connections, || shm::board().connection_number.next())?;
+    let http = http::Worker::leak(http, connections, next_connection)?;
     let multi_accept = cycle.events.multi_accept;
     let events = http::conversations(reactor, http, connections, multi_accept)?;
     add_listeners(&cycle, reactor, seat.number.unwrap_or(0));
@@ -59,6 +59,11 @@ fn serve(cycle: Cycle, seat: Seat) -> Option<i32> {
     let accept_mutex = AcceptMutex::of(&cycle, connections);
     let worker = Worker::new(cycle, seat, reactor, events);
     Some(Worker { accept_mutex, http: Some(http), ..worker }.cycle())
+}
+
+/// nginx's `*N`.
+pub fn next_connection() -> u64 {
+    shm::board().connection_number.next()
 }
 
 /// `timer_resolution`
@@ -151,7 +156,9 @@ impl<M: Converse> Worker<M> {
         }
     }
 
-    /// Serves until it is told to leave; returns the exit code.
+    /// Serves until it is told to leave; returns the exit code. Apart from the start, so that
+    /// waiting keeps none of that code in memory (layout.ld).
+    #[inline(never)]
     pub fn cycle(mut self) -> i32 {
         if let Err(code) = self.arm() {
             return code;

@@ -25,7 +25,9 @@ impl Mapping {
     /// Address space that costs nothing until it is touched. Counts against
     /// RLIMIT_AS at once: ENOMEM there.
     pub fn reserve(len: usize) -> Result<Mapping> {
-        Mapping::map(len, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE, -1)
+        // Miri knows mmap, but not this flag.
+        let lazily = if cfg!(miri) { 0 } else { libc::MAP_NORESERVE };
+        Mapping::map(len, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | lazily, -1)
     }
 
     /// The first `len` bytes of `fd`, seen by everybody who maps it.
