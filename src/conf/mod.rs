@@ -16,6 +16,7 @@ mod error;
 mod glob;
 mod lexer;
 mod logs;
+mod networks;
 mod pattern;
 mod read;
 mod registry;

@@ -1,12 +1,11 @@
 //! The directives of nginx's core and events contexts, and what they set.
 
-use super::debug_connection::debug_connection;
 use super::user::{User, user};
 use crate::conf::{
     self, Args, Context, Cx, Directive, Error, Msec, Node, choice, number, put, settings,
 };
-use crate::log::Network;
 use crate::sys::sched::CpuSet;
+use crate::text::network::Network;
 use std::path::PathBuf;
 use std::rc::Rc;
 
@@ -147,7 +146,7 @@ pub static EVENTS_TABLE: &[Directive<EventsRaw>] = &[
     Directive::flag("accept_mutex", EVENTS, |raw| &mut raw.accept_mutex),
     Directive::msec("accept_mutex_delay", EVENTS, |raw| &mut raw.accept_mutex_delay),
     Directive::call("debug_connection", EVENTS, Args::ONE, |raw, cx, node| {
-        let networks = debug_connection(cx, node)?;
+        let networks = cx.networks(node)?;
         raw.debug_connection.get_or_insert_default().extend(networks);
         Ok(())
     }),

@@ -6,7 +6,6 @@
 mod auto;
 pub mod config;
 pub mod core_conf;
-mod debug_connection;
 mod pid_file;
 pub mod source;
 mod start_line;

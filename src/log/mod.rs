@@ -22,7 +22,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
-pub use clients::{Network, debug_clients, is_debugged};
+pub use clients::{debug_clients, is_debugged};
 pub use file::LogFile;
 pub use files::{Files, Refused};
 pub use level::Level;

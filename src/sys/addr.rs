@@ -5,7 +5,7 @@
 //! `127.0.0.1:80`, `[::1]:80`, `unix:/run/x`. Names are not resolved here.
 
 use std::fmt;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
 
 use libc::{c_int, socklen_t};
 
@@ -218,6 +218,25 @@ pub enum Ip {
     V4(Ipv4Addr),
     V6(Ipv6Addr),
     Unix,
+}
+
+impl Ip {
+    /// An address of IPv4 in the clothes of IPv6 (`::ffff:1.2.3.4`) as what it is.
+    pub fn canonical(self) -> Ip {
+        match self {
+            Ip::V6(ip) => ip.to_ipv4_mapped().map_or(self, Ip::V4),
+            other => other,
+        }
+    }
+}
+
+impl From<IpAddr> for Ip {
+    fn from(ip: IpAddr) -> Ip {
+        match ip {
+            IpAddr::V4(ip) => Ip::V4(ip),
+            IpAddr::V6(ip) => Ip::V6(ip),
+        }
+    }
 }
 
 impl fmt::Display for Peer {

@@ -11,6 +11,7 @@ pub mod distance;
 pub mod escape;
 pub mod hash;
 pub mod md5;
+pub mod network;
 pub mod number;
 pub mod scan;
 pub mod sha1;
