@@ -21,9 +21,10 @@ pub struct ServerName {
 }
 
 impl Identity {
-    /// What `$server_name` is: the first one, as it is written.
+    /// What `$server_name` is: the first one; `.b` without its dot.
     pub fn name(&self) -> Box<[u8]> {
-        self.names.first().map_or_else(Box::default, |name| (*name.name).into())
+        let first = self.names.first().map_or(b"".as_slice(), |name| &name.name);
+        first.strip_prefix(b".").unwrap_or(first).into()
     }
 }
 

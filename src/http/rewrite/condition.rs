@@ -57,7 +57,7 @@ pub fn read(cx: &mut Cx, node: Node) -> Result<Condition, Error> {
     }
 }
 
-/// The words between the parentheses.
+/// The words between the parentheses, which may stand alone.
 fn inside<'t>(node: Node<'t>) -> Option<Vec<Word<'t>>> {
     let mut words: Vec<Word> = node.args().collect();
     let first = words.first_mut()?;
@@ -66,7 +66,12 @@ fn inside<'t>(node: Node<'t>) -> Option<Vec<Word<'t>>> {
     let last = words.last_mut()?;
     last.strip_suffix(b")")?;
     *last = last.until(last.len() - 1);
-    words.retain(|word| !word.is_empty());
+    if last.is_empty() {
+        words.pop();
+    }
+    if words.first()?.is_empty() {
+        words.remove(0);
+    }
     Some(words)
 }
 

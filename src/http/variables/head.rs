@@ -60,9 +60,25 @@ pub fn cookie<'r>(request: &Request<'r>, name: &'r [u8]) -> Value<'r> {
     request.header(Known::Cookie)?;
     let all = request.head.fields(request.bytes);
     let lines = all.filter(|field| ascii::eq_ignore_case(field.name, b"cookie"));
-    lines.flat_map(|field| field.value.split(|byte| *byte == b';')).find_map(|pair| {
-        let pair = pair.trim_ascii_start();
-        let (key, value) = pair.split_at(pair.iter().position(|byte| *byte == b'=')?);
-        ascii::eq_ignore_case(key, name).then(|| &value[1..])
-    })
+    lines.map(|field| field.value).find_map(|line| cookie_in(line, name))
+}
+
+/// As nginx looks for it: commas part cookies too, but do not end a value.
+fn cookie_in<'r>(mut line: &'r [u8], name: &[u8]) -> Option<&'r [u8]> {
+    loop {
+        line = without_blanks(line);
+        let (key, rest) = line.split_at_checked(name.len())?;
+        if ascii::eq_ignore_case(key, name)
+            && let Some(value) = without_blanks(rest).strip_prefix(b"=")
+        {
+            return without_blanks(value).split(|byte| *byte == b';').next();
+        }
+        let end = line.iter().position(|byte| matches!(byte, b';' | b','))?;
+        line = line.get(end + 1..)?;
+    }
+}
+
+fn without_blanks(text: &[u8]) -> &[u8] {
+    let from = text.iter().position(|byte| *byte != b' ').unwrap_or(text.len());
+    text.get(from..).unwrap_or_default()
 }
