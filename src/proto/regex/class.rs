@@ -99,7 +99,10 @@ impl Parser<'_> {
         match letter {
             b'b' => Ok(Member::Byte(8)),
             b'N' => self.fail(0, "\\N is not supported in a class"),
-            b'B' | b'R' | b'X' => self.fail(1, "escape sequence is invalid in character class"),
+            b'A' | b'B' | b'C' | b'G' | b'K' | b'R' | b'X' | b'Z' | b'k' | b'z' => {
+                self.fail(1, "escape sequence is invalid in character class")
+            }
+            b'g' => Ok(Member::Byte(letter)),
             _ => Ok(Member::Byte(self.escaped_byte(letter)?)),
         }
     }

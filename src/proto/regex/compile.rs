@@ -8,8 +8,9 @@
 use super::node::{Count, Node};
 use super::parse::Result;
 use super::program::{Inst, Pc, Program};
-use super::set::Set;
-use super::{CAPTURES, Error};
+use super::region::{Look, Region};
+use super::set::{Set, Sets};
+use super::{CAPTURES, Error, rows, shape};
 
 /// Instructions of a program, at most. It bounds a match's time for each byte
 /// of text, and its memory.
@@ -19,38 +20,51 @@ const STEPS: usize = 16 * SIZE;
 
 /// Where matches of a node go on.
 #[derive(Clone, Copy)]
-struct Exits {
+pub struct Exits {
     /// Empty ones.
-    empty: Pc,
+    pub empty: Pc,
     /// Those that took a byte.
-    taken: Pc,
+    pub taken: Pc,
 }
 
-struct Compiler {
-    code: Vec<Inst>,
-    sets: Vec<Set>,
+#[derive(Default)]
+pub struct Compiler {
+    pub code: Vec<Inst>,
+    pub sets: Sets,
     steps: usize,
+    pub slots: usize,
+    pub looks: Vec<Look>,
+    pub regions: Vec<Region>,
+    /// Delay and reach of each row.
+    pub rows: Vec<(usize, Option<usize>)>,
+    pub back: usize,
+    /// How many repetitions are around.
+    pub repeats: usize,
 }
 
 pub fn compile(node: &Node, groups: usize) -> Result<Program> {
-    let mut compiler = Compiler { code: Vec::new(), sets: Vec::new(), steps: 0 };
+    let slots = 2 * (groups + 1).min(CAPTURES);
+    let mut compiler = Compiler { slots, ..Compiler::default() };
     let end = compiler.emit(Inst::Match)?;
     let close = compiler.emit(Inst::Save(1, end))?;
     let body = compiler.node(node, Exits { empty: close, taken: close })?;
     let start = compiler.emit(Inst::Save(0, body))?;
-    let (code, start, marks) = with_marks(compiler.code, start);
-    Ok(Program {
-        code: code.into(),
-        sets: compiler.sets.into(),
-        start,
-        marks,
-        slots: 2 * (groups + 1).min(CAPTURES),
-        anchored: is_anchored(node),
-    })
+    let Compiler { mut code, mut sets, looks, regions, rows, back, slots, .. } = compiler;
+    let delay = rows.iter().map(|(delay, _)| *delay).max().unwrap_or(0);
+    let reach = rows.iter().try_fold(0, |most: usize, (_, reach)| Some(most.max((*reach)?)));
+    if delay + back > rows::WINDOW / 2 {
+        return refuse("lookbehind assertion is too long");
+    }
+    let entries = looks.iter().flat_map(|look| look.branches.iter().map(|branch| branch.entry));
+    let marks = shape::mark(&mut code, entries.chain([start]));
+    let hints = shape::choose(&mut code, &mut sets, start, node);
+    let (code, sets) = (code.into(), sets.into_list());
+    let (looks, regions, rows) = (looks.into(), regions.into(), rows.len());
+    Ok(Program { code, sets, start, marks, slots, looks, regions, rows, delay, back, reach, hints })
 }
 
 impl Compiler {
-    fn emit(&mut self, inst: Inst) -> Result<Pc> {
+    pub fn emit(&mut self, inst: Inst) -> Result<Pc> {
         if self.code.len() >= SIZE {
             return too_large();
         }
@@ -59,7 +73,7 @@ impl Compiler {
     }
 
     /// Compiles `node`: where it begins.
-    fn node(&mut self, node: &Node, exits: Exits) -> Result<Pc> {
+    pub fn node(&mut self, node: &Node, exits: Exits) -> Result<Pc> {
         self.steps += 1;
         if self.steps > STEPS {
             return too_large();
@@ -73,24 +87,20 @@ impl Compiler {
             Node::Capture(group, node) if *group < CAPTURES => self.capture(*group, node, exits),
             Node::Capture(_, node) => self.node(node, exits),
             Node::Repeat(node, count) => self.repeat(node, *count, exits),
-            Node::Atomic(_) => refuse("atomic groups are not supported"),
-            Node::Look(..) => refuse("lookaround is not supported"),
+            Node::Atomic(node) => self.atomic(node, exits),
+            Node::Look(look, node) => self.look(*look, node, exits),
         }
     }
 
     fn byte(&mut self, set: &Set, next: Pc) -> Result<Pc> {
-        if let Some(byte) = set.single() {
-            return self.emit(Inst::Byte(byte, next));
+        match set.single() {
+            Some(byte) => self.emit(Inst::Byte(byte, next)),
+            None if *set == Set::NONE => self.emit(Inst::Fail),
+            None => {
+                let set = self.sets.number(*set);
+                self.emit(Inst::Set(set, next))
+            }
         }
-        if *set == Set::NONE {
-            return self.emit(Inst::Fail);
-        }
-        let known = self.sets.iter().position(|known| known == set);
-        let number = known.unwrap_or(self.sets.len());
-        if known.is_none() {
-            self.sets.push(*set);
-        }
-        self.emit(Inst::Set(number as u16, next))
     }
 
     fn concat(&mut self, nodes: &[Node], exits: Exits) -> Result<Pc> {
@@ -145,6 +155,13 @@ impl Compiler {
         if count.most == Some(0) {
             return Ok(exits.empty);
         }
+        self.repeats += usize::from(count.most != Some(1));
+        let entry = self.turns_and_copies(node, count, exits)?;
+        self.repeats -= usize::from(count.most != Some(1));
+        Ok(entry)
+    }
+
+    fn turns_and_copies(&mut self, node: &Node, count: Count, exits: Exits) -> Result<Pc> {
         let Exits { mut empty, mut taken } = exits;
         let mut once = count.least;
         match count.most {
@@ -210,61 +227,10 @@ impl Compiler {
     }
 }
 
-fn too_large<T>() -> Result<T> {
+pub fn too_large<T>() -> Result<T> {
     refuse("regular expression is too large")
 }
 
-fn refuse<T>(text: &str) -> Result<T> {
+pub fn refuse<T>(text: &str) -> Result<T> {
     Err(Error { at: 0, text: text.into() })
-}
-
-/// Whether every match begins at the start of the text.
-fn is_anchored(node: &Node) -> bool {
-    use super::node::Assert;
-    match node {
-        Node::Assert(assert) => *assert == Assert::Start,
-        Node::Concat(nodes) => nodes.first().is_some_and(is_anchored),
-        Node::Alternate(nodes) => nodes.iter().all(is_anchored),
-        Node::Capture(_, node) | Node::Atomic(node) => is_anchored(node),
-        Node::Repeat(node, count) => count.least > 0 && is_anchored(node),
-        Node::Byte(_) | Node::Look(..) | Node::Keep => false,
-    }
-}
-
-/// Puts a `Mark` before each instruction that several lead to.
-fn with_marks(mut code: Vec<Inst>, start: Pc) -> (Vec<Inst>, Pc, usize) {
-    let mut ways = vec![0u32; code.len()];
-    let mut count = |pc: Pc| {
-        if let Some(ways) = ways.get_mut(pc as usize) {
-            *ways += 1;
-        }
-    };
-    count(start);
-    for inst in &code {
-        match *inst {
-            Inst::Split(first, second) => {
-                count(first);
-                count(second);
-            }
-            Inst::Byte(_, next)
-            | Inst::Set(_, next)
-            | Inst::Save(_, next)
-            | Inst::Assert(_, next)
-            | Inst::Mark(_, next) => count(next),
-            Inst::Match | Inst::Fail => {}
-        }
-    }
-    let size = code.len();
-    let mut marks = 0;
-    let mut moved: Vec<Pc> = (0..size as Pc).collect();
-    for at in 0..size {
-        if ways.get(at).is_some_and(|ways| *ways > 1) {
-            let inst = code[at];
-            code.push(inst);
-            moved[at] = code.len() as Pc - 1;
-            code[at] = Inst::Mark(marks, code.len() as Pc - 1);
-            marks += 1;
-        }
-    }
-    (code, start, marks as usize)
 }

@@ -13,7 +13,6 @@ impl Parser<'_> {
         let assert = |assert| Ok(Item::Bare(Node::Assert(assert)));
         match letter {
             b'Q' => return Ok(Item::Quoted(self.quoted())),
-            b'E' => return Ok(Item::Nothing),
             b'A' | b'G' => return assert(Assert::Start),
             b'z' => return assert(Assert::End),
             b'Z' => return assert(Assert::EndOrNewline),
@@ -143,31 +142,32 @@ impl Parser<'_> {
         let (start, mut value) = (self.at, 0u32);
         loop {
             match self.peek() {
-                Some(b'}') if self.at == start => {
+                Some(b'}') | None if self.at == start => {
                     return self.fail(0, "digits missing in \\x{} or \\o{} or \\N{U+}");
                 }
                 Some(b'}') => break,
                 Some(byte) => match char::from(byte).to_digit(radix) {
-                    Some(digit) => value = value * radix + digit,
+                    Some(digit) => value = value.saturating_mul(radix).saturating_add(digit),
                     None => return self.fail(0, wrong),
                 },
                 None => return self.fail(1, wrong),
             }
             self.at += 1;
-            if value > 0xff {
-                let text = "character code point value in \\x{} or \\o{} is too large";
-                return self.fail(0, text);
-            }
         }
-        self.at += 1;
-        Ok(value as u8)
+        match u8::try_from(value) {
+            Ok(byte) => {
+                self.at += 1;
+                Ok(byte)
+            }
+            Err(_) => self.fail(0, "character code point value in \\x{} or \\o{} is too large"),
+        }
     }
 
     fn control(&mut self) -> Result<u8> {
         match self.take() {
             None => self.fail(0, "\\c at end of pattern"),
             Some(byte @ 0x20..=0x7e) => Ok(byte.to_ascii_uppercase() ^ 0x40),
-            Some(_) => self.fail(0, "\\c must be followed by a printable ASCII character"),
+            Some(_) => self.fail(1, "\\c must be followed by a printable ASCII character"),
         }
     }
 }

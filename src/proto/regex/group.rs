@@ -12,8 +12,6 @@ enum Opening {
     Look(Look),
     /// `(?i)` and its kind, closed already: the rest of the group is under them.
     Options,
-    /// `(?#…)`
-    Comment,
 }
 
 /// The longest name.
@@ -30,7 +28,7 @@ impl Parser<'_> {
     }
 
     pub fn group(&mut self) -> Result<Item> {
-        let flags = self.flags;
+        let (flags, start) = (self.flags, self.at);
         if self.rest().starts_with(b"(*") {
             return self.verb();
         }
@@ -40,10 +38,8 @@ impl Parser<'_> {
             false if self.flags.no_capture => Opening::Plain,
             false => self.next_capture(),
         };
-        match opening {
-            Opening::Options => return Ok(Item::Options),
-            Opening::Comment => return Ok(Item::Nothing),
-            _ => {}
+        if matches!(opening, Opening::Options) {
+            return Ok(Item::Options);
         }
         let looks = usize::from(matches!(opening, Opening::Look(_)));
         self.looks += looks;
@@ -53,6 +49,10 @@ impl Parser<'_> {
             return self.fail(0, UNCLOSED);
         }
         self.flags = flags;
+        if matches!(opening, Opening::Look(Look { behind: true, .. })) && !is_fixed(&node) {
+            self.at = start;
+            return self.fail(0, "lookbehind assertion is not fixed length");
+        }
         Ok(Item::Some(match opening {
             Opening::Capture(group) => Node::Capture(group, Box::new(node)),
             Opening::Atomic => Node::Atomic(Box::new(node)),
@@ -85,6 +85,9 @@ impl Parser<'_> {
                 self.at += 2;
                 return look(true, negative);
             }
+            (b'<', Some(b'*')) | (b'*', _) => {
+                return self.fail(0, "non-atomic lookaround is not supported");
+            }
             (b'P', Some(b'<')) => {
                 self.at += 2;
                 return self.named(b'>');
@@ -112,27 +115,12 @@ impl Parser<'_> {
             b'!' => look(false, true),
             b'<' => self.named(b'>'),
             b'\'' => self.named(b'\''),
-            b'#' => self.comment(),
             b'R' | b'&' | b'0'..=b'9' => self.fail(1, "recursion is not supported"),
             b'(' => self.fail(1, "conditional groups are not supported"),
             b'C' => self.fail(1, "callouts are not supported"),
-            b'*' => self.fail(1, "(?* is not supported"),
             _ => {
                 self.at -= 1;
                 self.options()
-            }
-        }
-    }
-
-    fn comment(&mut self) -> Result<Opening> {
-        match self.rest().iter().position(|byte| *byte == b')') {
-            Some(end) => {
-                self.at += end + 1;
-                Ok(Opening::Comment)
-            }
-            None => {
-                self.at = self.pattern.len();
-                self.fail(0, "missing ) after (?# comment")
             }
         }
     }
@@ -152,8 +140,7 @@ impl Parser<'_> {
         if length > NAME {
             return self.fail(0, "subpattern name is too long (maximum 32 code units)");
         }
-        if self.take() != Some(end) {
-            self.at = self.at.min(self.pattern.len());
+        if !self.takes(&[end]) {
             return self.fail(0, "syntax error in subpattern name (missing terminator?)");
         }
         let opening = self.next_capture();
@@ -201,7 +188,7 @@ impl Parser<'_> {
                     return Ok(if plain { Opening::Plain } else { Opening::Options });
                 }
                 b'-' if on && !reset => on = false,
-                b'-' => return self.fail(0, "invalid hyphen in option setting"),
+                b'-' => return self.fail(1, "invalid hyphen in option setting"),
                 b'i' => flags.caseless = on,
                 b'm' => flags.multiline = on,
                 b's' => flags.dot_all = on,
@@ -215,5 +202,17 @@ impl Parser<'_> {
                 _ => return self.fail(1, "unrecognized character after (? or (?-"),
             }
         }
+    }
+}
+
+/// Whether each alternative has one length.
+fn is_fixed(node: &Node) -> bool {
+    let fixed = |node: &Node| {
+        let (least, most) = node.lengths();
+        most == Some(least)
+    };
+    match node {
+        Node::Alternate(nodes) => nodes.iter().all(fixed),
+        _ => fixed(node),
     }
 }

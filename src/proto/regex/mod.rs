@@ -10,6 +10,8 @@
 //! Matching allocates nothing and needs memory by the size of the program, not
 //! of the text: it is in a [`Scratch`], which all expressions share.
 #![allow(dead_code, reason = "written before the directives that use it")]
+mod around;
+mod backtrack;
 mod class;
 mod compile;
 mod escape;
@@ -18,12 +20,16 @@ mod node;
 mod parse;
 mod pike;
 mod program;
+mod region;
+mod rows;
 mod set;
+mod shape;
 #[cfg(test)]
 mod tests;
 
 use pike::Threads;
-use program::Program;
+use program::{Inst, Pc, Program};
+use rows::Rows;
 use std::ops::Range;
 
 /// So many groups are recorded, the whole match among them. nginx knows `$0` to
@@ -58,7 +64,10 @@ const NOWHERE: usize = usize::MAX;
 /// The memory of a match. It grows at configuration time only.
 #[derive(Debug, Default)]
 pub struct Scratch {
+    memory: backtrack::Memory,
     threads: Threads,
+    rows: Rows,
+    slots: Vec<usize>,
 }
 
 impl Regex {
@@ -83,14 +92,80 @@ impl Regex {
     }
 
     /// Finds the first match and where its groups are. `scratch` has made room
-    /// for this expression; without, it does so now.
+    /// for this expression.
     pub fn exec(&self, scratch: &mut Scratch, text: &[u8], captures: &mut Captures) -> bool {
-        scratch.reserve_for(self);
-        pike::run(&self.program, &mut scratch.threads, text, &mut captures.slots)
+        let found = self.is_match(scratch, text);
+        if found {
+            self.program.capture_looks(scratch, text);
+            let slots = 2 * (self.groups + 1).min(CAPTURES);
+            captures.slots.fill(NOWHERE);
+            for (to, from) in captures.slots.iter_mut().zip(&scratch.slots).take(slots) {
+                *to = *from;
+            }
+        }
+        found
     }
 
     pub fn is_match(&self, scratch: &mut Scratch, text: &[u8]) -> bool {
-        self.exec(scratch, text, &mut Captures::default())
+        scratch.rows.start();
+        backtrack::run(&self.program, scratch, text)
+            .unwrap_or_else(|| pike::run(&self.program, scratch, text))
+    }
+}
+
+impl Program {
+    /// Fills the groups within looks that held.
+    fn capture_looks(&self, scratch: &mut Scratch, text: &[u8]) {
+        // Inner looks come first in the list, and their places are found last.
+        for look in self.looks.iter().rev() {
+            let place = look.place.and_then(|slot| scratch.slots.get(usize::from(slot)));
+            let Some(place) = place.copied().filter(|place| *place != NOWHERE) else {
+                continue;
+            };
+            for branch in &look.branches {
+                let Some(at) = place.checked_sub(branch.back) else {
+                    continue;
+                };
+                if scratch.rows.row(self, text, branch.row, at) {
+                    self.walk(scratch, text, branch.entry, at);
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Goes a way that is known to lead to a match, and records it.
+    fn walk(&self, scratch: &mut Scratch, text: &[u8], mut pc: Pc, mut at: usize) {
+        loop {
+            pc = match self.inst(pc) {
+                Inst::Byte(_, next) | Inst::Set(_, next) => {
+                    at += 1;
+                    next
+                }
+                Inst::Choose(set, first, second) => {
+                    if self.set_is_next(set, text, at) {
+                        first
+                    } else {
+                        second
+                    }
+                }
+                Inst::Guard(row, first, second) => {
+                    if scratch.rows.row(self, text, row, at) {
+                        first
+                    } else {
+                        second
+                    }
+                }
+                Inst::Save(slot, next) => {
+                    if let Some(place) = scratch.slots.get_mut(usize::from(slot)) {
+                        *place = at;
+                    }
+                    next
+                }
+                Inst::Assert(_, next) | Inst::Look(_, next) | Inst::Mark(_, next) => next,
+                Inst::Split(..) | Inst::Match | Inst::Fail => return,
+            }
+        }
     }
 }
 
@@ -117,6 +192,9 @@ impl Scratch {
 
     /// Makes room for matching `regex`, so that matching never does.
     pub fn reserve_for(&mut self, regex: &Regex) {
+        self.memory.reserve_for(&regex.program);
         self.threads.reserve_for(&regex.program);
+        self.rows.reserve_for(&regex.program);
+        self.slots.reserve(regex.program.slots.saturating_sub(self.slots.len()));
     }
 }

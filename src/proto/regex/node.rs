@@ -64,4 +64,70 @@ impl Node {
             Node::Repeat(node, count) => count.least == 0 || node.can_be_empty(),
         }
     }
+
+    /// How many bytes it takes, at least and at most; None: any number.
+    pub fn lengths(&self) -> (usize, Option<usize>) {
+        match self {
+            Node::Byte(_) => (1, Some(1)),
+            Node::Assert(_) | Node::Look(..) | Node::Keep => (0, Some(0)),
+            Node::Concat(nodes) => {
+                nodes.iter().map(Node::lengths).fold((0, Some(0)), |(least, most), (less, more)| {
+                    (least.saturating_add(less), sum(most, more))
+                })
+            }
+            Node::Alternate(nodes) => {
+                let all = nodes.iter().map(Node::lengths);
+                let either = |(least, most): (usize, Option<usize>), (less, more)| {
+                    (least.min(less), most.zip(more).map(|(most, more)| most.max(more)))
+                };
+                all.reduce(either).unwrap_or((0, Some(0)))
+            }
+            Node::Capture(_, node) | Node::Atomic(node) => node.lengths(),
+            Node::Repeat(node, count) => {
+                let (least, most) = node.lengths();
+                let times = |most: usize| most.checked_mul(count.most? as usize);
+                let most = if most == Some(0) { most } else { most.and_then(times) };
+                (least.saturating_mul(count.least as usize), most)
+            }
+        }
+    }
+
+    /// Whether a group is in it that is recorded.
+    pub fn captures(&self) -> bool {
+        match self {
+            Node::Byte(_) | Node::Assert(_) | Node::Keep => false,
+            Node::Concat(nodes) | Node::Alternate(nodes) => nodes.iter().any(Node::captures),
+            Node::Capture(group, node) => *group < super::CAPTURES || node.captures(),
+            Node::Repeat(node, _) | Node::Atomic(node) => node.captures(),
+            Node::Look(look, node) => !look.negative && node.captures(),
+        }
+    }
+
+    /// Whether every match begins at the start of the text.
+    pub fn is_anchored(&self) -> bool {
+        match self {
+            Node::Assert(assert) => *assert == Assert::Start,
+            Node::Concat(nodes) => nodes.first().is_some_and(Node::is_anchored),
+            Node::Alternate(nodes) => nodes.iter().all(Node::is_anchored),
+            Node::Capture(_, node) | Node::Atomic(node) => node.is_anchored(),
+            Node::Repeat(node, count) => count.least > 0 && node.is_anchored(),
+            Node::Byte(_) | Node::Look(..) | Node::Keep => false,
+        }
+    }
+
+    /// Whether every match ends at the end of the text, or before its last newline.
+    pub fn ends_at_end(&self) -> bool {
+        match self {
+            Node::Assert(assert) => matches!(assert, Assert::End | Assert::EndOrNewline),
+            Node::Concat(nodes) => nodes.last().is_some_and(Node::ends_at_end),
+            Node::Alternate(nodes) => nodes.iter().all(Node::ends_at_end),
+            Node::Capture(_, node) | Node::Atomic(node) => node.ends_at_end(),
+            Node::Repeat(node, count) => count.least > 0 && node.ends_at_end(),
+            Node::Byte(_) | Node::Look(..) | Node::Keep => false,
+        }
+    }
+}
+
+fn sum(a: Option<usize>, b: Option<usize>) -> Option<usize> {
+    a?.checked_add(b?)
 }

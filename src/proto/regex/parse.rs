@@ -60,8 +60,6 @@ pub enum Item {
     Bare(Node),
     /// Options: nothing is left of them, and no quantifier may follow.
     Options,
-    /// Comments and empty quotes, which a quantifier looks through.
-    Nothing,
     /// Several bytes, of which a quantifier takes the last.
     Quoted(Vec<Node>),
 }
@@ -137,14 +135,26 @@ impl Parser<'_> {
     fn branch(&mut self) -> Result<Node> {
         let mut nodes: Vec<Node> = Vec::new();
         let mut repeatable = false;
-        while let Some(byte) = self.peek() {
+        loop {
+            self.skip()?;
+            let Some(byte) = self.peek() else {
+                break;
+            };
             if matches!(byte, b'|' | b')') {
                 break;
             }
-            if let Some((count, possessive)) = self.quantifier()? {
+            if let Some((least, most)) = self.quantifier()? {
+                let end = self.at;
+                self.skip()?;
+                let possessive = self.takes(b"+");
+                let lazy = !possessive && (self.takes(b"?") != self.flags.ungreedy);
+                let count = Count { least, most, lazy };
                 match nodes.pop() {
                     Some(node) if repeatable => nodes.push(repeat(node, count, possessive)),
-                    _ => return self.misplaced_quantifier(),
+                    _ => {
+                        self.at = end;
+                        return self.fail(1, "quantifier does not follow a repeatable item");
+                    }
                 }
                 repeatable = false;
                 continue;
@@ -159,7 +169,6 @@ impl Parser<'_> {
                     repeatable = false;
                 }
                 Item::Options => repeatable = false,
-                Item::Nothing => {}
                 Item::Quoted(quoted) => {
                     repeatable |= !quoted.is_empty();
                     nodes.extend(quoted);
@@ -169,23 +178,37 @@ impl Parser<'_> {
         Ok(if nodes.len() == 1 { nodes.remove(0) } else { Node::Concat(nodes) })
     }
 
-    fn misplaced_quantifier<T>(&self) -> Result<T> {
-        let suffix =
-            matches!(self.pattern.get(self.at.wrapping_sub(2)), Some(b'*' | b'+' | b'?' | b'}'))
-                && matches!(self.pattern.get(self.at.wrapping_sub(1)), Some(b'+' | b'?'));
-        self.fail(if suffix { 2 } else { 1 }, "quantifier does not follow a repeatable item")
+    /// Passes over what stands for nothing, so that a quantifier looks through
+    /// it: empty quotes, comments, blanks in `(?x)`.
+    fn skip(&mut self) -> Result<()> {
+        loop {
+            match self.peek() {
+                Some(b'\\') if self.takes(b"\\E") || self.takes(b"\\Q\\E") => {}
+                Some(b'(') if self.takes(b"(?#") => self.comment()?,
+                Some(byte) if self.flags.extended && set::SPACE.has(byte) => self.at += 1,
+                Some(b'#') if self.flags.extended => {
+                    let line = self.rest().iter().position(|byte| *byte == b'\n');
+                    self.at = line.map_or(self.pattern.len(), |length| self.at + length + 1);
+                }
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn comment(&mut self) -> Result<()> {
+        match self.rest().iter().position(|byte| *byte == b')') {
+            Some(end) => {
+                self.at += end + 1;
+                Ok(())
+            }
+            None => {
+                self.at = self.pattern.len();
+                self.fail(0, "missing ) after (?# comment")
+            }
+        }
     }
 
     fn item(&mut self, byte: u8) -> Result<Item> {
-        if self.flags.extended && set::SPACE.has(byte) {
-            self.at += 1;
-            return Ok(Item::Nothing);
-        }
-        if self.flags.extended && byte == b'#' {
-            let line = self.rest().iter().position(|byte| *byte == b'\n');
-            self.at = line.map_or(self.pattern.len(), |length| self.at + length + 1);
-            return Ok(Item::Nothing);
-        }
         match byte {
             b'\\' => return self.escape(),
             b'(' => return self.group(),
@@ -209,9 +232,8 @@ impl Parser<'_> {
         Node::Byte(if self.flags.caseless { set.caseless() } else { set })
     }
 
-    /// `*`, `+`, `?`, `{…}` with what follows them: how often, and whether it
-    /// gives nothing back.
-    fn quantifier(&mut self) -> Result<Option<(Count, bool)>> {
+    /// `*`, `+`, `?`, `{…}`: how often.
+    fn quantifier(&mut self) -> Result<Option<(u32, Option<u32>)>> {
         let (least, most) = match self.peek() {
             Some(b'*') => (0, None),
             Some(b'+') => (1, None),
@@ -223,9 +245,7 @@ impl Parser<'_> {
             _ => return Ok(None),
         };
         self.at += 1;
-        let possessive = self.takes(b"+");
-        let lazy = !possessive && (self.takes(b"?") != self.flags.ungreedy);
-        Ok(Some((Count { least, most, lazy }, possessive)))
+        Ok(Some((least, most)))
     }
 
     /// The counts in braces, up to the closing one; or nothing has been read,

@@ -4,8 +4,9 @@
 //! what it recorded. Threads are in the order in which PCRE would try them, and
 //! two never stand at the same mark: the later one could only do what the
 //! earlier does.
-use super::NOWHERE;
 use super::program::{Inst, Pc, Program};
+use super::rows::Rows;
+use super::{NOWHERE, Scratch};
 
 #[derive(Debug, Default)]
 pub struct Threads {
@@ -46,15 +47,17 @@ fn reserve<T>(vec: &mut Vec<T>, size: usize) {
     vec.reserve(size.saturating_sub(vec.len()));
 }
 
-pub fn run(program: &Program, threads: &mut Threads, text: &[u8], captures: &mut [usize]) -> bool {
+/// Looks for the first match; its slots are in `scratch`.
+pub fn run(program: &Program, scratch: &mut Scratch, text: &[u8]) -> bool {
+    let Scratch { threads, rows, slots: best, .. } = scratch;
     let Threads { now, next, marks, stack, slots } = threads;
-    let mut walk = Walk { program, text, marks, stack, slots };
+    let mut walk = Walk { program, text, rows, marks, stack, slots };
     now.clear();
     walk.marks.clear();
     walk.marks.resize(program.marks, 0);
     let (mut found, mut at) = (false, 0);
     loop {
-        if !found && (at == 0 || !program.anchored) {
+        if !found && (at == 0 || !program.hints.anchored) {
             walk.slots.clear();
             walk.slots.resize(program.slots, NOWHERE);
             walk.follow(now, program.start, at);
@@ -65,7 +68,8 @@ pub fn run(program: &Program, threads: &mut Threads, text: &[u8], captures: &mut
             let own = own.get(..program.slots).unwrap_or_default();
             if let Inst::Match = program.inst(*pc) {
                 // The threads behind would have been tried later.
-                captures.iter_mut().zip(own).for_each(|(to, from)| *to = *from);
+                best.clear();
+                best.extend_from_slice(own);
                 found = true;
                 break;
             }
@@ -75,7 +79,7 @@ pub fn run(program: &Program, threads: &mut Threads, text: &[u8], captures: &mut
                 walk.follow(next, then, at + 1);
             }
         }
-        if at >= text.len() || (next.pcs.is_empty() && (found || program.anchored)) {
+        if at >= text.len() || (next.pcs.is_empty() && (found || program.hints.anchored)) {
             return found;
         }
         std::mem::swap(now, next);
@@ -86,6 +90,7 @@ pub fn run(program: &Program, threads: &mut Threads, text: &[u8], captures: &mut
 struct Walk<'a> {
     program: &'a Program,
     text: &'a [u8],
+    rows: &'a mut Rows,
     marks: &'a mut Vec<usize>,
     stack: &'a mut Vec<Task>,
     slots: &'a mut Vec<usize>,
@@ -128,6 +133,13 @@ impl Walk<'_> {
                     self.stack.push(Task::Follow(second));
                     first
                 }
+                Inst::Choose(set, first, second) => {
+                    if self.program.set_is_next(set, self.text, at) { first } else { second }
+                }
+                Inst::Guard(row, first, second) => {
+                    if self.rows.row(self.program, self.text, row, at) { first } else { second }
+                }
+                Inst::Look(look, next) if self.rows.look(self.program, self.text, look, at) => next,
                 Inst::Save(slot, next) => {
                     let old = self.slots.get(usize::from(slot)).copied();
                     self.stack.push(Task::Restore(slot, old.unwrap_or(NOWHERE)));
@@ -135,7 +147,7 @@ impl Walk<'_> {
                     next
                 }
                 Inst::Assert(assert, next) if assert.holds(self.text, at) => next,
-                Inst::Assert(..) | Inst::Fail => return,
+                Inst::Assert(..) | Inst::Look(..) | Inst::Fail => return,
                 Inst::Byte(..) | Inst::Set(..) | Inst::Match => {
                     list.pcs.push(pc);
                     list.slots.extend_from_slice(self.slots);

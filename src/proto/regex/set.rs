@@ -1,7 +1,8 @@
 //! A set of bytes: what one place of an expression accepts.
+use std::collections::HashMap;
 
 /// One bit for each byte.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Set([u64; 4]);
 
 impl Set {
@@ -46,6 +47,10 @@ impl Set {
         Set([!a, !b, !c, !d])
     }
 
+    pub const fn and(self, other: Set) -> Set {
+        self.not().or(other.not()).not()
+    }
+
     pub fn meets(&self, other: &Set) -> bool {
         self.0.iter().zip(&other.0).any(|(a, b)| a & b != 0)
     }
@@ -71,6 +76,30 @@ impl Set {
             set = set.with(byte.to_ascii_lowercase()).with(byte.to_ascii_uppercase());
         }
         set
+    }
+}
+
+/// The sets of a program, each once, by number.
+#[derive(Default)]
+pub struct Sets {
+    list: Vec<Set>,
+    numbers: HashMap<Set, u16>,
+}
+
+impl Sets {
+    pub fn number(&mut self, set: Set) -> u16 {
+        *self.numbers.entry(set).or_insert_with(|| {
+            self.list.push(set);
+            self.list.len() as u16 - 1
+        })
+    }
+
+    pub fn get(&self, number: u16) -> Set {
+        self.list.get(usize::from(number)).copied().unwrap_or(Set::NONE)
+    }
+
+    pub fn into_list(self) -> Box<[Set]> {
+        self.list.into()
     }
 }
 

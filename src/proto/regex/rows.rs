@@ -1,0 +1,145 @@
+//! What can match from where: a row of bits for each question, made by passes
+//! over the text from its end (see [`region`](super::region)).
+//!
+//! Rows are as long as a window. A text that is longer is passed again for each
+//! window that is asked for; places are asked for in their order then.
+use super::program::Program;
+use super::region::{Region, Step};
+
+/// Places in a row.
+pub const WINDOW: usize = 16 * 1024;
+const WORDS: usize = WINDOW / 64;
+
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// `WORDS` for each row; place `at` is at `at % WINDOW`.
+    bits: Vec<u64>,
+    /// The answers of all steps for the place of each region's pass, and for
+    /// the one after it, by the place's parity.
+    steps: [Vec<bool>; 2],
+    /// What the rows tell about.
+    from: usize,
+    to: usize,
+    /// How many places to find out about next.
+    width: usize,
+}
+
+impl Rows {
+    pub fn reserve_for(&mut self, program: &Program) {
+        let steps = program.regions.iter().map(|region| region.steps.len()).sum::<usize>();
+        for plane in &mut self.steps {
+            plane.resize(plane.len().max(steps), false);
+        }
+        self.bits.resize(self.bits.len().max(program.rows * WORDS), 0);
+    }
+
+    /// Forgets the text before.
+    pub fn start(&mut self) {
+        (self.from, self.to, self.width) = (0, 0, 1);
+    }
+
+    /// Whether `look` holds at `at`.
+    pub fn look(&mut self, program: &Program, text: &[u8], look: u16, at: usize) -> bool {
+        let Some(look) = program.looks.get(usize::from(look)) else {
+            return false;
+        };
+        let branches = look.branches.iter();
+        let mut held =
+            branches.filter_map(|branch| Some((branch.row, at.checked_sub(branch.back)?)));
+        held.any(|(row, at)| self.row(program, text, row, at)) != look.negative
+    }
+
+    /// What `row` tells about `at`.
+    #[inline]
+    pub fn row(&mut self, program: &Program, text: &[u8], row: u16, at: usize) -> bool {
+        if !(self.from..self.to).contains(&at) {
+            self.find_out(program, text, at);
+        }
+        self.bit(row, at)
+    }
+
+    fn bit(&self, row: u16, at: usize) -> bool {
+        let word = self.bits.get(usize::from(row) * WORDS + at % WINDOW / 64);
+        word.is_some_and(|word| word >> (at % 64) & 1 != 0)
+    }
+
+    fn keep(&mut self, row: u16, at: usize, answer: bool) {
+        if let Some(word) = self.bits.get_mut(usize::from(row) * WORDS + at % WINDOW / 64) {
+            *word = *word & !(1 << (at % 64)) | u64::from(answer) << (at % 64);
+        }
+    }
+
+    /// Makes a window with `at` in it: a small one at first, if that saves
+    /// looking at all the text.
+    fn find_out(&mut self, program: &Program, text: &[u8], at: usize) {
+        let most = WINDOW - program.delay;
+        let width = if program.reach.is_some() { self.width + program.back } else { most };
+        let width = width.min(most);
+        self.width = width.saturating_mul(4).min(most);
+        self.from = if text.len() < width { 0 } else { at.saturating_sub(program.back) };
+        self.to = self.from + width;
+        let reached = program.reach.map_or(text.len(), |reach| self.to.saturating_add(reach));
+        let top = text.len().min(reached);
+        for plane in &mut self.steps {
+            plane.fill(false);
+        }
+        // Counted from `delay` before the window, where the slowest pass ends.
+        for turn in (self.from..=top + program.delay).rev() {
+            let mut offset = 0;
+            for region in &program.regions {
+                let place = (turn + region.delay).checked_sub(program.delay);
+                if let Some(at) = place.filter(|at| *at <= top) {
+                    self.pass(program, text, region, offset, at);
+                }
+                offset += region.steps.len();
+            }
+        }
+    }
+
+    /// The answers of a region at `at`; those for the next place are there.
+    fn pass(&mut self, program: &Program, text: &[u8], region: &Region, offset: usize, at: usize) {
+        let byte = text.get(at).copied();
+        let (here, next) = (at % 2, (at + 1) % 2);
+        for (index, step) in region.steps.iter().enumerate() {
+            let of = |plane: usize, step: u32| {
+                self.steps[plane].get(offset + step as usize).is_some_and(|answer| *answer)
+            };
+            let takes = |set: u16| byte.is_some_and(|byte| program.set_has(set, byte));
+            let answer = match *step {
+                Step::Yes => true,
+                Step::No => false,
+                Step::Byte(wanted, then) => byte == Some(wanted) && of(next, then),
+                Step::Set(set, then) => takes(set) && of(next, then),
+                Step::Either(first, second) => of(here, first) || of(here, second),
+                Step::Choose(set, first, second) => {
+                    of(here, if takes(set) { first } else { second })
+                }
+                Step::Guard(row, first, second) => {
+                    of(here, if self.bit(row, at) { first } else { second })
+                }
+                Step::Assert(assert, then) => of(here, then) && assert.holds(text, at),
+                Step::Look(look, then) => of(here, then) && self.known(program, look, at),
+            };
+            if let Some(place) = self.steps[here].get_mut(offset + index) {
+                *place = answer;
+            }
+        }
+        for (step, row) in &region.kept {
+            let answer = self.steps[here].get(offset + *step as usize) == Some(&true);
+            self.keep(*row, at, answer);
+        }
+    }
+
+    /// `look` within a pass: its rows are ahead of it.
+    fn known(&self, program: &Program, look: u16, at: usize) -> bool {
+        let Some(look) = program.looks.get(usize::from(look)) else {
+            return false;
+        };
+        let holds = |at: usize| {
+            let mut places =
+                look.branches.iter().filter_map(|it| Some((it.row, at.checked_sub(it.back)?)));
+            places.any(|(row, at)| self.bit(row, at))
+        };
+        holds(at) != look.negative
+    }
+}

@@ -1,0 +1,113 @@
+//! What is done to code once it is whole: marks where ways meet, and choices
+//! where the next byte tells which way cannot match.
+use super::node::{Assert, Node};
+use super::program::{First, Hints, Inst, Pc};
+use super::region;
+use super::set::{NEWLINE, Set, Sets};
+
+/// Puts a `Mark` where several ways meet. What it stood for goes to the end.
+pub fn mark(code: &mut Vec<Inst>, entries: impl Iterator<Item = Pc>) -> usize {
+    let mut ways = vec![0u32; code.len()];
+    let edges = code.iter().flat_map(Inst::ways).chain(entries);
+    for pc in edges {
+        if let Some(ways) = ways.get_mut(pc as usize) {
+            *ways += 1;
+        }
+    }
+    let mut marks = 0;
+    for (at, ways) in ways.into_iter().enumerate() {
+        if ways > 1 && !matches!(code[at], Inst::Match | Inst::Fail) {
+            code.push(code[at]);
+            code[at] = Inst::Mark(marks, code.len() as Pc - 1);
+            marks += 1;
+        }
+    }
+    marks as usize
+}
+
+/// What may come next where a way still can match: a byte of the set, or the
+/// end of the text.
+#[derive(Clone, Copy)]
+struct Next {
+    bytes: Set,
+    end: bool,
+}
+
+impl Next {
+    const NONE: Next = Next { bytes: Set::NONE, end: false };
+    const ANY: Next = Next { bytes: Set::ALL, end: true };
+
+    fn or(self, other: Next) -> Next {
+        Next { bytes: self.bytes.or(other.bytes), end: self.end || other.end }
+    }
+
+    fn only(self, bytes: Set) -> Next {
+        Next { bytes: self.bytes.and(bytes), end: self.end }
+    }
+}
+
+/// Looks one byte ahead at each split, and says where matches can begin.
+pub fn choose(code: &mut Vec<Inst>, sets: &mut Sets, start: Pc, node: &Node) -> Hints {
+    let size = code.len();
+    let mut nexts = vec![Next::NONE; size];
+    for pc in region::order(code, start, &(0..size as Pc)) {
+        nexts[pc as usize] = next(code[pc as usize], &nexts, sets);
+    }
+    for at in 0..size {
+        let Inst::Split(first, second) = code[at] else {
+            continue;
+        };
+        let (one, two) = (nexts[first as usize], nexts[second as usize]);
+        let apart = !(one.bytes.meets(&two.bytes) || (one.end && two.end));
+        code[at] = if apart && !one.end {
+            Inst::Choose(sets.number(one.bytes), first, second)
+        } else if apart {
+            Inst::Choose(sets.number(two.bytes), second, first)
+        } else {
+            let split = code.len() as Pc;
+            let choice = match (one, two) {
+                _ if !one.end && one.bytes.count() <= two.bytes.count() => {
+                    Inst::Choose(sets.number(one.bytes), split, second)
+                }
+                _ if !two.end => Inst::Choose(sets.number(two.bytes), split, first),
+                _ if !one.end => Inst::Choose(sets.number(one.bytes), split, second),
+                _ => continue,
+            };
+            code.push(code[at]);
+            choice
+        };
+    }
+    let (least, most) = node.lengths();
+    // The last newline may be left over.
+    let most = most.filter(|_| node.ends_at_end()).map(|most| most.saturating_add(1));
+    let begin = nexts.get(start as usize).copied().unwrap_or(Next::ANY);
+    let first = match begin.bytes.single() {
+        _ if begin.end || begin.bytes == Set::ALL => None,
+        Some(byte) => Some(First::Byte(byte)),
+        None => Some(First::Set(begin.bytes)),
+    };
+    Hints { anchored: node.is_anchored(), first, least, most }
+}
+
+/// What may come next at an instruction, given that for what it leads to.
+fn next(inst: Inst, nexts: &[Next], sets: &Sets) -> Next {
+    let of = |pc: Pc| nexts.get(pc as usize).copied().unwrap_or(Next::ANY);
+    match inst {
+        Inst::Byte(byte, _) => Next { bytes: Set::of(&[byte]), end: false },
+        Inst::Set(set, _) => Next { bytes: sets.get(set), end: false },
+        Inst::Split(first, second) | Inst::Guard(_, first, second) => of(first).or(of(second)),
+        Inst::Choose(set, first, second) => {
+            let (first, second) = (of(first), of(second));
+            let taken = first.bytes.and(sets.get(set));
+            second.only(sets.get(set).not()).or(Next { bytes: taken, end: false })
+        }
+        Inst::Assert(assert, then) => match assert {
+            Assert::End => of(then).only(Set::NONE),
+            Assert::EndOrNewline | Assert::LineEnd => of(then).only(NEWLINE),
+            _ => of(then),
+        },
+        Inst::Look(_, then) | Inst::Save(_, then) | Inst::Mark(_, then) => of(then),
+        Inst::Match => Next::ANY,
+        Inst::Fail => Next::NONE,
+    }
+}
