@@ -46,7 +46,6 @@ pub use tree::{Node, Nodes, Pos, Tree, Word};
 pub use unsupported::names as unsupported_names;
 pub use value::{Msec, choice, flag, literal, number, off, size, time_msec};
 pub use value::{parse_number, parse_off, parse_size, parse_time};
-#[allow(unused_imports, reason = "limits come next")]
 pub use zones::{Zones, name_and_size};
 
 use crate::proto::regex;

@@ -225,11 +225,9 @@ const GROUPS: &[Group] = &[
               dav_access dav_methods deny disable_symlinks early_hints empty_gif \
               expires flv geo gunzip gunzip_buffers gzip gzip_buffers gzip_comp_level \
               gzip_disable gzip_hash gzip_http_version gzip_min_length gzip_no_buffer \
-              gzip_proxied gzip_static gzip_types gzip_vary gzip_window limit_conn \
-              limit_conn_dry_run limit_conn_log_level limit_conn_status \
-              limit_conn_zone limit_except limit_rate limit_rate_after limit_req \
-              limit_req_dry_run limit_req_log_level limit_req_status limit_req_zone \
-              log_format map map_hash_bucket_size map_hash_max_size min_delete_depth \
+              gzip_proxied gzip_static gzip_types gzip_vary gzip_window \
+              limit_except limit_rate limit_rate_after log_format \
+              map map_hash_bucket_size map_hash_max_size min_delete_depth \
               mirror mirror_request_body modern_browser modern_browser_value mp4 \
               mp4_buffer_size mp4_max_buffer_size mp4_start_key_frame \
               open_log_file_cache override_charset post_action postpone_gzipping \

@@ -1,7 +1,5 @@
 //! The zones that a configuration declares: `zone=NAME:SIZE`.
 
-#![allow(dead_code, reason = "zones are here before the limits that keep something in them")]
-
 use super::{Cx, Error, Pos, Word, parse_size};
 use crate::shm::directory::{Directory, Handle};
 use crate::shm::zone::{MIN_SIZE, Spec};

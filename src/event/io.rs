@@ -164,6 +164,19 @@ impl Io {
         .await
     }
 
+    /// Waits until the deadline; false: the other side has gone before.
+    pub async fn outlasts(&self, deadline: Deadline) -> bool {
+        poll_fn(|_| {
+            let reactor = reactor();
+            match self.armed(reactor) {
+                Ok(ready) if ready & CLOSED == 0 => {}
+                _ => return Poll::Ready(false),
+            }
+            if reactor.until(deadline.0) { Poll::Ready(true) } else { Poll::Pending }
+        })
+        .await
+    }
+
     /// Waits between requests: for bytes, the deadline, or a worker that drains.
     /// While it waits the connection counts as idle and may be closed to make room.
     pub async fn idle(&self, deadline: Deadline) -> Dismissal {

@@ -6,7 +6,7 @@
 
 use super::request::Request;
 use super::step::{Answer, Phase, Step, Wait};
-use super::{error_pages, index, rewrite, static_files};
+use super::{error_pages, index, limit_conn, limit_req, rewrite, static_files};
 use crate::log::Level;
 use crate::proto::framing::Framing;
 use crate::proto::request::{Bad, Form, Method};
@@ -42,6 +42,12 @@ pub fn find<'r>(request: &mut Request<'r>) -> Progress<'r> {
 pub fn resume<'r>(request: &mut Request<'r>) -> Progress<'r> {
     let step = phases(request);
     conclude(request, step)
+}
+
+/// The client has gone while the phases waited.
+pub fn abandon<'r>(request: &mut Request<'r>) -> Progress<'r> {
+    request.log_info(None, format_args!("client prematurely closed connection"));
+    Progress::Answer(Answer::Close { status: 499 })
 }
 
 /// The answer to a request that is refused before its phases.
@@ -96,7 +102,7 @@ fn phases<'r>(request: &mut Request<'r>) -> Step<'r> {
             Phase::FindLocation => (find_location(request), Phase::Rewrite),
             Phase::Rewrite => (rewrite::of_location(request), Phase::PostRewrite),
             Phase::PostRewrite => (rewrite::settle(request), Phase::PreAccess),
-            Phase::PreAccess => (Step::Next, Phase::Access),
+            Phase::PreAccess => (limits(request), Phase::Access),
             Phase::Access => (Step::Next, Phase::PreContent),
             Phase::PreContent => (Step::Next, Phase::Content),
             Phase::Content => return content(request),
@@ -120,6 +126,13 @@ fn find_location<'r>(request: &mut Request<'r>) -> Step<'r> {
     match body_allowed(request) {
         Ok(()) => Step::Next,
         Err(status) => Step::Status(status),
+    }
+}
+
+fn limits<'r>(request: &mut Request<'r>) -> Step<'r> {
+    match limit_req::check(request) {
+        Step::Next => limit_conn::check(request),
+        other => other,
     }
 }
 

@@ -219,19 +219,21 @@ async fn conclude<'r>(
             Progress::Answer(answer) => return Some(answer),
             Progress::Wait(wait) => {
                 flush(request.site, request.conn, output, limits, false).await?;
-                wait_for(&wait).await;
-                progress = answer::resume(request);
+                progress = match wait_for(&wait, request).await {
+                    true => answer::resume(request),
+                    false => answer::abandon(request),
+                };
             }
         }
     }
 }
 
-/// What the phases of a request wait for.
+/// What the phases of a request wait for. False: the client has gone meanwhile.
 ///
 /// Cancellation: the request is given up.
-async fn wait_for(wait: &Wait) {
+async fn wait_for(wait: &Wait, request: &Request<'_>) -> bool {
     match wait {
-        Wait::For(ms) => event::sleep(event::after(*ms)).await,
+        Wait::For(ms) => request.conn.io.outlasts(event::after(*ms)).await,
     }
 }
 

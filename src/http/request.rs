@@ -3,6 +3,8 @@
 use super::conf::{Found, Http, Kind, Location, Server, Site};
 use super::connection::Conn;
 use super::core::KeepaliveDisable;
+use super::limit_conn::Held;
+use super::limits::Verdict;
 use super::step::{Phase, Target};
 use super::variables::{Slot, Slots};
 use super::worker::Worker;
@@ -58,6 +60,11 @@ pub struct Request<'r> {
     pub moved: Option<Target<'r>>,
     /// The size of the file that no wanted range is in (416).
     pub unsatisfied: Option<u64>,
+    /// What came of its limits, once they were asked.
+    pub limit_req: Option<Verdict>,
+    pub limit_conn: Option<Verdict>,
+    /// What it is counted in.
+    pub connections: Held<'r>,
     /// What is being done, for the log, while the request is not understood.
     pub action: &'static str,
     /// What was answered, once it was.
@@ -120,6 +127,9 @@ impl<'r> Request<'r> {
             body_refused: false,
             moved: None,
             unsatisfied: None,
+            limit_req: None,
+            limit_conn: None,
+            connections: Held::default(),
             action: "",
             status: 0,
             body_sent: 0,

@@ -75,7 +75,6 @@ pub enum Phase {
 }
 
 /// What a request waits for before its phases go on.
-#[allow(dead_code, reason = "the modules that wait come next")]
 pub enum Wait {
     /// So many milliseconds.
     For(u64),
@@ -86,7 +85,6 @@ pub enum Step<'r> {
     /// Nothing to say: the next phase.
     Next,
     /// The phases go on, in `Request::phase`, when this is over.
-    #[allow(dead_code, reason = "the modules that wait come next")]
     Wait(Wait),
     Answer(Answer<'r>),
     /// An error or a special status, for which `error_page` may have an answer.

@@ -12,7 +12,6 @@
 
 mod verify;
 
-#[allow(unused_imports, reason = "the limits that use tables come next")]
 pub use verify::table;
 
 use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};
@@ -135,6 +134,11 @@ impl<'a, V: Record> Table<'a, V> {
         Ok(Table { locked, head, chains, value: PhantomData })
     }
 
+    /// How often the zone has been made empty: a reference from before means nothing.
+    pub fn era(&self) -> u64 {
+        self.locked.rebuilt()
+    }
+
     pub fn len(&self) -> usize {
         self.head.count.load(Relaxed) as usize
     }
@@ -143,7 +147,7 @@ impl<'a, V: Record> Table<'a, V> {
     pub fn find(
         &self,
         key: &[u8],
-        mut suits: impl FnMut(&V) -> bool,
+        mut suits: impl FnMut(Found<'a, V>) -> bool,
     ) -> Result<Option<Found<'a, V>>> {
         let hash = self.hash(key);
         let mut at = self.chain(hash)?.load(Relaxed);
@@ -152,10 +156,7 @@ impl<'a, V: Record> Table<'a, V> {
                 return Ok(None);
             }
             let found = self.get(at)?;
-            if found.entry.hash.load(Relaxed) == hash
-                && self.has_key(found, key)
-                && suits(found.value)
-            {
+            if found.entry.hash.load(Relaxed) == hash && self.has_key(found, key) && suits(found) {
                 return Ok(Some(found));
             }
             at = found.entry.next.load(Relaxed);

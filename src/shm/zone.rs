@@ -208,6 +208,11 @@ impl Locked<'_> {
         self.slab.pieces()
     }
 
+    /// How often it had to be made empty.
+    pub fn rebuilt(&self) -> u64 {
+        self.header.rebuilt.load(Relaxed)
+    }
+
     /// Makes the zone empty, for who finds that it does not add up.
     pub fn rebuild(&self) {
         self.slab.clear();

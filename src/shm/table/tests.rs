@@ -108,7 +108,7 @@ fn one_key_may_have_several_records() {
     for n in 1..=3 {
         table.insert(b"key").unwrap().value.n.store(n, Relaxed);
     }
-    let found = |n| table.find(b"key", |count| count.n.load(Relaxed) == n).unwrap();
+    let found = |n| table.find(b"key", |found| found.value.n.load(Relaxed) == n).unwrap();
     assert!((1..=3).all(|n| found(n).is_some()) && found(4).is_none());
     assert!(table.find(b"ke", |_| true).unwrap().is_none());
     assert!(table.find(b"", |_| true).unwrap().is_none());
