@@ -2,19 +2,21 @@
 
 use libc::{Elf64_Phdr, c_ulong};
 
+use super::alloc;
 use super::map::page_size;
 
 /// How much of the dead stack is given back: more than a start takes, and less than the
 /// kernel keeps free below a stack (1 MiB), so that nothing else can be there.
 const STACK: usize = 256 * 1024;
 
-/// Lets go of the code, constants and stack that the start has touched: what is needed
-/// from now on comes back, and the rest counts no more for this process. The start
-/// touches most of the program, the loop little of it.
+/// The start is over: lets go of the code, constants and stack that it has touched. What
+/// is needed from now on comes back, and the rest counts no more for this process. The
+/// start touches most of the program, the loop little of it.
 ///
 /// On the process's own stack only.
 #[inline(never)]
 pub fn release() {
+    alloc::started();
     let page = page_size();
     // Read while it is there: the headers are among what goes.
     let mut parts = [(0, 0); 4];
