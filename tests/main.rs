@@ -11,6 +11,7 @@ mod faults;
 mod http_connection;
 mod http_files;
 mod http_hostile;
+mod http_maps;
 mod limits;
 mod listen;
 mod logs;

@@ -227,7 +227,7 @@ const GROUPS: &[Group] = &[
               gzip_disable gzip_hash gzip_http_version gzip_min_length gzip_no_buffer \
               gzip_proxied gzip_static gzip_types gzip_vary gzip_window \
               limit_except limit_rate limit_rate_after log_format \
-              map map_hash_bucket_size map_hash_max_size min_delete_depth \
+              min_delete_depth \
               mirror mirror_request_body modern_browser modern_browser_value mp4 \
               mp4_buffer_size mp4_max_buffer_size mp4_start_key_frame \
               open_log_file_cache override_charset post_action postpone_gzipping \

@@ -23,6 +23,7 @@ pub mod limit_req;
 mod limits;
 mod linger;
 pub mod log;
+pub mod map;
 mod output;
 pub mod proxy_cache;
 mod request;

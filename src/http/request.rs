@@ -217,23 +217,6 @@ impl<'r> Request<'r> {
         (found, settled)
     }
 
-    /// Whether `text` is what the pattern describes; then its groups are `$1` to `$9` and
-    /// its names are variables.
-    pub fn matches(&self, pattern: &'r Pattern, text: &'r [u8]) -> bool {
-        let mut groups = Captures::default();
-        if !pattern.regex.exec(&mut self.http.regex_room.borrow_mut(), text, &mut groups) {
-            return false;
-        }
-        for (id, group) in &pattern.names {
-            let value = groups.get(*group).and_then(|range| text.get(range));
-            if let Some(slot) = self.slot(*id) {
-                slot.set(Slot::Is(value));
-            }
-        }
-        self.captures.set(self.scratch.place(Captured { text, groups }));
-        true
-    }
-
     /// The place of a variable that a directive makes.
     pub fn slot(&self, id: VarId) -> Option<&'r Cell<Slot<'r>>> {
         let slots = match self.slots.get() {
@@ -406,6 +389,21 @@ impl<'r> Subject<'r> for Request<'r> {
     fn capture(&self, number: u8) -> Value<'r> {
         let captured = self.captures.get()?;
         captured.text.get(captured.groups.get(number.into())?)
+    }
+
+    fn matches(&self, pattern: &'r Pattern, text: &'r [u8]) -> bool {
+        let mut groups = Captures::default();
+        if !pattern.regex.exec(&mut self.http.regex_room.borrow_mut(), text, &mut groups) {
+            return false;
+        }
+        for (id, group) in &pattern.names {
+            let value = groups.get(*group).and_then(|range| text.get(range));
+            if let Some(slot) = self.slot(*id) {
+                slot.set(Slot::Is(value));
+            }
+        }
+        self.captures.set(self.scratch.place(Captured { text, groups }));
+        true
     }
 }
 

@@ -4,7 +4,10 @@
 //! bytes. There is no pass that measures before one that copies: two evaluations can
 //! disagree.
 
-use crate::conf::{Part, Template, VarId};
+pub mod hostnames;
+pub mod map;
+
+use crate::conf::{Part, Pattern, Template, VarId};
 use crate::mem::buffers::Scratch;
 use crate::text::writer::Writer;
 
@@ -19,6 +22,10 @@ pub trait Subject<'r> {
 
     /// `$1` to `$9`
     fn capture(&self, number: u8) -> Value<'r>;
+
+    /// Whether `text` is what the pattern describes; then its groups are `$1` to `$9` and
+    /// its names are variables.
+    fn matches(&self, pattern: &'r Pattern, text: &'r [u8]) -> bool;
 
     /// One part of a text; what is not there is empty.
     fn part(&self, part: &'r Part) -> &'r [u8] {

@@ -60,7 +60,7 @@ pub fn read(cx: &mut Cx, http: Nodes) -> Http {
     };
     let servers = reader.http(cx, http);
     let conf = reader.main.resolve(&MainConf::defaults(cx));
-    let variables = Variables::new(cx, Vec::new());
+    let variables = Variables::new(cx, conf.computed());
     let regex_room = std::mem::take(&mut cx.regex_room).into();
     Http { conf, variables, regex_room, listening: reader.listens.finish(cx), servers }
 }

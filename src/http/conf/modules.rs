@@ -3,7 +3,8 @@
 //! and name it in the list at the end (and, since Rust wants it, in `http/mod.rs`).
 
 use crate::conf::{Cx, Error, Node, Raw, Said, Shape};
-use crate::http::{autoindex, core, index, limit_conn, limit_req, log, proxy_cache, rewrite};
+use crate::http::variables::Computes;
+use crate::http::{autoindex, core, index, limit_conn, limit_req, log, map, proxy_cache, rewrite};
 use std::rc::Rc;
 
 /// Where a directive of a level is: the way into its module, and its entry there.
@@ -76,9 +77,17 @@ macro_rules! modules {
 
 modules! {
     /// What there is once, for all servers.
-    MainConf, MainRaws, MainRaw, MAIN: limit_conn, limit_req, proxy_cache;
+    MainConf, MainRaws, MainRaw, MAIN: limit_conn, limit_req, map, proxy_cache;
     /// What differs by server: read before a location is known.
     SrvConf, SrvRaws, SrvRaw, SRV: core;
     /// What differs by location.
     LocConf, LocRaws, LocRaw, LOC: core, autoindex, index, limit_conn, limit_req, log, rewrite;
+}
+
+impl MainConf {
+    /// The variables that directives make of others.
+    pub fn computed(&self) -> Computes {
+        let all = [&self.map.variables];
+        all.into_iter().flatten().cloned().collect()
+    }
 }

@@ -56,6 +56,9 @@ pub trait Computed {
     }
 }
 
+/// Variables, and what makes them.
+pub type Computes = Vec<(VarId, Rc<dyn Computed>)>;
+
 /// Where a variable's value comes from.
 enum Source {
     BuiltIn(&'static BuiltIn),
@@ -87,7 +90,7 @@ const DEPTH_MOST: u8 = 100;
 
 impl Variables {
     /// All that the configuration has spoken of; those that nobody makes are errors.
-    pub fn new(cx: &mut Cx, computed: Vec<(VarId, Rc<dyn Computed>)>) -> Variables {
+    pub fn new(cx: &mut Cx, computed: Computes) -> Variables {
         let entries = std::mem::take(&mut cx.variables).entries;
         let mut sources: Vec<_> = entries
             .iter()
