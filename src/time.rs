@@ -59,6 +59,11 @@ pub fn unix_ms() -> u64 {
     NOW.with(|now| now.unix_ms.get())
 }
 
+/// Seconds that local time is ahead of UTC.
+pub fn local_offset() -> i64 {
+    i64::from(clock::local(unix_secs()).utc_offset_min) * 60
+}
+
 pub fn http_date() -> HttpDate {
     NOW.with(|now| now.http.get())
 }

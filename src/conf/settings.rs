@@ -49,7 +49,8 @@ impl<R: Raw> Said<R> {
 
 /// Declares `pub struct Loc` with defaults and `pub struct LocRaw` of options. What
 /// stands under `own` is not inherited: a block that says nothing has the default.
-/// `defaults` is for those that depend on the config as a whole.
+/// `defaults` is for those that depend on the config as a whole, `after` for what is
+/// done once a level is complete, beside the level above.
 ///
 /// ```ignore
 /// settings! {
@@ -78,6 +79,7 @@ macro_rules! settings {
         $( defaults($cx:ident) {
             $( $given:ident: $value:expr, )*
         } )?
+        $( after($all:ident, $above:ident) $after:block )?
     ) => {
         $(#[$meta])*
         pub struct $name {
@@ -113,16 +115,22 @@ macro_rules! settings {
                 all
             }
 
-            #[allow(unused_variables, reason = "a module may inherit nothing")]
+            #[allow(unused_variables, unused_mut, reason = "a module may inherit nothing")]
             fn resolve(&mut self, parent: &$name) -> $name {
-                $name {
+                let mut all = $name {
                     $( $field: self.$field.take().unwrap_or_else(|| parent.$field.clone()), )*
                     $( $( $own: self.$own.take().unwrap_or_else(|| $own_default), )* )?
-                }
+                };
+                $( {
+                    let ($all, $above) = (&mut all, parent);
+                    $after
+                } )?
+                all
             }
 
             fn inherit(parent: &std::rc::Rc<$name>) -> std::rc::Rc<$name> {
-                const OWN: &[&str] = &[$( $( stringify!($own), )* )?];
+                const OWN: &[&str] =
+                    &[$( $( stringify!($own), )* )? $( stringify!($all), )?];
                 match OWN {
                     [] => std::rc::Rc::clone(parent),
                     _ => std::rc::Rc::new(<$raw>::default().resolve(parent)),

@@ -216,21 +216,21 @@ const GROUPS: &[Group] = &[
         why: "it is not built yet: remove it, or keep nginx for this site",
         names: &[(
             "",
-            "add_after_body add_before_body add_header add_header_inherit add_trailer \
-              add_trailer_inherit addition_types allow ancient_browser \
+            "add_after_body add_before_body \
+              addition_types allow ancient_browser \
               ancient_browser_value auth_basic auth_basic_user_file auth_delay \
               auth_request auth_request_set autoindex_exact_size autoindex_format \
-              autoindex_localtime charset charset_map charset_types \
+              autoindex_localtime charset_map \
               create_full_put_path \
               dav_access dav_methods deny disable_symlinks early_hints empty_gif \
-              expires flv geo gunzip gunzip_buffers gzip gzip_buffers gzip_comp_level \
+              flv geo gunzip gunzip_buffers gzip gzip_buffers gzip_comp_level \
               gzip_disable gzip_hash gzip_http_version gzip_min_length gzip_no_buffer \
               gzip_proxied gzip_static gzip_types gzip_vary gzip_window \
-              limit_except limit_rate limit_rate_after log_format \
+              limit_except log_format \
               min_delete_depth \
               mirror mirror_request_body modern_browser modern_browser_value mp4 \
               mp4_buffer_size mp4_max_buffer_size mp4_start_key_frame \
-              open_log_file_cache override_charset post_action postpone_gzipping \
+              open_log_file_cache post_action postpone_gzipping \
               random_index real_ip_header real_ip_recursive referer_hash_bucket_size \
               referer_hash_max_size secure_link \
               secure_link_md5 secure_link_secret set_real_ip_from slice \

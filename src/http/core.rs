@@ -1,14 +1,18 @@
 //! The directives of nginx's http core module, and what they set.
 
+mod amount;
 mod error_page;
 mod root;
 mod setters;
 mod tables;
+mod type_set;
 mod types;
 
+pub use amount::Amount;
 pub use error_page::ErrorPage;
 pub use root::Root;
 pub use tables::{LOC, SRV};
+pub use type_set::TypeSet;
 pub use types::Types;
 
 use crate::conf::{ErrorLogs, Msec, settings};
@@ -65,6 +69,10 @@ settings! {
         pub lingering_time: Msec = 30_000,
         pub lingering_timeout: Msec = 5_000,
         pub reset_timedout_connection: bool = false,
+
+        /// Bytes a second; 0: as fast as it goes.
+        pub limit_rate: Amount = Amount::Is(0),
+        pub limit_rate_after: Amount = Amount::Is(0),
 
         pub server_tokens: ServerTokens = ServerTokens::On,
         pub etag: bool = true,

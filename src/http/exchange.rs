@@ -50,48 +50,54 @@ struct Here<'h> {
 /// live on.
 ///
 /// Cancellation: closes the connection.
-pub async fn run(worker: &'static Worker, mut conn: Conn, mut input: Input) -> Option<Conn> {
-    let http = worker.http();
-    let site = site_of(http.listening.get(usize::from(conn.listening))?, &conn.io)?;
-    let mut limits = Limits::of(&site.default_server.location);
-    let mut output = worker.output()?;
-    if conn.requests == 0 {
-        conn.debug(&site.default_server, format_args!("client {} connected", conn.peer));
-    }
-    loop {
-        let here = Here { worker, http: &http, site };
-        let ending = one(here, &mut conn, &mut input, &mut output, &mut limits).await;
-        match ending {
-            Ending::Kept => {}
-            Ending::Close => {
-                conn.debug(&site.default_server, format_args!("close http connection"));
-                // "More" is the end of the connection: data and FIN leave in one segment.
-                flush(site, &conn, &mut output, &limits, true).await?;
-                linger::close(conn, input, &limits).await;
-                return None;
-            }
-            Ending::Silent => {
-                // Those before it have.
-                flush(site, &conn, &mut output, &limits, true).await?;
-                if limits.reset_timedout {
-                    conn.reset_on_close();
+pub fn run(
+    worker: &'static Worker,
+    mut conn: Conn,
+    mut input: Input,
+) -> impl Future<Output = Option<Conn>> {
+    async move {
+        let http = worker.http();
+        let site = site_of(http.listening.get(usize::from(conn.listening))?, &conn.io)?;
+        let mut limits = Limits::of(&site.default_server.location);
+        let mut output = worker.output()?;
+        if conn.requests == 0 {
+            conn.debug(&site.default_server, format_args!("client {} connected", conn.peer));
+        }
+        loop {
+            let here = Here { worker, http: &http, site };
+            let ending = one(here, &mut conn, &mut input, &mut output, &mut limits).await;
+            match ending {
+                Ending::Kept => {}
+                Ending::Close => {
+                    conn.debug(&site.default_server, format_args!("close http connection"));
+                    // "More" is the end of the connection: data and FIN leave in one segment.
+                    flush(site, &conn, &mut output, &limits, true).await?;
+                    linger::close(conn, input, &limits).await;
+                    return None;
                 }
-                return None;
+                Ending::Silent => {
+                    // Those before it have.
+                    flush(site, &conn, &mut output, &limits, true).await?;
+                    if limits.reset_timedout {
+                        conn.reset_on_close();
+                    }
+                    return None;
+                }
+                Ending::Broken => return None,
             }
-            Ending::Broken => return None,
-        }
-        limits.pipelined = !input.is_empty();
-        if input.is_empty() {
-            flush(site, &conn, &mut output, &limits, false).await?;
-            conn.debug(&site.default_server, format_args!("set http keepalive handler"));
-            conn.keep_for(limits.keepalive_timeout);
-            return Some(conn);
-        }
-        if !output.has_room() {
-            flush(site, &conn, &mut output, &limits, false).await?;
-        }
-        if conn.requests.is_multiple_of(BATCH) {
-            event::yield_now().await;
+            limits.pipelined = !input.is_empty();
+            if input.is_empty() {
+                flush(site, &conn, &mut output, &limits, false).await?;
+                conn.debug(&site.default_server, format_args!("set http keepalive handler"));
+                conn.keep_for(limits.keepalive_timeout);
+                return Some(conn);
+            }
+            if !output.has_room() {
+                flush(site, &conn, &mut output, &limits, false).await?;
+            }
+            if conn.requests.is_multiple_of(BATCH) {
+                event::yield_now().await;
+            }
         }
     }
 }
@@ -118,111 +124,117 @@ fn rules(core: &Srv) -> Rules {
 }
 
 /// Sends what was written; `None` when the connection is of no use any more.
-async fn flush(
+fn flush(
     site: &Site,
     conn: &Conn,
     output: &mut Output,
     limits: &Limits,
     more: bool,
-) -> Option<()> {
-    match output.flush(&conn.io, limits.send_timeout, more).await {
-        Ok(()) => Some(()),
-        Err(errno) => {
-            conn.send_failed(&site.default_server, errno, limits.reset_timedout);
-            None
+) -> impl Future<Output = Option<()>> {
+    async move {
+        match output.flush(&conn.io, limits.send_timeout, more).await {
+            Ok(()) => Some(()),
+            Err(errno) => {
+                conn.send_failed(&site.default_server, errno, limits.reset_timedout);
+                None
+            }
         }
     }
 }
 
 /// One request: head, answer, log, rest of the body.
-async fn one(
+fn one(
     here: Here<'_>,
     conn: &mut Conn,
     input: &mut Input,
     output: &mut Output,
     limits: &mut Limits,
-) -> Ending {
-    let Here { worker, http, site } = here;
-    let mut head = Head::default();
-    let scratch = worker.scratch();
-    let bad = match read_head(here, conn, input, output, (&mut head, limits)).await {
-        Ok(None) if body::is_broken(head.framing, &input.bytes()[head.len as usize..]) => {
-            Some(Bad::ChunkedBody)
-        }
-        Ok(bad) => bad,
-        Err(ending) => return ending,
-    };
-    conn.requests += 1;
-    let ending = {
-        let origin = Origin { worker, conn, http, site, scratch: &scratch };
-        let mut request = Request::new(origin, input.bytes(), &head);
-        // A body that waits to be asked for, and is not: whether it comes, nobody
-        // knows, so nothing can follow it (RFC 9110 10.1.1).
-        if head.expects_continue && input.bytes().len() == head.len as usize {
-            request.keep_alive = false;
-        }
-        let progress = match bad {
-            Some(bad) => answer::refuse(&mut request, bad, limits.pipelined),
-            None => {
-                request.tell_left_out();
-                answer::find(&mut request)
+) -> impl Future<Output = Ending> {
+    async move {
+        let Here { worker, http, site } = here;
+        let mut head = Head::default();
+        let scratch = worker.scratch();
+        let bad = match read_head(here, conn, input, output, (&mut head, limits)).await {
+            Ok(None) if body::is_broken(head.framing, &input.bytes()[head.len as usize..]) => {
+                Some(Bad::ChunkedBody)
+            }
+            Ok(bad) => bad,
+            Err(ending) => return ending,
+        };
+        conn.requests += 1;
+        let ending = {
+            let origin = Origin { worker, conn, http, site, scratch: &scratch };
+            let mut request = Request::new(origin, input.bytes(), &head);
+            // A body that waits to be asked for, and is not: whether it comes, nobody
+            // knows, so nothing can follow it (RFC 9110 10.1.1).
+            if head.expects_continue && input.bytes().len() == head.len as usize {
+                request.keep_alive = false;
+            }
+            let progress = match bad {
+                Some(bad) => answer::refuse(&mut request, bad, limits.pipelined),
+                None => {
+                    request.tell_left_out();
+                    answer::find(&mut request)
+                }
+            };
+            let Some(found) = conclude(&mut request, progress, output, limits).await else {
+                return Ending::Broken;
+            };
+            let line = Shown(head.line.of(input.bytes()));
+            request.log(Level::Debug, None, format_args!("http request line: \"{line}\""));
+            let sent = respond::send(&mut request, &found, output).await;
+            tell_end(&request);
+            log::record(&request);
+            if let Err(errno) = sent {
+                conn.send_failed(request.server, errno, limits.reset_timedout);
+            }
+            *limits = Limits::of(request.location);
+            match found {
+                Answer::Close { .. } => Ending::Silent,
+                _ if sent.is_err() => Ending::Broken,
+                _ if request.keep_alive => Ending::Kept,
+                _ => Ending::Close,
             }
         };
-        let Some(found) = conclude(&mut request, progress, output, limits).await else {
-            return Ending::Broken;
-        };
-        let line = Shown(head.line.of(input.bytes()));
-        request.log(Level::Debug, None, format_args!("http request line: \"{line}\""));
-        let sent = respond::send(&mut request, &found, output).await;
-        let (status, sent_len) = (request.status, request.body_sent);
-        request.log(
-            Level::Debug,
-            None,
-            format_args!("http finalize request: {status}, {sent_len}"),
-        );
-        log::record(&request);
-        if let Err(errno) = sent {
-            conn.send_failed(request.server, errno, limits.reset_timedout);
+        worker.requests.set(worker.requests.get() + 1);
+        if bad.is_some() {
+            limits.unread = true;
+            return ending;
         }
-        *limits = Limits::of(request.location);
-        match found {
-            Answer::Close { .. } => Ending::Silent,
-            _ if sent.is_err() => Ending::Broken,
-            _ if request.keep_alive => Ending::Kept,
-            _ => Ending::Close,
+        input.consume(head.len as usize);
+        limits.unread = head.framing != Framing::None || !input.is_empty();
+        match ending {
+            Ending::Kept => body::discard(conn, input, output, head.framing, limits).await,
+            ending => ending,
         }
-    };
-    worker.requests.set(worker.requests.get() + 1);
-    if bad.is_some() {
-        limits.unread = true;
-        return ending;
     }
-    input.consume(head.len as usize);
-    limits.unread = head.framing != Framing::None || !input.is_empty();
-    match ending {
-        Ending::Kept => body::discard(conn, input, output, head.framing, limits).await,
-        ending => ending,
-    }
+}
+
+fn tell_end(request: &Request<'_>) {
+    let (status, sent) = (request.status, request.body_sent);
+    request.log(Level::Debug, None, format_args!("http finalize request: {status}, {sent}"));
 }
 
 /// Waits as often as the phases have to. `None` when the client has gone.
 ///
 /// Cancellation: the request is given up.
-async fn conclude<'r>(
+fn conclude<'r>(
     request: &mut Request<'r>,
     mut progress: Progress<'r>,
     output: &mut Output,
     limits: &Limits,
-) -> Option<Answer<'r>> {
-    loop {
-        match progress {
-            Progress::Answer(answer) => return Some(answer),
-            Progress::Wait(wait) => {
-                flush(request.site, request.conn, output, limits, false).await?;
-                progress = match wait_for(&wait, request).await {
-                    true => answer::resume(request),
-                    false => answer::abandon(request),
-                };
+) -> impl Future<Output = Option<Answer<'r>>> {
+    async move {
+        loop {
+            match progress {
+                Progress::Answer(answer) => return Some(answer),
+                Progress::Wait(wait) => {
+                    flush(request.site, request.conn, output, limits, false).await?;
+                    progress = match wait_for(&wait, request).await {
+                        true => answer::resume(request),
+                        false => answer::abandon(request),
+                    };
+                }
             }
         }
     }
@@ -238,46 +250,48 @@ async fn wait_for(wait: &Wait, request: &Request<'_>) -> bool {
 }
 
 /// Reads until the head is complete. `Some`: it is bad, and why.
-async fn read_head(
+fn read_head(
     here: Here<'_>,
     conn: &Conn,
     input: &mut Input,
     output: &mut Output,
     (head, limits): (&mut Head, &Limits),
-) -> Result<Option<Bad>, Ending> {
-    let Here { worker, http, site } = here;
-    let server = &site.default_server;
-    let rules = rules(&server.conf.core);
-    let mut deadline = None;
-    loop {
-        match head.parse(input.bytes(), &rules) {
-            Outcome::Done => return Ok(None),
-            Outcome::Bad(bad) => return Ok(Some(bad)),
-            Outcome::Partial => {}
-        }
-        if input.is_full() {
-            match worker.large() {
-                Some(large) if large.len() > input.capacity() => input.grow(large),
-                _ => return Ok(Some(Bad::TooLarge)),
+) -> impl Future<Output = Result<Option<Bad>, Ending>> {
+    async move {
+        let Here { worker, http, site } = here;
+        let server = &site.default_server;
+        let rules = rules(&server.conf.core);
+        let mut deadline = None;
+        loop {
+            match head.parse(input.bytes(), &rules) {
+                Outcome::Done => return Ok(None),
+                Outcome::Bad(bad) => return Ok(Some(bad)),
+                Outcome::Partial => {}
             }
-        }
-        flush(site, conn, output, limits, false).await.ok_or(Ending::Broken)?;
-        // One deadline for the whole head: a trickle of bytes does not move it.
-        let timeout = server.conf.core.client_header_timeout;
-        let deadline = *deadline.get_or_insert_with(|| event::after(timeout));
-        let errno = match conn.io.read(input.room(), deadline).await {
-            Ok(0) => None,
-            Ok(count) => {
-                input.filled(count);
-                continue;
+            if input.is_full() {
+                match worker.large() {
+                    Some(large) if large.len() > input.capacity() => input.grow(large),
+                    _ => return Ok(Some(Bad::TooLarge)),
+                }
             }
-            Err(errno) => Some(errno),
-        };
-        let scratch = worker.scratch();
-        let origin = Origin { worker, conn, http, site, scratch: &scratch };
-        let request = Request::new(origin, input.bytes(), head);
-        abandoned(request, limits.pipelined, errno);
-        return Err(Ending::Broken);
+            flush(site, conn, output, limits, false).await.ok_or(Ending::Broken)?;
+            // One deadline for the whole head: a trickle of bytes does not move it.
+            let timeout = server.conf.core.client_header_timeout;
+            let deadline = *deadline.get_or_insert_with(|| event::after(timeout));
+            let errno = match conn.io.read(input.room(), deadline).await {
+                Ok(0) => None,
+                Ok(count) => {
+                    input.filled(count);
+                    continue;
+                }
+                Err(errno) => Some(errno),
+            };
+            let scratch = worker.scratch();
+            let origin = Origin { worker, conn, http, site, scratch: &scratch };
+            let request = Request::new(origin, input.bytes(), head);
+            abandoned(request, limits.pipelined, errno);
+            return Err(Ending::Broken);
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::proto::conditional;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::file::{self, Stat};
 use crate::sys::io;
-use crate::text::{date, hash, scan};
+use crate::text::{hash, scan};
 use crate::time;
 use std::cell::{Cell, RefCell};
 use std::ffi::{CStr, CString};
@@ -43,7 +43,6 @@ pub struct File {
     pub stat: Stat,
     /// `"mtime-size"`
     pub etag: Box<[u8]>,
-    pub last_modified: [u8; 29],
     pub contents: Contents,
     /// The head of the usual answer, once one has been made.
     pub ready: RefCell<Option<ReadyHead>>,
@@ -56,6 +55,16 @@ pub struct ReadyHead {
     pub head: Box<[u8]>,
     /// Where the 29 bytes of the date are.
     pub date_at: usize,
+}
+
+impl ReadyHead {
+    /// Keeps a head that has a date.
+    pub fn of(location: &Rc<Location>, head: &[u8]) -> Option<ReadyHead> {
+        const BEFORE: &[u8] = b"\r\nDate: ";
+        let date = head.windows(BEFORE.len()).position(|window| window == BEFORE)?;
+        let date_at = date + BEFORE.len();
+        Some(ReadyHead { location: Rc::clone(location), head: head.into(), date_at })
+    }
 }
 
 pub enum Contents {
@@ -277,7 +286,6 @@ fn open(path: &CStr, seen: Result<Stat>) -> (Result<Stat>, Found) {
     let file = File {
         stat: now,
         etag: conditional::etag(now.mtime, now.size, &mut [0; conditional::ETAG]).into(),
-        last_modified: date::http(now.mtime),
         contents,
         ready: RefCell::new(None),
     };

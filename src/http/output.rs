@@ -63,100 +63,115 @@ impl Output {
     /// `timeout` ms anew, here and below: a slow reader that makes progress is served.
     ///
     /// Cancellation: what was sent was sent; the connection is then of no use.
-    pub async fn flush(&mut self, io: &Io, timeout: u64, more: bool) -> Result<()> {
-        let flags = if more { socket::MORE } else { 0 };
-        while self.start < self.end {
-            match io.try_send(&self.buffer[self.start..self.end], flags) {
-                Ok(count) => self.start += count,
-                Err(Errno::EAGAIN) => io.writable(event::after(timeout)).await?,
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno),
+    pub fn flush(&mut self, io: &Io, timeout: u64, more: bool) -> impl Future<Output = Result<()>> {
+        async move {
+            let flags = if more { socket::MORE } else { 0 };
+            while self.start < self.end {
+                match io.try_send(&self.buffer[self.start..self.end], flags) {
+                    Ok(count) => self.start += count,
+                    Err(Errno::EAGAIN) => io.writable(event::after(timeout)).await?,
+                    Err(Errno::EINTR) => {}
+                    Err(errno) => return Err(errno),
+                }
             }
+            (self.start, self.end) = (0, 0);
+            Ok(())
         }
-        (self.start, self.end) = (0, 0);
-        Ok(())
     }
 
     /// Adds a body: copied when it is small, so that more answers may follow it,
     /// else sent at once together with what was written before.
-    pub async fn body(&mut self, io: &Io, bytes: &[u8], timeout: u64) -> Result<()> {
-        if bytes.len() <= COPIED && bytes.len() <= self.buffer.len() - self.end {
-            self.buffer[self.end..self.end + bytes.len()].copy_from_slice(bytes);
-            self.end += bytes.len();
-            return Ok(());
-        }
-        let mut sent = 0;
-        while self.start < self.end || sent < bytes.len() {
-            let parts =
-                [IoSlice::new(&self.buffer[self.start..self.end]), IoSlice::new(&bytes[sent..])];
-            match io.try_with(|fd| socket::send_parts(fd, &parts, 0)) {
-                Ok(count) => {
-                    let of_head = count.min(self.end - self.start);
-                    self.start += of_head;
-                    sent += count - of_head;
-                }
-                Err(Errno::EAGAIN) => io.writable(event::after(timeout)).await?,
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno),
+    pub fn body(
+        &mut self,
+        io: &Io,
+        bytes: &[u8],
+        timeout: u64,
+    ) -> impl Future<Output = Result<()>> {
+        async move {
+            if bytes.len() <= COPIED && bytes.len() <= self.buffer.len() - self.end {
+                self.buffer[self.end..self.end + bytes.len()].copy_from_slice(bytes);
+                self.end += bytes.len();
+                return Ok(());
             }
+            let mut sent = 0;
+            while self.start < self.end || sent < bytes.len() {
+                let parts = [
+                    IoSlice::new(&self.buffer[self.start..self.end]),
+                    IoSlice::new(&bytes[sent..]),
+                ];
+                match io.try_with(|fd| socket::send_parts(fd, &parts, 0)) {
+                    Ok(count) => {
+                        let of_head = count.min(self.end - self.start);
+                        self.start += of_head;
+                        sent += count - of_head;
+                    }
+                    Err(Errno::EAGAIN) => io.writable(event::after(timeout)).await?,
+                    Err(Errno::EINTR) => {}
+                    Err(errno) => return Err(errno),
+                }
+            }
+            (self.start, self.end) = (0, 0);
+            Ok(())
         }
-        (self.start, self.end) = (0, 0);
-        Ok(())
     }
 }
 
 /// Sends `len` bytes of a file from `offset`, at most `most` (0: any number) before the
 /// others have their turn. A file that ends early is `EIO`.
-pub async fn send_file(
+pub fn send_file(
     io: &Io,
     file: &OwnedFd,
     (offset, len): (u64, u64),
     most: u64,
     timeout: u64,
-) -> Result<()> {
-    /// What the kernel takes at once.
-    const MOST: u64 = 0x7fff_f000;
-    let (mut at, end) = (offset, offset + len);
-    let most = if most == 0 { MOST } else { most.min(MOST) };
-    while at < end {
-        let chunk = (end - at).min(most) as usize;
-        match io.try_with(|socket| io::sendfile(socket, file, &mut at, chunk)) {
-            Ok(0) => return Err(Errno::EIO),
-            Ok(count) if count == chunk && at < end => event::yield_now().await,
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN) => io.writable(event::after(timeout)).await?,
-            Err(errno) => return Err(errno),
+) -> impl Future<Output = Result<()>> {
+    async move {
+        /// What the kernel takes at once.
+        const MOST: u64 = 0x7fff_f000;
+        let (mut at, end) = (offset, offset + len);
+        let most = if most == 0 { MOST } else { most.min(MOST) };
+        while at < end {
+            let chunk = (end - at).min(most) as usize;
+            match io.try_with(|socket| io::sendfile(socket, file, &mut at, chunk)) {
+                Ok(0) => return Err(Errno::EIO),
+                Ok(count) if count == chunk && at < end => event::yield_now().await,
+                Ok(_) | Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => io.writable(event::after(timeout)).await?,
+                Err(errno) => return Err(errno),
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// As [`send_file`], but through a buffer (`sendfile off`: for file systems whose
 /// page cache does not tell the truth).
-pub async fn copy_file(
+pub fn copy_file(
     io: &Io,
     file: &OwnedFd,
     (offset, len): (u64, u64),
     output: &mut Output,
     timeout: u64,
-) -> Result<()> {
-    let (mut at, end) = (offset, offset + len);
-    while at < end {
-        if output.end == output.buffer.len() {
-            output.flush(io, timeout, true).await?;
-            event::yield_now().await;
-        }
-        let room = &mut output.buffer[output.end..];
-        let most = usize::try_from(end - at).map_or(room.len(), |left| left.min(room.len()));
-        match io::pread(file, &mut room[..most], at) {
-            Ok(0) => return Err(Errno::EIO),
-            Ok(count) => {
-                output.end += count;
-                at += count as u64;
+) -> impl Future<Output = Result<()>> {
+    async move {
+        let (mut at, end) = (offset, offset + len);
+        while at < end {
+            if output.end == output.buffer.len() {
+                output.flush(io, timeout, true).await?;
+                event::yield_now().await;
             }
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno),
+            let room = &mut output.buffer[output.end..];
+            let most = usize::try_from(end - at).map_or(room.len(), |left| left.min(room.len()));
+            match io::pread(file, &mut room[..most], at) {
+                Ok(0) => return Err(Errno::EIO),
+                Ok(count) => {
+                    output.end += count;
+                    at += count as u64;
+                }
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
         }
+        Ok(())
     }
-    Ok(())
 }

@@ -5,6 +5,8 @@ use super::connection::Conn;
 use super::core::KeepaliveDisable;
 use super::limit_conn::Held;
 use super::limits::Verdict;
+use super::response::Response;
+use super::send::Rate;
 use super::step::{Phase, Target};
 use super::variables::{Slot, Slots};
 use super::worker::Worker;
@@ -22,6 +24,7 @@ use crate::sys::socket;
 use crate::text::ascii;
 use crate::text::escape::{self, Shown};
 use crate::text::writer::Writer;
+use crate::time;
 use crate::vars::{Subject, Value};
 use std::cell::{Cell, OnceCell};
 use std::fmt::{self, Write as _};
@@ -69,6 +72,16 @@ pub struct Request<'r> {
     pub action: &'static str,
     /// What was answered, once it was.
     pub status: u16,
+    /// The head of the answer.
+    pub response: Response<'r>,
+    /// How fast the body may leave.
+    pub limit_rate: Option<Rate>,
+    /// What `set $limit_rate` said, in place of the location's.
+    pub own_rate: Option<u64>,
+    /// When its first byte came, in ms since 1970.
+    pub started_at: u64,
+    /// Bytes of the head that were sent.
+    pub head_sent: u64,
     /// Bytes of the body that were sent.
     pub body_sent: u64,
     /// Values that directives have made; see `http::variables`.
@@ -132,6 +145,11 @@ impl<'r> Request<'r> {
             connections: Held::default(),
             action: "",
             status: 0,
+            response: Response::default(),
+            limit_rate: None,
+            own_rate: None,
+            started_at: time::unix_ms(),
+            head_sent: 0,
             body_sent: 0,
             slots: OnceCell::new(),
             depth: Cell::new(0),
@@ -267,6 +285,22 @@ impl<'r> Request<'r> {
     /// The path of the file that the URI names, as it was put together.
     pub fn filename(&self) -> Value<'r> {
         static_files::with_path(self, b"", |path| self.scratch.concat(&[path.to_bytes()]))?
+    }
+
+    /// When it began, in seconds since 1970.
+    pub fn started_sec(&self) -> i64 {
+        (self.started_at / 1000) as i64
+    }
+
+    /// Finds out how fast the answer may leave.
+    pub fn set_rate(&mut self) {
+        let core = &self.location.conf.core;
+        if self.own_rate.is_none() && core.limit_rate.is_zero() {
+            return;
+        }
+        let rate = self.own_rate.unwrap_or_else(|| core.limit_rate.of(self));
+        let after = core.limit_rate_after.of(self);
+        self.limit_rate = (rate > 0).then_some(Rate { rate, after });
     }
 
     /// The content type of the path's extension.

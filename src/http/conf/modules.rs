@@ -4,7 +4,9 @@
 
 use crate::conf::{Cx, Error, Node, Raw, Said, Shape};
 use crate::http::variables::Computes;
-use crate::http::{autoindex, core, index, limit_conn, limit_req, log, map, proxy_cache, rewrite};
+use crate::http::{
+    autoindex, charset, core, headers, index, limit_conn, limit_req, log, map, proxy_cache, rewrite,
+};
 use std::rc::Rc;
 
 /// Where a directive of a level is: the way into its module, and its entry there.
@@ -81,7 +83,8 @@ modules! {
     /// What differs by server: read before a location is known.
     SrvConf, SrvRaws, SrvRaw, SRV: core;
     /// What differs by location.
-    LocConf, LocRaws, LocRaw, LOC: core, autoindex, index, limit_conn, limit_req, log, rewrite;
+    LocConf, LocRaws, LocRaw, LOC:
+        core, autoindex, charset, headers, index, limit_conn, limit_req, log, rewrite;
 }
 
 impl MainConf {

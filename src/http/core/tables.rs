@@ -5,7 +5,7 @@ use super::error_page::error_page;
 use super::root::{alias, root};
 use super::setters::*;
 use super::types::types;
-use super::{IfModifiedSince, Lingering, LocRaw, ServerTokens, SrvRaw};
+use super::{Amount, IfModifiedSince, Lingering, LocRaw, ServerTokens, SrvRaw};
 use crate::conf::{Args, Context, Directive, Error, Node, choice, put};
 use std::rc::Rc;
 
@@ -61,6 +61,14 @@ pub static LOC: &[Directive<LocRaw>] = &[
     Directive::flag("tcp_nodelay", ALL, |raw| &mut raw.tcp_nodelay),
     Directive::msec("send_timeout", ALL, |raw| &mut raw.send_timeout),
     ignored("postpone_output", ALL, Args::ONE, is_size, OWN_SENDS),
+    Directive::call("limit_rate", ALL.or(Context::LIF), Args::ONE, |raw, cx, node| {
+        let rate = Amount::read(cx, node);
+        put(&mut raw.limit_rate, node, rate)
+    }),
+    Directive::call("limit_rate_after", ALL.or(Context::LIF), Args::ONE, |raw, cx, node| {
+        let after = Amount::read(cx, node);
+        put(&mut raw.limit_rate_after, node, after)
+    }),
     // How long a connection lives.
     Directive::call("keepalive_timeout", ALL, Args::ONE_TWO, keepalive_timeout),
     Directive::number("keepalive_requests", ALL, |raw| &mut raw.keepalive_requests),

@@ -1,16 +1,27 @@
 //! What the request line says, and what has become of it.
 
 use super::{BuiltIn, built_in};
+use crate::conf::parse_size;
 use crate::http::request::Request;
 use crate::proto::request::{Method, Version};
 use crate::text::ascii;
-use crate::vars::Value;
+use crate::vars::{Subject, Value};
 
 pub static TABLE: &[BuiltIn] = &[
     BuiltIn {
         name: "args",
         get: |request| Some(request.args),
         set: Some(|request, value| request.args = value),
+    },
+    BuiltIn {
+        name: "limit_rate",
+        get: |request| {
+            let rate = request
+                .own_rate
+                .unwrap_or_else(|| request.location.conf.core.limit_rate.of(request));
+            request.made(20, |out| out.put_u64(rate))
+        },
+        set: Some(|request, value| request.own_rate = parse_size(value)),
     },
     built_in("query_string", |request| Some(request.args)),
     built_in("is_args", |request| Some(if request.args.is_empty() { b"" } else { b"?" })),

@@ -74,6 +74,7 @@ enum Source {
 #[derive(Default)]
 pub struct Variables {
     sources: Vec<(Box<[u8]>, Source)>,
+    look_at_answers: bool,
 }
 
 /// What a request knows of a variable that has a slot.
@@ -107,7 +108,8 @@ impl Variables {
                 *source = Source::Computed(computed);
             }
         }
-        Variables { sources }
+        let look_at_answers = sources.iter().any(|(name, _)| name.starts_with(b"sent_"));
+        Variables { sources, look_at_answers }
     }
 
     /// The value at this moment.
@@ -164,6 +166,11 @@ impl Variables {
                 }
             }
         }
+    }
+
+    /// Whether one of them is made of the head of the answer: then it must be written down.
+    pub fn look_at_answers(&self) -> bool {
+        self.look_at_answers
     }
 
     pub fn len(&self) -> usize {

@@ -1,0 +1,71 @@
+//! `charset`: which encoding a text is told to be in. Nothing is recoded.
+
+use crate::conf::{Args, Context, Directive, Error, Template, put, settings};
+use crate::http::core::TypeSet;
+use crate::http::request::Request;
+use crate::vars::Subject;
+use std::rc::Rc;
+
+/// What is a text, where nothing is said.
+const TYPES: [&str; 6] = [
+    "text/html",
+    "text/xml",
+    "text/plain",
+    "text/vnd.wap.wml",
+    "application/javascript",
+    "application/rss+xml",
+];
+
+settings! {
+    pub struct Loc, LocRaw {
+        /// `None`: off.
+        pub charset: Option<Rc<Template>> = None,
+        pub types: Rc<TypeSet> = Rc::new(TypeSet::of(&TYPES)),
+    }
+}
+
+impl Loc {
+    /// Whether it does not depend on the request.
+    pub fn is_constant(&self) -> bool {
+        self.charset.as_ref().is_none_or(|charset| charset.literal().is_some())
+    }
+}
+
+pub static LOC: &[Directive<LocRaw>] = &[
+    Directive::call("charset", Context::ALL.or(Context::LIF), Args::ONE, |raw, cx, node| {
+        let charset = match node.arg(0).bytes() {
+            b"off" => None,
+            _ => Some(Rc::new(cx.template(node.arg(0))?)),
+        };
+        put(&mut raw.charset, node, Ok(charset))
+    }),
+    Directive::call("charset_types", Context::ALL, Args::ONE_MORE, |raw, cx, node| {
+        if raw.types.is_some() {
+            return Err(Error::directive(node, "is duplicate"));
+        }
+        raw.types = Some(Rc::new(TypeSet::read(cx, node)));
+        Ok(())
+    }),
+    Directive::ignored(
+        "override_charset",
+        Context::ALL.or(Context::LIF),
+        Args::ONE,
+        |node| crate::conf::flag(node, 0).map(drop),
+        "nothing comes with a charset of its own yet",
+    ),
+];
+
+/// The header filter.
+pub fn filter(request: &mut Request<'_>) -> Option<()> {
+    let conf = &request.location.conf.charset;
+    let Some(charset) = &conf.charset else { return Some(()) };
+    let response = &request.response;
+    if response.content_type.is_empty()
+        || !response.content_encoding.is_empty()
+        || !conf.types.has(response.content_type)
+    {
+        return Some(());
+    }
+    request.response.charset = request.render(charset)?;
+    Some(())
+}

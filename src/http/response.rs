@@ -1,0 +1,234 @@
+//! The head of an answer: what filters make of it, and how it is written.
+
+use super::core::ServerTokens;
+use super::request::Request;
+use super::step::Target;
+use crate::mem::buffers::Scratch;
+use crate::proto::range::{self, Part};
+use crate::proto::status;
+use crate::text::date;
+use crate::text::writer::Writer;
+use crate::time;
+use std::cell::Cell;
+
+const NAME: &str = concat!("limpet/", env!("CARGO_PKG_VERSION"));
+const BARE_NAME: &str = "limpet";
+
+/// What differs from answer to answer.
+#[derive(Default)]
+pub struct Response<'r> {
+    pub status: u16,
+    /// Empty: there is none.
+    pub content_type: &'r [u8],
+    /// Told behind the content type; empty: not told.
+    pub charset: &'r [u8],
+    /// Of the body, if it is known before it is sent.
+    pub length: Option<u64>,
+    /// The body goes out in chunks.
+    pub chunked: bool,
+    /// Seconds since 1970.
+    pub last_modified: Option<i64>,
+    pub etag: &'r [u8],
+    /// Empty: as it is.
+    pub content_encoding: &'static [u8],
+    /// `Vary: Accept-Encoding`
+    pub vary: bool,
+    pub accept_ranges: bool,
+    /// A part of so many bytes.
+    pub content_range: Option<(Part, u64)>,
+    /// Lines that phases have added before there was content.
+    pub early: Lines<'r>,
+    /// Lines that filters have added.
+    pub late: Lines<'r>,
+    /// What follows the last chunk.
+    pub trailers: Lines<'r>,
+}
+
+/// A header line; without a value it is left out.
+pub struct Line<'r> {
+    pub name: &'r [u8],
+    pub value: Cell<&'r [u8]>,
+    next: Cell<Option<&'r Line<'r>>>,
+}
+
+/// Header lines in the order they were added.
+#[derive(Clone, Copy, Default)]
+pub struct Lines<'r> {
+    ends: Option<(&'r Line<'r>, &'r Line<'r>)>,
+}
+
+impl<'r> Lines<'r> {
+    /// Adds a line; `None` when there is no room for it.
+    pub fn add(&mut self, scratch: &'r Scratch, name: &'r [u8], value: &'r [u8]) -> Option<()> {
+        let line = Line { name, value: Cell::new(value), next: Cell::new(None) };
+        let line = scratch.place(line)?;
+        self.ends = match self.ends {
+            None => Some((line, line)),
+            Some((first, last)) => {
+                last.next.set(Some(line));
+                Some((first, line))
+            }
+        };
+        Some(())
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &'r Line<'r>> + use<'r> {
+        std::iter::successors(self.ends.map(|(first, _)| first), |line| line.next.get())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_none()
+    }
+
+    /// Whether they can be written: no line breaks out of itself.
+    fn are_safe(&self) -> bool {
+        self.iter().all(|line| is_safe(line.name) && is_safe(line.value.get()))
+    }
+
+    pub fn put(&self, out: &mut Writer<'_>) {
+        for line in self.iter().filter(|line| !line.value.get().is_empty()) {
+            out.put(line.name);
+            out.put(b": ");
+            out.put(line.value.get());
+            out.put(b"\r\n");
+        }
+    }
+}
+
+impl Response<'_> {
+    /// What came from requests and configuration keeps to its line.
+    pub fn is_safe(&self) -> bool {
+        is_safe(self.content_type)
+            && is_safe(self.charset)
+            && is_safe(self.etag)
+            && self.early.are_safe()
+            && self.late.are_safe()
+            && self.trailers.are_safe()
+    }
+}
+
+pub fn is_safe(text: &[u8]) -> bool {
+    !text.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0))
+}
+
+pub fn server_name(tokens: ServerTokens) -> &'static str {
+    if tokens == ServerTokens::Off { BARE_NAME } else { NAME }
+}
+
+/// Writes the head, its lines in nginx's order.
+pub fn put(request: &Request<'_>, out: &mut Writer<'_>) {
+    let (core, response) = (&request.location.conf.core, &request.response);
+    out.put(b"HTTP/1.1 ");
+    out.put_padded(u64::from(response.status), 3);
+    out.put(b" ");
+    out.put(status::reason(response.status).as_bytes());
+    out.put(b"\r\nServer: ");
+    out.put(server_name(core.server_tokens).as_bytes());
+    out.put(b"\r\nDate: ");
+    out.put(&time::http_date());
+    if !response.content_type.is_empty() {
+        out.put(b"\r\nContent-Type: ");
+        out.put(response.content_type);
+        if !response.charset.is_empty() {
+            out.put(b"; charset=");
+            out.put(response.charset);
+        }
+    }
+    if let Some(length) = response.length {
+        out.put(b"\r\nContent-Length: ");
+        out.put_u64(length);
+    }
+    if let Some(last_modified) = response.last_modified {
+        out.put(b"\r\nLast-Modified: ");
+        out.put(&date::http(last_modified));
+    }
+    let absolute = request.moved.as_ref().filter(|to| core.absolute_redirect && to.is_path());
+    if let Some(to) = absolute {
+        out.put(b"\r\nLocation: ");
+        put_origin(request, out);
+        put_target(request, to, out);
+    }
+    if response.chunked {
+        out.put(b"\r\nTransfer-Encoding: chunked");
+    }
+    put_connection(request, out);
+    if response.vary {
+        out.put(b"\r\nVary: Accept-Encoding");
+    }
+    out.put(b"\r\n");
+    response.early.put(out);
+    if let (Some(to), None) = (&request.moved, absolute) {
+        out.put(b"Location: ");
+        put_target(request, to, out);
+        out.put(b"\r\n");
+    }
+    put_entity(request, out);
+    out.put(b"\r\n");
+}
+
+fn put_connection(request: &Request<'_>, out: &mut Writer<'_>) {
+    if !request.keep_alive {
+        return out.put(b"\r\nConnection: close");
+    }
+    out.put(b"\r\nConnection: keep-alive");
+    let seconds = request.location.conf.core.keepalive_header;
+    if seconds > 0 {
+        out.put(b"\r\nKeep-Alive: timeout=");
+        out.put_u64(seconds);
+    }
+}
+
+/// What the content and the filters said, each line with its end.
+fn put_entity(request: &Request<'_>, out: &mut Writer<'_>) {
+    let response = &request.response;
+    if let Some(size) = request.unsatisfied {
+        out.put(b"Content-Range: ");
+        range::put_unsatisfied(size, out);
+        out.put(b"\r\n");
+    }
+    if !response.etag.is_empty() {
+        out.put(b"ETag: ");
+        out.put(response.etag);
+        out.put(b"\r\n");
+    }
+    response.late.put(out);
+    if !response.content_encoding.is_empty() {
+        out.put(b"Content-Encoding: ");
+        out.put(response.content_encoding);
+        out.put(b"\r\n");
+    }
+    if response.accept_ranges {
+        out.put(b"Accept-Ranges: bytes\r\n");
+    }
+    if let Some((part, size)) = response.content_range {
+        out.put(b"Content-Range: ");
+        range::put_content_range(part, size, out);
+        out.put(b"\r\n");
+    }
+}
+
+/// What makes a path in `Location` absolute: scheme, host and port.
+fn put_origin(request: &Request<'_>, out: &mut Writer<'_>) {
+    let core = &request.location.conf.core;
+    out.put(b"http://");
+    let host = request.head.host.of(request.bytes);
+    if core.server_name_in_redirect && !request.server.name.is_empty() {
+        out.put(&request.server.name);
+    } else if !host.is_empty() {
+        host.iter().for_each(|byte| out.put_byte(byte.to_ascii_lowercase()));
+    } else {
+        request.put_local_ip(out);
+    }
+    let port = request.site.addr.port();
+    if core.port_in_redirect && port != 80 && port != 0 {
+        out.put(b":");
+        out.put_u64(u64::from(port));
+    }
+}
+
+fn put_target(request: &Request<'_>, to: &Target<'_>, out: &mut Writer<'_>) {
+    match to {
+        Target::Text(text) => out.put(text),
+        Target::Directory => request.put_directory(out),
+    }
+}

@@ -1,0 +1,200 @@
+//! Sending a body: from where it is to the client, as fast as it may.
+
+use super::file_cache::{Contents, File};
+use super::output::{Output, copy_file, send_file};
+use super::request::Request;
+use crate::event;
+use crate::proto::chunked;
+use crate::proto::range::Part;
+use crate::sys::errno::Result;
+use crate::text::number;
+use crate::text::writer::Writer;
+use crate::time;
+
+/// Bytes of a body, and where they are.
+#[derive(Clone, Copy)]
+pub enum Source<'a> {
+    Bytes(&'a [u8]),
+    File(&'a File, Part),
+}
+
+impl Source<'_> {
+    pub fn len(&self) -> u64 {
+        match self {
+            Source::Bytes(bytes) => bytes.len() as u64,
+            Source::File(_, part) => part.len(),
+        }
+    }
+
+    /// The bytes `from..from + len` of it.
+    fn piece(&self, from: u64, len: u64) -> Self {
+        match *self {
+            Source::Bytes(bytes) => {
+                Source::Bytes(bytes.get(from as usize..(from + len) as usize).unwrap_or_default())
+            }
+            Source::File(file, part) => {
+                let start = part.start + from;
+                Source::File(file, Part { start, end: start + len })
+            }
+        }
+    }
+}
+
+/// Makes room for a piece that is written here.
+fn make_room(request: &Request<'_>, output: &mut Output) -> impl Future<Output = Result<()>> {
+    async move {
+        if output.has_room() {
+            return Ok(());
+        }
+        output.flush(&request.conn.io, request.location.conf.core.send_timeout, true).await
+    }
+}
+
+/// Writes a piece of the body that is made here.
+pub async fn put(
+    request: &mut Request<'_>,
+    output: &mut Output,
+    write: impl FnOnce(&mut Writer<'_>),
+) -> Result<()> {
+    make_room(request, output).await?;
+    let before = output.len();
+    output.write(write);
+    request.body_sent += (output.len() - before) as u64;
+    Ok(())
+}
+
+/// Sends a whole body, if bodies are to be sent at all.
+///
+/// Cancellation, here and below: the answer is cut off; the connection must be closed.
+pub fn whole(
+    request: &mut Request<'_>,
+    source: &Source<'_>,
+    output: &mut Output,
+) -> impl Future<Output = Result<()>> {
+    async move {
+        if request.head_only() {
+            return Ok(());
+        }
+        if !request.response.chunked {
+            return part(request, source, output).await;
+        }
+        if source.len() > 0 {
+            chunk(request, source, output).await?;
+        }
+        last_chunk(request, output).await
+    }
+}
+
+/// Sends a piece as one chunk.
+pub fn chunk(
+    request: &mut Request<'_>,
+    source: &Source<'_>,
+    output: &mut Output,
+) -> impl Future<Output = Result<()>> {
+    async move {
+        let len = source.len();
+        put(request, output, |out| out.put(chunked::head(len, &mut [0; chunked::HEAD]))).await?;
+        part(request, source, output).await?;
+        put(request, output, |out| out.put(chunked::TAIL)).await
+    }
+}
+
+/// Ends a chunked body: trailers, if there are any.
+pub fn last_chunk(
+    request: &mut Request<'_>,
+    output: &mut Output,
+) -> impl Future<Output = Result<()>> {
+    async move {
+        let trailers = request.response.trailers;
+        put(request, output, |out| {
+            out.put(b"0\r\n");
+            trailers.put(out);
+            out.put(b"\r\n");
+        })
+        .await
+    }
+}
+
+/// Sends a piece of a body.
+pub fn part(
+    request: &mut Request<'_>,
+    source: &Source<'_>,
+    output: &mut Output,
+) -> impl Future<Output = Result<()>> {
+    async move {
+        if request.limit_rate.is_none() {
+            return at_once(request, source, output).await;
+        }
+        let mut sent = 0;
+        while sent < source.len() {
+            let allowed = allowance(request).await;
+            let len = allowed.min(source.len() - sent);
+            at_once(request, &source.piece(sent, len), output).await?;
+            // What was sent counts only when it has left.
+            output.flush(&request.conn.io, request.location.conf.core.send_timeout, true).await?;
+            sent += len;
+        }
+        Ok(())
+    }
+}
+
+fn at_once(
+    request: &mut Request<'_>,
+    source: &Source<'_>,
+    output: &mut Output,
+) -> impl Future<Output = Result<()>> {
+    async move {
+        let core = &request.location.conf.core;
+        let (io, timeout) = (&request.conn.io, core.send_timeout);
+        match *source {
+            Source::Bytes(bytes) => output.body(io, bytes, timeout).await?,
+            Source::File(file, part) => match &file.contents {
+                Contents::Bytes(bytes) => {
+                    let range = part.start as usize..part.end as usize;
+                    output.body(io, bytes.get(range).unwrap_or_default(), timeout).await?;
+                }
+                Contents::Descriptor(fd) => {
+                    let place = (part.start, part.len());
+                    if core.sendfile {
+                        output.flush(io, timeout, true).await?;
+                        send_file(io, fd, place, core.sendfile_max_chunk, timeout).await?;
+                    } else {
+                        copy_file(io, fd, place, output, timeout).await?;
+                    }
+                }
+            },
+        }
+        request.body_sent += source.len();
+        Ok(())
+    }
+}
+
+/// How fast a body may leave (`limit_rate`).
+#[derive(Clone, Copy)]
+pub struct Rate {
+    /// Bytes a second.
+    pub rate: u64,
+    /// Bytes that are not counted.
+    pub after: u64,
+}
+
+/// How many bytes may leave now; waits until it is one (ngx_http_write_filter).
+async fn allowance(request: &Request<'_>) -> u64 {
+    /// No piece is larger, so that none waits long for the next.
+    const MOST: u64 = 1 << 20;
+    loop {
+        let Some(Rate { rate, after }) = request.limit_rate else { return MOST };
+        let seconds = (time::unix_secs() - request.started_sec()).max(0) as u64 + 1;
+        let sent = (request.head_sent + request.body_sent).saturating_sub(after);
+        match rate.saturating_mul(seconds).checked_sub(sent) {
+            Some(allowed) if allowed > 0 => return allowed.min(MOST),
+            behind => {
+                let behind = behind.map_or_else(|| sent - rate.saturating_mul(seconds), |_| 0);
+                let ms = (behind.saturating_mul(1000) / rate).saturating_add(1);
+                event::sleep(event::after(ms)).await;
+            }
+        }
+    }
+}
+
+const _: () = assert!(chunked::HEAD > number::HEX);
