@@ -7,6 +7,7 @@ mod common;
 mod allocations;
 mod channel;
 mod conf;
+mod differential;
 mod faults;
 mod http_connection;
 mod http_files;

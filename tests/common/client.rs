@@ -21,6 +21,7 @@ pub struct Response {
     pub reason: String,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
+    pub trailers: Vec<(String, String)>,
 }
 
 impl Response {
@@ -103,7 +104,9 @@ impl Client {
             return Ok(response);
         }
         response.body = if response.header("transfer-encoding") == "chunked" {
-            self.read_chunks()?
+            let body = self.read_chunks()?;
+            response.trailers = self.read_trailers()?;
+            body
         } else if response.has("content-length") {
             let length = response.header("content-length").parse().map_err(|_| bad(&head))?;
             self.read_exact(length)?
@@ -113,20 +116,39 @@ impl Client {
         Ok(response)
     }
 
+    /// All chunks, up to the trailers.
     fn read_chunks(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
         loop {
             let line = self.read_through(b"\r\n")?;
             let line = String::from_utf8_lossy(&line).trim().to_string();
             let size = usize::from_str_radix(&line, 16).map_err(|_| bad(&line))?;
+            if size == 0 {
+                return Ok(body);
+            }
             let mut chunk = self.read_exact(size + 2)?;
             if chunk.split_off(size) != b"\r\n" {
                 return Err(bad("chunk without CRLF"));
             }
-            if size == 0 {
-                return Ok(body);
-            }
             body.append(&mut chunk);
+        }
+    }
+
+    fn read_trailers(&mut self) -> io::Result<Vec<(String, String)>> {
+        let mut trailers = Vec::new();
+        loop {
+            let line = String::from_utf8_lossy(&self.read_through(b"\r\n")?).into_owned();
+            if line == "\r\n" {
+                return Ok(trailers);
+            }
+            trailers.push(field(line.trim_end()).ok_or_else(|| bad(&line))?);
+        }
+    }
+
+    /// Waits until an answer begins, or the connection ends.
+    pub fn wait_first_byte(&mut self) {
+        if self.unread.is_empty() {
+            let _ = self.fill();
         }
     }
 
@@ -242,12 +264,14 @@ fn parse_head(head: &str) -> Option<Response> {
     }
     let status = words.next()?.parse().ok()?;
     let reason = words.next().unwrap_or("").to_string();
-    let field = |line: &str| {
-        let (name, value) = line.split_once(':')?;
-        Some((name.to_string(), value.trim().to_string()))
-    };
     let headers = fields.split("\r\n").filter(|line| !line.is_empty()).map(field);
-    Some(Response { status, reason, headers: headers.collect::<Option<_>>()?, body: Vec::new() })
+    let headers = headers.collect::<Option<_>>()?;
+    Some(Response { status, reason, headers, body: Vec::new(), trailers: Vec::new() })
+}
+
+fn field(line: &str) -> Option<(String, String)> {
+    let (name, value) = line.split_once(':')?;
+    Some((name.to_string(), value.trim().to_string()))
 }
 
 fn bad(what: &str) -> io::Error {

@@ -9,6 +9,7 @@
 //! With LIMPET_TEST_BINARY=/usr/sbin/nginx the same tests drive nginx (a debug build, as
 //! Debian's is): they are meant to pass there too, except where limpet goes beyond it.
 pub mod client;
+pub mod inflate;
 #[expect(unsafe_code, reason = "namespaces, pidfds and inotify are not in std")]
 pub mod kernel;
 mod log;
@@ -97,6 +98,11 @@ impl Limpet {
         let limpet = Self { binary, log, access, child: None, pid: None, place };
         limpet.configure(config);
         limpet
+    }
+
+    /// Lets another program serve the same configuration, files and ports after this one.
+    pub fn hand_to(&mut self, binary: impl Into<PathBuf>) {
+        self.binary = binary.into();
     }
 
     /// Writes the configuration; a running master reads it at the next HUP.
