@@ -13,6 +13,7 @@ mod http_connection;
 mod http_files;
 mod http_hostile;
 mod http_maps;
+mod http_paths;
 mod limits;
 mod listen;
 mod logs;

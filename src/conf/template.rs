@@ -42,6 +42,13 @@ impl Template {
     }
 }
 
+impl From<&[u8]> for Template {
+    /// A text without variables.
+    fn from(text: &[u8]) -> Template {
+        Template { parts: [Part::Text(text.into())].into() }
+    }
+}
+
 /// A piece of a text, before its names are looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Piece<'t> {

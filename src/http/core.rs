@@ -10,7 +10,7 @@ mod types;
 
 pub use amount::Amount;
 pub use error_page::ErrorPage;
-pub use root::Root;
+pub use root::{Alias, Root, RootPath};
 pub use tables::{LOC, SRV};
 pub use type_set::TypeSet;
 pub use types::Types;

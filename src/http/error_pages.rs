@@ -5,6 +5,7 @@ use super::request::Request;
 use super::step::{self, Answer, Step, Target};
 use crate::proto::request::Method;
 use crate::proto::status;
+use crate::vars::Subject;
 
 /// What answers a status: a page that `error_page` names, else the built-in one.
 pub fn answer<'r>(request: &mut Request<'r>, status: u16) -> Step<'r> {
@@ -34,20 +35,24 @@ pub fn built_in<'r>(request: &mut Request<'r>, status: u16) -> Answer<'r> {
 
 fn custom<'r>(request: &mut Request<'r>, status: u16, page: &'r ErrorPage) -> Step<'r> {
     request.err_status = page.overwrite.unwrap_or(status::sent(status));
-    match page.uri.first() {
+    let Some(uri) = request.render(&page.uri) else {
+        return Step::Answer(built_in(request, 500));
+    };
+    match uri.first() {
         Some(b'/') => {
             request.keep_target();
             // The page is fetched, whatever the request wanted to do.
             if request.method != Method::Head {
                 request.method = Method::Get;
             }
-            step::redirect(request, &page.uri, &page.args)
+            let (uri, args) = step::split_args(uri);
+            step::redirect(request, uri, args)
         }
-        Some(b'@') => step::named(request, &page.uri),
+        Some(b'@') => step::named(request, uri),
         _ => {
             let redirects = |status: &u16| matches!(status, 301 | 302 | 303 | 307 | 308);
             let status = page.overwrite.filter(redirects).unwrap_or(302);
-            request.moved = Some(Target::Text(&page.uri));
+            request.moved = Some(Target::Text(uri));
             Step::Answer(built_in(request, status))
         }
     }

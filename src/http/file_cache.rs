@@ -82,6 +82,8 @@ pub enum Found {
     },
     /// Neither a file nor a directory.
     Special,
+    /// A file that cannot be opened.
+    Unreadable(Errno),
     Failed(Errno),
 }
 
@@ -149,7 +151,7 @@ impl FileCache {
         if let Some(entry) = &entries[at] {
             let age = time::now_ms().saturating_sub(entry.checked_at.get());
             let valid = match entry.found {
-                Found::Failed(_) => trust.errors_ms,
+                Found::Failed(_) | Found::Unreadable(_) => trust.errors_ms,
                 _ => trust.ms,
             };
             if entry.turn.get() == event::turn() || age < valid {
@@ -173,7 +175,7 @@ impl FileCache {
     fn load(&self, hash: u64, path: &CStr, seen: Result<Stat>) -> Found {
         let (seen, found) = open(path, seen);
         let keep = match &found {
-            Found::Failed(_) => self.missed_before(hash),
+            Found::Failed(_) | Found::Unreadable(_) => self.missed_before(hash),
             Found::File(file) => settled(&file.stat),
             Found::Directory { .. } | Found::Special => true,
         };
@@ -273,7 +275,7 @@ fn open(path: &CStr, seen: Result<Stat>) -> (Result<Stat>, Found) {
     let opened = file::open(path, file::RDONLY | file::NONBLOCK, 0)
         .and_then(|fd| file::fstat(&fd).map(|stat| (fd, stat)));
     let (fd, now) = match opened {
-        Err(errno) => return (Ok(stat), Found::Failed(errno)),
+        Err(errno) => return (Ok(stat), Found::Unreadable(errno)),
         Ok(opened) => opened,
     };
     if !now.is_file() {

@@ -27,6 +27,7 @@ mod linger;
 pub mod log;
 pub mod map;
 mod output;
+mod paths;
 pub mod proxy_cache;
 mod request;
 mod respond;

@@ -1,5 +1,6 @@
 //! One request: what was asked for, where it leads, and what came of it.
 
+use super::browser;
 use super::conf::{Found, Http, Kind, Location, Server, Site};
 use super::connection::Conn;
 use super::core::KeepaliveDisable;
@@ -10,7 +11,6 @@ use super::send::Rate;
 use super::step::{Phase, Target};
 use super::variables::{Slot, Slots};
 use super::worker::Worker;
-use super::{browser, static_files};
 use crate::conf::{Pattern, VarId};
 use crate::event;
 use crate::log::{Entry, Level};
@@ -46,6 +46,10 @@ pub struct Request<'r> {
     pub changes_left: u8,
     /// `rewrite` has changed the path: its location is to be found.
     pub uri_changed: bool,
+    /// `rewrite` has changed the path and stayed: it is not below its location's name.
+    pub left_location: bool,
+    /// `try_files` has found the path below the `alias` of a regular expression.
+    pub added_to_alias: bool,
     /// The normalised path.
     pub uri: &'r [u8],
     pub args: &'r [u8],
@@ -130,6 +134,8 @@ impl<'r> Request<'r> {
             phase: Phase::ServerRewrite,
             changes_left: CHANGES_MOST,
             uri_changed: false,
+            left_location: false,
+            added_to_alias: false,
             uri: b"/",
             args: head.args.of(bytes),
             method: head.method,
@@ -280,11 +286,6 @@ impl<'r> Request<'r> {
             out.put(b"?");
             out.put(self.args);
         }
-    }
-
-    /// The path of the file that the URI names, as it was put together.
-    pub fn filename(&self) -> Value<'r> {
-        static_files::with_path(self, b"", |path| self.scratch.concat(&[path.to_bytes()]))?
     }
 
     /// When it began, in seconds since 1970.

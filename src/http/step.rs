@@ -97,8 +97,17 @@ pub enum Step<'r> {
 pub fn redirect<'r>(request: &mut Request<'r>, uri: &'r [u8], args: &'r [u8]) -> Step<'r> {
     request.uri = uri;
     request.args = args;
+    (request.left_location, request.added_to_alias) = (false, false);
     request.phase = Phase::ServerRewrite;
     internally(request)
+}
+
+/// A path and, behind its first `?`, its arguments.
+pub fn split_args(uri: &[u8]) -> (&[u8], &[u8]) {
+    match uri.iter().position(|byte| *byte == b'?') {
+        Some(at) => (&uri[..at], &uri[at + 1..]),
+        None => (uri, b""),
+    }
 }
 
 /// Sends the request on to the location `@name`.

@@ -246,6 +246,20 @@ pub fn readlink<'a>(path: &CStr, buf: &'a mut [u8]) -> Result<&'a [u8]> {
     Ok(&buf[..len])
 }
 
+/// The path with every link followed.
+pub fn realpath<'a>(path: &CStr, room: &'a mut [u8]) -> Result<&'a [u8]> {
+    if room.len() < libc::PATH_MAX as usize {
+        return Err(Errno::ENAMETOOLONG);
+    }
+    let to = room.as_mut_ptr().cast::<c_char>();
+    // SAFETY: `path` ends in NUL; at most PATH_MAX bytes, the last a NUL, are written.
+    if unsafe { libc::realpath(path.as_ptr(), to) }.is_null() {
+        return Err(Errno::last());
+    }
+    let len = room.iter().position(|byte| *byte == 0).unwrap_or(0);
+    Ok(&room[..len])
+}
+
 /// An exclusive lock on the open file; EAGAIN where another holds it.
 pub fn try_lock(fd: impl AsFd) -> Result<()> {
     // SAFETY: plain numbers.

@@ -1,7 +1,8 @@
 //! What requests find: addresses, servers, locations, settings.
 
 use super::*;
-use crate::conf::{Cx, Source};
+use crate::conf::{Cx, Source, Template};
+use crate::http::core::{Alias, RootPath};
 use crate::http::rewrite::{Code, Return};
 use crate::net::listen::ListenOptions;
 use crate::sys::addr::Addr;
@@ -165,8 +166,8 @@ fn settings_come_from_the_nearest_level() {
     assert!(outer.conf.core.etag && a.conf.core.etag && !second.location.conf.core.etag);
     assert!(slash.conf.core.sendfile && !a.conf.core.sendfile);
     assert_eq!((a.conf.core.keepalive_timeout, a.conf.core.keepalive_header), (5000, 6));
-    assert_eq!(**b.conf.index.files, [b"x".as_slice().into()]);
-    assert_eq!(**a.conf.index.files, [b"z".as_slice().into()]);
+    assert_eq!(**b.conf.index.files, [Template::from(b"x".as_slice())]);
+    assert_eq!(**a.conf.index.files, [Template::from(b"z".as_slice())]);
     // A level that says nothing has the very settings of the one above.
     assert!(Rc::ptr_eq(&slash.conf.core, &outer.conf.core));
     assert!(Rc::ptr_eq(&a.conf.index, &outer.conf.index));
@@ -185,13 +186,14 @@ fn paths() {
     );
     let root = |uri: &str| {
         let root = &location_of(&server, uri.as_bytes()).conf.core.root;
-        (String::from_utf8_lossy(&root.path).into_owned(), root.alias)
+        let RootPath::Is(path) = &root.path else { panic!("{root:?}") };
+        (String::from_utf8_lossy(path).into_owned(), root.alias)
     };
-    assert_eq!(root("/"), ("/prefix/rel".to_string(), None));
-    assert_eq!(root("/a/"), ("/b/".to_string(), Some(3)));
-    assert_eq!(root("/a/c"), ("/b/".to_string(), Some(3)));
-    assert_eq!(root("/d"), ("/e".to_string(), None));
-    assert_eq!(root("/f"), (String::new(), None));
+    assert_eq!(root("/"), ("/prefix/rel".to_string(), Alias::None));
+    assert_eq!(root("/a/"), ("/b/".to_string(), Alias::Name(3)));
+    assert_eq!(root("/a/c"), ("/b/".to_string(), Alias::Name(3)));
+    assert_eq!(root("/d"), ("/e".to_string(), Alias::None));
+    assert_eq!(root("/f"), (String::new(), Alias::None));
 }
 
 #[test]
@@ -211,21 +213,19 @@ fn types_and_pages() {
     );
     assert!(server.location.conf.core.types.find(b"html").is_some());
     let pages = core.error_pages.iter().map(|page| {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (page.status, page.overwrite, text(&page.uri), text(&page.args))
+        let uri = String::from_utf8_lossy(page.uri.literal().unwrap()).into_owned();
+        (page.status, page.overwrite, uri)
     });
     let pages: Vec<_> = pages.collect();
-    let page = |status, overwrite, uri: &str, args: &str| {
-        (status, overwrite, uri.to_string(), args.to_string())
-    };
+    let page = |status, overwrite, uri: &str| (status, overwrite, uri.to_string());
     assert_eq!(
         pages,
         [
-            page(404, Some(200), "/x", "y"),
-            page(403, Some(200), "/x", "y"),
-            page(500, Some(0), "@n", ""),
-            page(502, None, "http://z/?a", ""),
-            page(497, Some(400), "/b", ""),
+            page(404, Some(200), "/x?y"),
+            page(403, Some(200), "/x?y"),
+            page(500, Some(0), "@n"),
+            page(502, None, "http://z/?a"),
+            page(497, Some(400), "/b"),
         ]
     );
 }

@@ -1,7 +1,7 @@
 //! `error_page`: what stands in for an answer of a given status.
 
 use super::LocRaw;
-use crate::conf::{Cx, Error, Node, Word, literal, parse_number};
+use crate::conf::{Cx, Error, Node, Template, Word, parse_number};
 use std::rc::Rc;
 
 /// One status of an `error_page` line.
@@ -10,28 +10,21 @@ pub struct ErrorPage {
     pub status: u16,
     /// `=CODE`: the status to answer with instead; `=` alone (0): the page's own.
     pub overwrite: Option<u16>,
-    /// `/uri` and `@name` are internal redirects, anything else is a `Location`.
-    pub uri: Rc<[u8]>,
-    /// What followed `?` in an internal URI.
-    pub args: Rc<[u8]>,
+    /// `/uri?args` and `@name` are internal redirects, anything else is a `Location`.
+    pub uri: Rc<Template>,
 }
 
 /// `error_page STATUS... [=[CODE]] URI;`
-pub fn error_page(raw: &mut LocRaw, _: &mut Cx, node: Node) -> Result<(), Error> {
+pub fn error_page(raw: &mut LocRaw, cx: &mut Cx, node: Node) -> Result<(), Error> {
     let (last, before) = (node.args_len() - 1, node.args_len() - 2);
     let equals = node.arg(before).strip_prefix(b"=").map(|_| node.arg(before));
     let given = equals.map(|word| overwrite(word, before)).transpose()?;
-    let uri = literal(node.arg(last))?;
-    let (uri, args) = match uri.iter().position(|byte| *byte == b'?') {
-        Some(at) if uri.starts_with(b"/") => (&uri[..at], &uri[at + 1..]),
-        _ => (uri, &[][..]),
-    };
-    let (uri, args): (Rc<[u8]>, Rc<[u8]>) = (uri.into(), args.into());
+    let uri = Rc::new(cx.template(node.arg(last))?);
     let pages = Rc::make_mut(raw.error_pages.get_or_insert_default());
     for word in node.args().take(if equals.is_some() { before } else { last }) {
         let status = status(word)?;
         let overwrite = given.or_else(|| as_bad_request(status));
-        pages.push(ErrorPage { status, overwrite, uri: Rc::clone(&uri), args: Rc::clone(&args) });
+        pages.push(ErrorPage { status, overwrite, uri: Rc::clone(&uri) });
     }
     Ok(())
 }

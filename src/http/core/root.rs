@@ -1,59 +1,86 @@
 //! `root` and `alias`: from a URI to a path.
 
 use super::LocRaw;
-use crate::conf::{Cx, Error, Node, literal};
+use crate::conf::{Cx, Error, Node, Template};
 use crate::http::conf::{Kind, location_head};
-use std::borrow::Cow;
 use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
 
 /// Where files of a location are.
 #[derive(Clone, Debug)]
 pub struct Root {
-    /// Absolute; without its last slash if it is a `root`.
-    pub path: Rc<[u8]>,
-    /// `alias`: this many bytes of the URI, the name of the location that has the
-    /// directive, are replaced by the path; `None` for `root`, which precedes it.
-    pub alias: Option<usize>,
+    pub path: RootPath,
+    pub alias: Alias,
+}
+
+/// A directory; without its last slash if it is a `root`.
+#[derive(Clone, Debug)]
+pub enum RootPath {
+    /// Absolute.
+    Is(Rc<[u8]>),
+    /// One with variables.
+    Made(Rc<Made>),
+}
+
+#[derive(Debug)]
+pub struct Made {
+    pub text: Template,
+    /// What a path is below that does not begin with `/`.
+    pub prefix: Box<[u8]>,
+}
+
+/// What `alias` does to a URI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Alias {
+    /// It is a `root`, which precedes the URI.
+    None,
+    /// This many bytes of the URI, the name of the location that has the directive, are
+    /// replaced by the path.
+    Name(usize),
+    /// All of the URI is: the location is a regular expression.
+    Whole,
 }
 
 impl Default for Root {
     fn default() -> Root {
-        Root { path: Rc::from(b"html".as_slice()), alias: None }
+        Root { path: RootPath::Is(Rc::from(b"html".as_slice())), alias: Alias::None }
     }
 }
 
 impl Root {
     /// What is served where nothing is said, as in nginx.
     pub fn html(cx: &Cx) -> Root {
-        Root { path: cx.path(b"html").as_os_str().as_bytes().into(), alias: None }
+        let path = cx.path(b"html").as_os_str().as_bytes().into();
+        Root { path: RootPath::Is(path), alias: Alias::None }
     }
 }
 
 pub fn root(raw: &mut LocRaw, cx: &mut Cx, node: Node) -> Result<(), Error> {
-    let path = checked(raw, cx, node)?;
-    let path = path.strip_suffix(b"/").unwrap_or(&path);
-    raw.root = Some(Root { path: path.into(), alias: None });
+    let path = path(raw, cx, node)?;
+    raw.root = Some(Root { path, alias: Alias::None });
     Ok(())
 }
 
 pub fn alias(raw: &mut LocRaw, cx: &mut Cx, node: Node) -> Result<(), Error> {
-    let head = node.parent().and_then(|location| location_head(location).ok());
-    if let Some((Kind::Named, _)) = head {
-        let text = "the \"alias\" directive cannot be used inside the named location";
-        return Err(Error::at(node.name(), text));
-    }
-    let path = checked(raw, cx, node)?;
-    let replaced = head.map_or(0, |(_, name)| name.len());
-    raw.root = Some(Root { path: path.as_ref().into(), alias: Some(replaced) });
+    let alias = match node.parent().and_then(|location| location_head(location).ok()) {
+        Some((Kind::Named, _)) => {
+            let text = "the \"alias\" directive cannot be used inside the named location";
+            return Err(Error::at(node.name(), text));
+        }
+        Some((Kind::Regex, _)) => Alias::Whole,
+        head => Alias::Name(head.map_or(0, |(_, name)| name.len())),
+    };
+    let path = path(raw, cx, node)?;
+    raw.root = Some(Root { path, alias });
     Ok(())
 }
 
 /// The path, if it is the first of its level.
-fn checked<'t>(raw: &LocRaw, cx: &Cx, node: Node<'t>) -> Result<Cow<'t, [u8]>, Error> {
-    let name = node.name();
+fn path(raw: &LocRaw, cx: &mut Cx, node: Node) -> Result<RootPath, Error> {
+    let (name, mut word) = (node.name(), node.arg(0));
+    let is_alias = name.bytes() == b"alias";
     if let Some(earlier) = &raw.root {
-        let (is_alias, was_alias) = (name.bytes() == b"alias", earlier.alias.is_some());
+        let was_alias = earlier.alias != Alias::None;
         let other = if was_alias { "alias" } else { "root" };
         return Err(Error::directive(
             node,
@@ -63,12 +90,23 @@ fn checked<'t>(raw: &LocRaw, cx: &Cx, node: Node<'t>) -> Result<Cow<'t, [u8]>, E
             },
         ));
     }
-    let word = node.arg(0);
     if let Some(variable) = itself(&word) {
         let text = format!("the {variable} variable cannot be used in the \"{name}\" directive");
         return Err(Error::at(word, text));
     }
-    Ok(cx.path_bytes(literal(word)?))
+    if !is_alias && word.ends_with(b"/") {
+        word = word.until(word.len() - 1);
+    }
+    let text = cx.template(word)?;
+    Ok(match text.literal() {
+        // Of `root /` nothing is left.
+        Some(path) if node.arg(0).starts_with(b"/") => RootPath::Is(path.into()),
+        Some(path) => RootPath::Is(cx.path_bytes(path).as_ref().into()),
+        None => {
+            let prefix = cx.path(b"").as_os_str().as_bytes().into();
+            RootPath::Made(Rc::new(Made { text, prefix }))
+        }
+    })
 }
 
 /// A variable that is made of what is being set.

@@ -66,6 +66,7 @@ fn codes<'r>(
             },
             Code::Return(answer) => return Break(returned(request, answer)),
             Code::Break => {
+                request.left_location |= request.uri_changed;
                 request.uri_changed = false;
                 return Break(Step::Next);
             }
@@ -129,6 +130,7 @@ fn rewritten<'r>(request: &mut Request<'r>, rewrite: &'r Rewrite) -> ControlFlow
     }
     request.internal = true;
     request.uri_changed = rewrite.then != Then::Break;
+    request.left_location |= rewrite.then == Then::Break;
     if request.uri.is_empty() {
         request.log(Level::Error, None, format_args!("the rewritten URI has a zero length"));
         return Break(Step::Status(500));

@@ -33,7 +33,6 @@ pub static TABLE: &[BuiltIn] = &[
     built_in("server_protocol", |request| Some(protocol(request))),
     built_in("scheme", |_| Some(b"http")),
     built_in("https", |_| Some(b"")),
-    built_in("request_filename", |request| request.filename()),
 ];
 
 /// What error pages are fetched with is GET, whatever was sent.

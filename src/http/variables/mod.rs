@@ -12,7 +12,7 @@ mod head;
 mod line;
 
 use super::request::Request;
-use super::{limit_conn, limit_req};
+use super::{limit_conn, limit_req, paths};
 use crate::conf::{Cx, Entry, Error, VarId};
 use crate::log::Level;
 use crate::text::distance;
@@ -39,8 +39,14 @@ pub const fn built_in(name: &'static str, get: Getter) -> BuiltIn {
 }
 
 /// All built-in variables.
-static TABLES: &[&[BuiltIn]] =
-    &[connection::TABLE, head::TABLE, line::TABLE, limit_conn::VARIABLES, limit_req::VARIABLES];
+static TABLES: &[&[BuiltIn]] = &[
+    connection::TABLE,
+    head::TABLE,
+    line::TABLE,
+    limit_conn::VARIABLES,
+    limit_req::VARIABLES,
+    paths::VARIABLES,
+];
 
 /// Those that are made of the rest of their name.
 static PREFIXES: &[(&str, Prefixed)] =

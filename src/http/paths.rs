@@ -1,0 +1,124 @@
+//! From a URI to a path: `root`, `alias`, and the variables that tell of them.
+
+use super::core::{Alias, RootPath};
+use super::file_cache::{Found, Trust};
+use super::request::Request;
+use super::variables::{BuiltIn, built_in};
+use crate::log::Level;
+use crate::sys::errno::{Errno, Result};
+use crate::sys::file;
+use crate::text::escape::Shown;
+use crate::vars::{Subject, Value};
+use std::ffi::CStr;
+
+/// A `root` that speaks of paths is a circle; nginx gives up at the same depth.
+const DEPTH_MOST: u8 = 100;
+
+pub static VARIABLES: &[BuiltIn] = &[
+    built_in("document_root", document_root),
+    built_in("realpath_root", realpath_root),
+    built_in("request_filename", filename),
+];
+
+/// What the file system has for the request's URI with `suffix` behind it.
+pub fn look_up(request: &Request<'_>, suffix: &[u8]) -> Found {
+    match with_bytes(request, suffix, |path| find(request, path)) {
+        Ok(found) => found,
+        Err(errno) => Found::Failed(errno),
+    }
+}
+
+/// What a path names that ends with its NUL.
+fn find(request: &Request<'_>, path: &[u8]) -> Found {
+    let core = &request.location.conf.core;
+    let ms = core.open_file_cache.map_or(0, |_| core.open_file_cache_valid * 1000);
+    let trust = Trust { ms, errors_ms: if core.open_file_cache_errors { ms } else { 0 } };
+    request.worker.files.look_up(path, trust)
+}
+
+/// Calls `then` with the path of the request's URI; `None` when there can be none.
+pub fn with_path<T>(
+    request: &Request<'_>,
+    suffix: &[u8],
+    then: impl FnOnce(&CStr) -> T,
+) -> Option<T> {
+    with_bytes(request, suffix, |path| CStr::from_bytes_with_nul(path).ok().map(then)).ok()?
+}
+
+/// The same for a path that ends with a NUL and may have others. EINVAL: there is no path,
+/// and the log has been told why.
+fn with_bytes<T>(request: &Request<'_>, suffix: &[u8], then: impl FnOnce(&[u8]) -> T) -> Result<T> {
+    let root = document_root(request).ok_or(Errno::EINVAL)?;
+    let below = below_root(request)?;
+    let mut room = request.worker.path.borrow_mut();
+    let mut len = 0;
+    for part in [root, below, suffix, b"\0"] {
+        let room = room.get_mut(len..len + part.len()).ok_or(Errno::ENAMETOOLONG)?;
+        room.copy_from_slice(part);
+        len += part.len();
+    }
+    Ok(then(&room[..len]))
+}
+
+/// What of the URI stands behind the root in a path (ngx_http_map_uri_to_path).
+fn below_root<'r>(request: &Request<'r>) -> Result<&'r [u8]> {
+    let alias = request.location.conf.core.root.alias;
+    if alias != Alias::None && request.left_location {
+        let name = Shown(&request.location.name);
+        let text =
+            format_args!("\"alias\" cannot be used in location \"{name}\" where URI was rewritten");
+        request.log(Level::Alert, None, text);
+        return Err(Errno::EINVAL);
+    }
+    match alias {
+        Alias::None => Ok(request.uri),
+        // A URI that is shorter (after a redirect) has nothing below the directory.
+        Alias::Name(len) => request.uri.get(len..).ok_or(Errno::ENAMETOOLONG),
+        Alias::Whole if request.added_to_alias => Ok(request.uri),
+        Alias::Whole => Ok(b""),
+    }
+}
+
+/// What `root` or `alias` says.
+pub fn document_root<'r>(request: &Request<'r>) -> Value<'r> {
+    let made = match &request.location.conf.core.root.path {
+        RootPath::Is(path) => return Some(path),
+        RootPath::Made(made) => made,
+    };
+    let depth = request.depth.get();
+    if depth >= DEPTH_MOST {
+        request.log(Level::Error, None, format_args!("cycle while evaluating the root"));
+        return None;
+    }
+    request.depth.set(depth + 1);
+    let path = request.render(&made.text);
+    request.depth.set(depth);
+    match path? {
+        path @ [b'/', ..] => Some(path),
+        path => request.scratch().concat(&[&made.prefix, path]),
+    }
+}
+
+/// The same with its links followed.
+fn realpath_root<'r>(request: &Request<'r>) -> Value<'r> {
+    let path = request.scratch().concat(&[document_root(request)?, b"\0"])?;
+    let path = CStr::from_bytes_with_nul(path).ok()?;
+    let mut room = request.worker.path.borrow_mut();
+    match file::realpath(path, &mut room) {
+        Ok(real) => request.scratch().concat(&[real]),
+        Err(errno) => {
+            let path = Shown(path.to_bytes());
+            let text = format_args!("realpath() \"{path}\" failed");
+            request.log(Level::Crit, Some(errno), text);
+            None
+        }
+    }
+}
+
+/// The path of the file that the URI names, as it was put together.
+fn filename<'r>(request: &Request<'r>) -> Value<'r> {
+    with_bytes(request, b"", |path| {
+        request.scratch().concat(&[path.strip_suffix(b"\0").unwrap_or(path)])
+    })
+    .ok()?
+}
