@@ -9,7 +9,7 @@ use super::{Deadline, reactor};
 use crate::sys::epoll;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::socket;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::task::Poll;
 
@@ -141,17 +141,18 @@ impl Io {
     }
 
     /// Waits until the socket may be read.
-    pub async fn readable(&self, deadline: Deadline) -> Result<()> {
-        self.wait(READ, deadline).await
+    pub fn readable(&self, deadline: Deadline) -> impl Future<Output = Result<()>> {
+        self.wait(READ, deadline)
     }
 
     /// Waits until the socket may be written.
-    pub async fn writable(&self, deadline: Deadline) -> Result<()> {
-        self.wait(WRITE, deadline).await
+    pub fn writable(&self, deadline: Deadline) -> impl Future<Output = Result<()>> {
+        self.wait(WRITE, deadline)
     }
 
-    async fn wait(&self, want: u8, deadline: Deadline) -> Result<()> {
-        poll_fn(|_| {
+    // Not `async fn`, here and below: that would store each argument twice.
+    fn wait(&self, want: u8, deadline: Deadline) -> impl Future<Output = Result<()>> {
+        poll_fn(move |_| {
             let reactor = reactor();
             if self.armed(reactor)? & want != 0 {
                 return Poll::Ready(Ok(()));
@@ -161,12 +162,11 @@ impl Io {
             }
             Poll::Pending
         })
-        .await
     }
 
     /// Waits until the deadline; false: the other side has gone before.
-    pub async fn outlasts(&self, deadline: Deadline) -> bool {
-        poll_fn(|_| {
+    pub fn outlasts(&self, deadline: Deadline) -> impl Future<Output = bool> {
+        poll_fn(move |_| {
             let reactor = reactor();
             match self.armed(reactor) {
                 Ok(ready) if ready & CLOSED == 0 => {}
@@ -174,15 +174,14 @@ impl Io {
             }
             if reactor.until(deadline.0) { Poll::Ready(true) } else { Poll::Pending }
         })
-        .await
     }
 
     /// Waits between requests: for bytes, the deadline, or a worker that drains.
     /// While it waits the connection counts as idle and may be closed to make room.
-    pub async fn idle(&self, deadline: Deadline) -> Dismissal {
-        let _idle = IdleMark::set();
-        poll_fn(|_| {
-            let reactor = reactor();
+    pub fn idle(&self, deadline: Deadline) -> impl Future<Output = Dismissal> {
+        let idle = IdleMark::set();
+        poll_fn(move |_| {
+            let (reactor, _held) = (reactor(), &idle);
             match self.armed(reactor) {
                 Ok(ready) if ready & READ == 0 => {}
                 _ => return Poll::Ready(Dismissal::Readable),
@@ -195,7 +194,6 @@ impl Io {
             }
             Poll::Pending
         })
-        .await
     }
 
     /// Enters the epoll set when it has not yet, and says what is ready. The

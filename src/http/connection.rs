@@ -172,39 +172,70 @@ pub fn serve<E: Future<Output = Option<Conn>>>(
 ) -> impl Future<Output = ()> {
     let mut conn = Conn::new(service.worker, accepted);
     let mut deadline = service.worker.first_deadline(&conn);
+    // Whether the last look found nothing.
+    let mut quiet = false;
     async move {
         loop {
-            let Some(mut input) = service.worker.input() else { return };
-            match conn.io.try_read(input.room()) {
-                Ok(0) => return ended(service.worker, &conn, None),
-                Ok(count) => input.filled(count),
-                Err(Errno::EAGAIN) => {
-                    drop(input);
-                    match conn.io.idle(deadline).await {
-                        Dismissal::Readable => continue,
-                        Dismissal::Draining if conn.requests == 0 => {
-                            deadline = event::after(UNSPOKEN_MS).earlier(deadline);
-                            match conn.io.readable(deadline).await {
-                                Ok(()) => continue,
-                                Err(_) => return,
-                            }
+            if quiet {
+                match conn.io.idle(deadline).await {
+                    Dismissal::Readable => {}
+                    Dismissal::Draining if conn.requests == 0 => {
+                        deadline = event::after(UNSPOKEN_MS).earlier(deadline);
+                        if conn.io.readable(deadline).await.is_err() {
+                            return;
                         }
-                        Dismissal::TimedOut => {
-                            return ended(service.worker, &conn, Some(Errno::ETIMEDOUT));
-                        }
-                        Dismissal::Draining => return,
                     }
+                    Dismissal::TimedOut => {
+                        return ended(service.worker, &conn, Some(Errno::ETIMEDOUT));
+                    }
+                    Dismissal::Draining => return,
                 }
-                Err(Errno::EINTR) => continue,
-                Err(errno) => return ended(service.worker, &conn, Some(errno)),
             }
-            let begin = || make(service.worker, conn, input);
-            let Some(exchange) = Placed::new(&service.exchanges, begin) else { return };
-            match exchange.await {
-                Some(kept) => conn = kept,
-                None => return,
-            }
+            let exchange = match first_bytes(service.worker, &conn) {
+                First::Bytes(input) => {
+                    let begin = || make(service.worker, conn, input);
+                    let Some(exchange) = Placed::new(&service.exchanges, begin) else { return };
+                    exchange
+                }
+                First::NotYet => {
+                    quiet = true;
+                    continue;
+                }
+                First::Ended(errno) => return ended(service.worker, &conn, errno),
+                First::NoBuffer => return,
+            };
+            let Some(kept) = exchange.await else { return };
+            conn = kept;
             deadline = event::after(conn.keep_ms.into());
+            quiet = false;
+        }
+    }
+}
+
+/// What a connection has to say between requests.
+enum First {
+    Bytes(Input),
+    NotYet,
+    /// By the client, or for this reason.
+    Ended(Option<Errno>),
+    NoBuffer,
+}
+
+/// Tries to read; the buffer goes back at once when there is nothing. A function of its own,
+/// so that no buffer has a place in the future of an idle connection.
+#[inline]
+fn first_bytes(worker: &Worker, conn: &Conn) -> First {
+    let Some(mut input) = worker.input() else { return First::NoBuffer };
+    loop {
+        match conn.io.try_read(input.room()) {
+            Ok(0) => return First::Ended(None),
+            Ok(count) => {
+                input.filled(count);
+                return First::Bytes(input);
+            }
+            Err(Errno::EAGAIN) => return First::NotYet,
+            Err(Errno::EINTR) => {}
+            Err(errno) => return First::Ended(Some(errno)),
         }
     }
 }

@@ -66,6 +66,7 @@ pub fn conversations(
 
 /// What `make sizes` reads.
 fn tell_sizes<M: Converse, E: Future>(_: &Conversations<M>, _: &Arena<E>) {
+    const { assert!(size_of::<M::Talk>() <= 128, "an idle connection takes too much memory") }
     let (connection, request) = (Conversations::<M>::SLOT, Arena::<E>::SLOT);
     crate::log::log!(Level::Debug, "slots: {connection} bytes a connection, {request} a request");
 }
