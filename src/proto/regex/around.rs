@@ -4,7 +4,7 @@ use super::compile::{Compiler, Exits, refuse, too_large};
 use super::node::{self, Node};
 use super::parse::Result;
 use super::program::{Inst, Pc};
-use super::region::{self, Branch, Look, Region, Step};
+use super::region::{self, Branch, Look, Region, SMALL, Step};
 use super::set::Set;
 
 /// Rows of bits, at most.
@@ -39,13 +39,20 @@ impl Compiler {
         };
         let mut branches = Vec::new();
         for node in nodes {
-            let from = self.code.len();
+            let (from, looks) = (self.code.len(), self.looks.len());
             let end = self.emit(Inst::Match)?;
-            let entry = self.node(node, Exits { empty: end, taken: end })?;
-            let purpose = Purpose { whole: true, first_only: captures };
-            let row = self.region(entry, from, node, purpose)?;
-            if !captures {
+            let mut entry = self.node(node, Exits { empty: end, taken: end })?;
+            let order = region::order(&self.code, entry, &(from as Pc..self.code.len() as Pc));
+            let row = if !captures && region::is_tree(&self.code, entry, &order) {
+                None
+            } else {
+                let purpose = Purpose { whole: true, first_only: captures };
+                Some(self.region(entry, from, node, purpose)?)
+            };
+            // The region has what it needs of the code; but looks in it may have code.
+            if !captures && row.is_some() && self.looks.len() == looks {
                 self.code.truncate(from);
+                entry = 0;
             }
             let back = if look.behind { node.lengths().0 } else { 0 };
             self.back = self.back.max(back);
@@ -140,9 +147,9 @@ impl Compiler {
             Step::Guard(number, ..) => row(number),
             Step::Look(look, _) => {
                 let branches = self.looks.get(usize::from(look)).map(|look| &look.branches);
-                let each = branches.into_iter().flatten().map(|branch| {
-                    let (delay, reach) = row(branch.row);
-                    (delay + branch.back, reach)
+                let each = branches.into_iter().flatten().map(|branch| match branch.row {
+                    Some(number) => (row(number).0 + branch.back, row(number).1),
+                    None => (0, Some(SMALL)),
                 });
                 each.fold((0, Some(0)), |(delay, reach), (more, further)| {
                     (delay.max(more), reach.zip(further).map(|(reach, more)| reach.max(more)))

@@ -4,10 +4,9 @@
 //! It is the quicker machine, and for texts that its memory suffices for: a bit
 //! for each mark and place, and a stack of what is left to try. Other texts are
 //! for [`pike`](super::pike).
-use super::program::{First, Inst, Pc, Program};
+use super::program::{Inst, NO_MARK, Pc, Program};
 use super::rows::{Rows, WINDOW};
 use super::{NOWHERE, Scratch};
-use crate::text::scan;
 
 /// Bits for marks passed.
 const BITS: usize = 256 * 1024;
@@ -55,33 +54,17 @@ pub fn run(program: &Program, scratch: &mut Scratch, text: &[u8]) -> Outcome {
     let mut run = Run { program, text, rows, passed, left, slots };
     let hints = &program.hints;
     let last = text.len().checked_sub(hints.least);
-    let Some(last) = last.map(|last| if hints.anchored { 0 } else { last }) else {
+    let Some(last) = last else {
         return Some(false);
     };
     let mut at = hints.most.map_or(0, |most| text.len().saturating_sub(most));
-    while at <= last {
-        let skipped = match hints.first {
-            Some(first) => first.find(text.get(at..=last).unwrap_or_default()),
-            None => Some(0),
-        };
-        let Some(skipped) = skipped else {
-            break;
-        };
-        if run.attempt(at + skipped)? {
+    while let Some(start) = hints.next_start(text, at).filter(|start| *start <= last) {
+        if run.attempt(start)? {
             return Some(true);
         }
-        at += skipped + 1;
+        at = start + 1;
     }
     Some(false)
-}
-
-impl First {
-    fn find(&self, text: &[u8]) -> Option<usize> {
-        match self {
-            First::Byte(byte) => scan::byte(text, *byte),
-            First::Set(set) => text.iter().position(|byte| set.has(*byte)),
-        }
-    }
 }
 
 struct Run<'a> {
@@ -120,7 +103,7 @@ impl Run<'_> {
     fn go(&mut self, mut pc: Pc, mut at: usize) -> Outcome {
         let (program, text) = (self.program, self.text);
         loop {
-            pc = match program.inst(pc) {
+            pc = match *program.inst(pc) {
                 Inst::Byte(wanted, next) if text.get(at) == Some(&wanted) => {
                     at += 1;
                     next
@@ -135,6 +118,13 @@ impl Run<'_> {
                     } else {
                         second
                     }
+                }
+                Inst::Run(set, mark, next) => {
+                    at = match self.run(set, mark, at) {
+                        Some(at) => at,
+                        None => return Some(false),
+                    };
+                    next
                 }
                 Inst::Mark(mark, next) if self.pass(mark, at) => next,
                 Inst::Split(first, second) => {
@@ -162,6 +152,26 @@ impl Run<'_> {
                 _ => return Some(false),
             }
         }
+    }
+
+    /// Where a `Run` ends; `None` if it comes to a mark that was passed.
+    #[inline]
+    fn run(&mut self, set: u16, mark: u32, mut at: usize) -> Option<usize> {
+        let set = self.program.sets.get(usize::from(set))?;
+        let rest = self.text.get(at..)?;
+        if mark == NO_MARK {
+            return Some(at + rest.iter().take_while(|byte| set.has(**byte)).count());
+        }
+        for byte in rest {
+            if !self.pass(mark, at) {
+                return None;
+            }
+            if !set.has(*byte) {
+                return Some(at);
+            }
+            at += 1;
+        }
+        self.pass(mark, at).then_some(at)
     }
 
     /// Passes a mark, the first time only.

@@ -48,16 +48,22 @@ pub fn compile(node: &Node, groups: usize) -> Result<Program> {
     let end = compiler.emit(Inst::Match)?;
     let close = compiler.emit(Inst::Save(1, end))?;
     let body = compiler.node(node, Exits { empty: close, taken: close })?;
-    let start = compiler.emit(Inst::Save(0, body))?;
+    let mut start = compiler.emit(Inst::Save(0, body))?;
     let Compiler { mut code, mut sets, looks, regions, rows, back, slots, .. } = compiler;
     let delay = rows.iter().map(|(delay, _)| *delay).max().unwrap_or(0);
     let reach = rows.iter().try_fold(0, |most: usize, (_, reach)| Some(most.max((*reach)?)));
     if delay + back > rows::WINDOW / 2 {
         return refuse("lookbehind assertion is too long");
     }
-    let entries = looks.iter().flat_map(|look| look.branches.iter().map(|branch| branch.entry));
-    let marks = shape::mark(&mut code, entries.chain([start]));
-    let hints = shape::choose(&mut code, &mut sets, start, node);
+    let branches = looks.iter().flat_map(|look| look.branches.iter());
+    let mut entries = vec![start];
+    entries.extend(branches.map(|branch| branch.entry));
+    let mut marks = shape::mark(&mut code, &entries);
+    let hints = shape::choose(&mut code, &mut sets, &entries, node);
+    shape::runs(&mut code, &mut sets);
+    if hints.anchored && shape::unmark(&mut code, &mut start) {
+        marks = 0;
+    }
     let (code, sets) = (code.into(), sets.into_list());
     let (looks, regions, rows) = (looks.into(), regions.into(), rows.len());
     Ok(Program { code, sets, start, marks, slots, looks, regions, rows, delay, back, reach, hints })
@@ -166,8 +172,11 @@ impl Compiler {
         let mut once = count.least;
         match count.most {
             None => {
-                let first_is_free = once == 0;
-                once = once.saturating_sub(1);
+                // A byte comes once more: it is small, and `x*` makes a `Run`.
+                let first_is_free = once == 0 || matches!(node, Node::Byte(_));
+                if !first_is_free {
+                    once -= 1;
+                }
                 Exits { empty, taken } = self.turns(node, count.lazy, exits, first_is_free)?;
             }
             Some(most) => {

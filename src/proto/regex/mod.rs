@@ -53,10 +53,12 @@ pub struct Error {
 }
 
 /// Where the groups of a match begin and end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Captures {
     /// Begin and end of each group in turn; `NOWHERE` if it is unset.
     slots: [usize; 2 * CAPTURES],
+    /// How many of them are in use.
+    length: usize,
 }
 
 const NOWHERE: usize = usize::MAX;
@@ -98,7 +100,7 @@ impl Regex {
         if found {
             self.program.capture_looks(scratch, text);
             let slots = 2 * (self.groups + 1).min(CAPTURES);
-            captures.slots.fill(NOWHERE);
+            captures.length = slots;
             for (to, from) in captures.slots.iter_mut().zip(&scratch.slots).take(slots) {
                 *to = *from;
             }
@@ -123,10 +125,10 @@ impl Program {
                 continue;
             };
             for branch in &look.branches {
-                let Some(at) = place.checked_sub(branch.back) else {
+                let (Some(row), Some(at)) = (branch.row, place.checked_sub(branch.back)) else {
                     continue;
                 };
-                if scratch.rows.row(self, text, branch.row, at) {
+                if scratch.rows.row(self, text, row, at) {
                     self.walk(scratch, text, branch.entry, at);
                     break;
                 }
@@ -137,7 +139,7 @@ impl Program {
     /// Goes a way that is known to lead to a match, and records it.
     fn walk(&self, scratch: &mut Scratch, text: &[u8], mut pc: Pc, mut at: usize) {
         loop {
-            pc = match self.inst(pc) {
+            pc = match *self.inst(pc) {
                 Inst::Byte(_, next) | Inst::Set(_, next) => {
                     at += 1;
                     next
@@ -156,6 +158,12 @@ impl Program {
                         second
                     }
                 }
+                Inst::Run(set, _, next) => {
+                    while self.set_is_next(set, text, at) {
+                        at += 1;
+                    }
+                    next
+                }
                 Inst::Save(slot, next) => {
                     if let Some(place) = scratch.slots.get_mut(usize::from(slot)) {
                         *place = at;
@@ -172,7 +180,7 @@ impl Program {
 impl Captures {
     /// Where group `index` is; 0 is the whole match.
     pub fn get(&self, index: usize) -> Option<Range<usize>> {
-        match self.slots.chunks_exact(2).nth(index)? {
+        match self.slots.get(..self.length)?.chunks_exact(2).nth(index)? {
             [start, end] if *end != NOWHERE => Some(*start..*end),
             _ => None,
         }
@@ -181,7 +189,7 @@ impl Captures {
 
 impl Default for Captures {
     fn default() -> Captures {
-        Captures { slots: [NOWHERE; 2 * CAPTURES] }
+        Captures { slots: [NOWHERE; 2 * CAPTURES], length: 0 }
     }
 }
 

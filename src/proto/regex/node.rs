@@ -1,5 +1,5 @@
 //! The tree of an expression.
-use super::set::Set;
+use super::set::{NEWLINE, Set};
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Node {
@@ -112,6 +112,25 @@ impl Node {
             Node::Capture(_, node) | Node::Atomic(node) => node.is_anchored(),
             Node::Repeat(node, count) => count.least > 0 && node.is_anchored(),
             Node::Byte(_) | Node::Look(..) | Node::Keep => false,
+        }
+    }
+
+    /// Whether it begins with `.*`. Then, if there is a match, there is one that
+    /// begins where the line does.
+    pub fn takes_line(&self) -> bool {
+        match self {
+            Node::Repeat(node, count) => {
+                let any = |set: &Set| set.or(NEWLINE) == Set::ALL;
+                count.least == 0
+                    && count.most.is_none()
+                    && matches!(&**node, Node::Byte(set) if any(set))
+            }
+            Node::Concat(nodes) => nodes.first().is_some_and(Node::takes_line),
+            Node::Alternate(nodes) => nodes.iter().all(Node::takes_line),
+            Node::Capture(_, node) => node.takes_line(),
+            Node::Byte(_) | Node::Assert(_) | Node::Atomic(_) | Node::Look(..) | Node::Keep => {
+                false
+            }
         }
     }
 

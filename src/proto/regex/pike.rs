@@ -4,7 +4,7 @@
 //! what it recorded. Threads are in the order in which PCRE would try them, and
 //! two never stand at the same mark: the later one could only do what the
 //! earlier does.
-use super::program::{Inst, Pc, Program};
+use super::program::{Inst, NO_MARK, Pc, Program};
 use super::rows::Rows;
 use super::{NOWHERE, Scratch};
 
@@ -55,9 +55,13 @@ pub fn run(program: &Program, scratch: &mut Scratch, text: &[u8]) -> bool {
     now.clear();
     walk.marks.clear();
     walk.marks.resize(program.marks, 0);
-    let (mut found, mut at) = (false, 0);
+    let first = program.hints.most.map_or(0, |most| text.len().saturating_sub(most));
+    let Some(mut start) = program.hints.next_start(text, first) else {
+        return false;
+    };
+    let (mut found, mut at) = (false, start);
     loop {
-        if !found && (at == 0 || !program.hints.anchored) {
+        if !found && at == start {
             walk.slots.clear();
             walk.slots.resize(program.slots, NOWHERE);
             walk.follow(now, program.start, at);
@@ -66,7 +70,7 @@ pub fn run(program: &Program, scratch: &mut Scratch, text: &[u8]) -> bool {
         for (index, pc) in now.pcs.iter().enumerate() {
             let own = now.slots.get(index * program.slots..).unwrap_or_default();
             let own = own.get(..program.slots).unwrap_or_default();
-            if let Inst::Match = program.inst(*pc) {
+            if matches!(program.inst(*pc), Inst::Match) {
                 // The threads behind would have been tried later.
                 best.clear();
                 best.extend_from_slice(own);
@@ -79,11 +83,18 @@ pub fn run(program: &Program, scratch: &mut Scratch, text: &[u8]) -> bool {
                 walk.follow(next, then, at + 1);
             }
         }
-        if at >= text.len() || (next.pcs.is_empty() && (found || program.hints.anchored)) {
-            return found;
-        }
         std::mem::swap(now, next);
         at += 1;
+        if at > start && !found {
+            start = program.hints.next_start(text, at).unwrap_or(usize::MAX);
+        }
+        if now.pcs.is_empty() {
+            // No thread is left, so nothing happens before the next one begins.
+            if found || start > text.len() {
+                return found;
+            }
+            at = start;
+        }
     }
 }
 
@@ -100,9 +111,10 @@ impl Walk<'_> {
     /// Where the instruction leads that takes the byte at `at`.
     fn take(&self, pc: Pc, at: usize) -> Option<Pc> {
         let byte = *self.text.get(at)?;
-        match self.program.inst(pc) {
+        match *self.program.inst(pc) {
             Inst::Byte(wanted, next) if byte == wanted => Some(next),
             Inst::Set(set, next) if self.program.set_has(set, byte) => Some(next),
+            Inst::Run(..) => Some(pc),
             _ => None,
         }
     }
@@ -121,14 +133,15 @@ impl Walk<'_> {
 
     fn follow_one(&mut self, list: &mut List, mut pc: Pc, at: usize) {
         loop {
-            pc = match self.program.inst(pc) {
-                Inst::Mark(mark, next) => match self.marks.get_mut(mark as usize) {
-                    Some(passed) if *passed <= at => {
-                        *passed = at + 1;
-                        next
+            pc = match *self.program.inst(pc) {
+                Inst::Mark(mark, next) if self.pass(mark, at) => next,
+                Inst::Run(set, mark, next) if mark == NO_MARK || self.pass(mark, at) => {
+                    if self.program.set_is_next(set, self.text, at) {
+                        self.wait(list, pc);
+                        return;
                     }
-                    _ => return,
-                },
+                    next
+                }
                 Inst::Split(first, second) => {
                     self.stack.push(Task::Follow(second));
                     first
@@ -147,13 +160,28 @@ impl Walk<'_> {
                     next
                 }
                 Inst::Assert(assert, next) if assert.holds(self.text, at) => next,
-                Inst::Assert(..) | Inst::Look(..) | Inst::Fail => return,
                 Inst::Byte(..) | Inst::Set(..) | Inst::Match => {
-                    list.pcs.push(pc);
-                    list.slots.extend_from_slice(self.slots);
+                    self.wait(list, pc);
                     return;
                 }
+                _ => return,
             }
+        }
+    }
+
+    /// A thread that the next byte will tell about.
+    fn wait(&self, list: &mut List, pc: Pc) {
+        list.pcs.push(pc);
+        list.slots.extend_from_slice(self.slots);
+    }
+
+    fn pass(&mut self, mark: u32, at: usize) -> bool {
+        match self.marks.get_mut(mark as usize) {
+            Some(passed) if *passed <= at => {
+                *passed = at + 1;
+                true
+            }
+            _ => false,
         }
     }
 

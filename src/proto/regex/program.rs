@@ -2,6 +2,7 @@
 use super::node::Assert;
 use super::region::{Look, Region};
 use super::set::{self, Set};
+use crate::text::scan;
 
 /// Where an instruction is.
 pub type Pc = u32;
@@ -26,6 +27,9 @@ pub enum Inst {
     /// Several ways lead here: what failed from here once need not be tried
     /// again in the same place.
     Mark(u32, Pc),
+    /// Takes all bytes of the set that come, and then goes on; there is a mark
+    /// before each of them. It has no way out while such a byte comes.
+    Run(u16, u32, Pc),
     Match,
     Fail,
 }
@@ -55,11 +59,16 @@ pub struct Program {
     pub hints: Hints,
 }
 
+/// The mark of a `Run` that has none.
+pub const NO_MARK: u32 = u32::MAX;
+
 /// Where a match can begin.
 #[derive(Debug)]
 pub struct Hints {
     /// At the start of the text only.
     pub anchored: bool,
+    /// At the start of a line only: it begins with `.*`.
+    pub lines: bool,
     /// With one of these bytes.
     pub first: Option<First>,
     /// With so many bytes left, at least.
@@ -74,6 +83,24 @@ pub enum First {
     Set(Set),
 }
 
+impl Hints {
+    /// The first place from `at` on where a match may begin.
+    pub fn next_start(&self, text: &[u8], at: usize) -> Option<usize> {
+        let rest = text.get(at..)?;
+        match self.first {
+            _ if self.anchored => (at == 0).then_some(0),
+            _ if self.lines && at == 0 => Some(0),
+            _ if self.lines => {
+                let newline = scan::byte(text.get(at - 1..)?, b'\n')?;
+                Some(at + newline)
+            }
+            None => Some(at),
+            Some(First::Byte(byte)) => Some(at + scan::byte(rest, byte)?),
+            Some(First::Set(set)) => Some(at + rest.iter().position(|byte| set.has(*byte))?),
+        }
+    }
+}
+
 impl Inst {
     /// Where it leads.
     pub fn ways(&self) -> impl Iterator<Item = Pc> + use<> {
@@ -83,7 +110,8 @@ impl Inst {
             | Inst::Look(_, next)
             | Inst::Save(_, next)
             | Inst::Assert(_, next)
-            | Inst::Mark(_, next) => (Some(next), None),
+            | Inst::Mark(_, next)
+            | Inst::Run(_, _, next) => (Some(next), None),
             Inst::Split(first, second)
             | Inst::Choose(_, first, second)
             | Inst::Guard(_, first, second) => (Some(first), Some(second)),
@@ -91,12 +119,32 @@ impl Inst {
         };
         first.into_iter().chain(second)
     }
+
+    /// Lets it lead elsewhere.
+    pub fn redirect(&mut self, to: impl Fn(Pc) -> Pc) {
+        match self {
+            Inst::Byte(_, next)
+            | Inst::Set(_, next)
+            | Inst::Look(_, next)
+            | Inst::Save(_, next)
+            | Inst::Assert(_, next)
+            | Inst::Mark(_, next)
+            | Inst::Run(_, _, next) => *next = to(*next),
+            Inst::Split(first, second)
+            | Inst::Choose(_, first, second)
+            | Inst::Guard(_, first, second) => {
+                *first = to(*first);
+                *second = to(*second);
+            }
+            Inst::Match | Inst::Fail => {}
+        }
+    }
 }
 
 impl Program {
     #[inline(always)]
-    pub fn inst(&self, pc: Pc) -> Inst {
-        self.code.get(pc as usize).copied().unwrap_or(Inst::Fail)
+    pub fn inst(&self, pc: Pc) -> &Inst {
+        self.code.get(pc as usize).unwrap_or(&Inst::Fail)
     }
 
     #[inline(always)]
@@ -108,6 +156,39 @@ impl Program {
     #[inline(always)]
     pub fn set_is_next(&self, set: u16, text: &[u8], at: usize) -> bool {
         text.get(at).is_some_and(|byte| self.set_has(set, *byte))
+    }
+
+    /// Whether the part of an expression at `pc` matches at `at`. No ways meet
+    /// in it, so no place of it is looked at twice, and it is small.
+    pub fn fits(&self, mut pc: Pc, text: &[u8], mut at: usize) -> bool {
+        loop {
+            pc = match *self.inst(pc) {
+                Inst::Byte(byte, next) if text.get(at) == Some(&byte) => {
+                    at += 1;
+                    next
+                }
+                Inst::Set(set, next) if self.set_is_next(set, text, at) => {
+                    at += 1;
+                    next
+                }
+                Inst::Split(first, second) => {
+                    if self.fits(first, text, at) {
+                        return true;
+                    }
+                    second
+                }
+                Inst::Choose(set, first, second) => {
+                    if self.set_is_next(set, text, at) {
+                        first
+                    } else {
+                        second
+                    }
+                }
+                Inst::Assert(assert, next) if assert.holds(text, at) => next,
+                Inst::Save(_, next) | Inst::Mark(_, next) => next,
+                inst => return matches!(inst, Inst::Match),
+            }
+        }
     }
 }
 

@@ -49,7 +49,8 @@ pub struct Look {
 /// One way to match; only what looks behind has several.
 #[derive(Clone, Copy, Debug)]
 pub struct Branch {
-    pub row: u16,
+    /// Its row; None: it is small, and tried when it is asked.
+    pub row: Option<u16>,
     /// So many bytes before the place.
     pub back: usize,
     pub entry: Pc,
@@ -88,22 +89,34 @@ pub fn order(code: &[Inst], entry: Pc, inside: &Range<Pc>) -> Vec<Pc> {
 /// instruction's; whatever is elsewhere is step 0, the end.
 pub fn steps(code: &[Inst], order: &[Pc]) -> (Vec<Step>, Vec<u32>) {
     let mut numbers = vec![0; code.len()];
-    for (index, pc) in order.iter().enumerate() {
-        numbers[*pc as usize] = index as u32 + 1;
-    }
-    let number = |pc: Pc| numbers.get(pc as usize).copied().unwrap_or(0);
     let mut steps = vec![Step::Yes];
-    steps.extend(order.iter().map(|pc| match code[*pc as usize] {
-        Inst::Byte(byte, next) => Step::Byte(byte, number(next)),
-        Inst::Set(set, next) => Step::Set(set, number(next)),
-        Inst::Split(first, second) => Step::Either(number(first), number(second)),
-        Inst::Choose(set, first, second) => Step::Choose(set, number(first), number(second)),
-        Inst::Guard(row, first, second) => Step::Guard(row, number(first), number(second)),
-        Inst::Assert(assert, next) => Step::Assert(assert, number(next)),
-        Inst::Look(look, next) => Step::Look(look, number(next)),
-        Inst::Save(_, next) | Inst::Mark(_, next) => Step::Either(number(next), number(next)),
-        Inst::Match => Step::Yes,
-        Inst::Fail => Step::No,
+    let of = |numbers: &[u32], pc: Pc| numbers.get(pc as usize).copied().unwrap_or(0);
+    // What is led to by a byte may come later, so numbers are given first.
+    let mut count = 0;
+    for pc in order {
+        numbers[*pc as usize] = match code[*pc as usize] {
+            Inst::Save(_, next) => of(&numbers, next),
+            _ => {
+                count += 1;
+                count
+            }
+        };
+    }
+    let number = |pc: Pc| of(&numbers, pc);
+    steps.extend(order.iter().filter_map(|pc| {
+        Some(match code[*pc as usize] {
+            Inst::Byte(byte, next) => Step::Byte(byte, number(next)),
+            Inst::Set(set, next) => Step::Set(set, number(next)),
+            Inst::Split(first, second) => Step::Either(number(first), number(second)),
+            Inst::Choose(set, first, second) => Step::Choose(set, number(first), number(second)),
+            Inst::Guard(row, first, second) => Step::Guard(row, number(first), number(second)),
+            Inst::Assert(assert, next) => Step::Assert(assert, number(next)),
+            Inst::Look(look, next) => Step::Look(look, number(next)),
+            Inst::Save(..) => return None,
+            Inst::Match => Step::Yes,
+            // Marks and runs are made later than regions.
+            Inst::Mark(..) | Inst::Run(..) | Inst::Fail => Step::No,
+        })
     }));
     (steps, numbers)
 }
@@ -140,4 +153,21 @@ pub fn is_sure(code: &[Inst], pc: Pc, inside: &Range<Pc>) -> bool {
         }
     }
     false
+}
+
+/// Instructions of what is small, and so bytes it looks at.
+pub const SMALL: usize = 64;
+
+/// Whether the code that `order` lists is small, asks no rows, and no ways meet
+/// in it but at its end.
+pub fn is_tree(code: &[Inst], entry: Pc, order: &[Pc]) -> bool {
+    let plain = |pc: &Pc| !matches!(code[*pc as usize], Inst::Look(..) | Inst::Guard(..));
+    let is_end = |pc: &Pc| matches!(code.get(*pc as usize), Some(Inst::Match));
+    let mut ways: Vec<Pc> = order.iter().flat_map(|pc| code[*pc as usize].ways()).collect();
+    ways.push(entry);
+    ways.retain(|pc| !is_end(pc));
+    let count = ways.len();
+    ways.sort_unstable();
+    ways.dedup();
+    order.len() <= SMALL && ways.len() == count && order.iter().all(plain)
 }

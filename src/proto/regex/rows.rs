@@ -43,10 +43,13 @@ impl Rows {
         let Some(look) = program.looks.get(usize::from(look)) else {
             return false;
         };
-        let branches = look.branches.iter();
-        let mut held =
-            branches.filter_map(|branch| Some((branch.row, at.checked_sub(branch.back)?)));
-        held.any(|(row, at)| self.row(program, text, row, at)) != look.negative
+        let mut branches = look.branches.iter();
+        let holds = branches.any(|branch| match (branch.row, at.checked_sub(branch.back)) {
+            (_, None) => false,
+            (Some(row), Some(at)) => self.row(program, text, row, at),
+            (None, Some(at)) => program.fits(branch.entry, text, at),
+        });
+        holds != look.negative
     }
 
     /// What `row` tells about `at`.
@@ -55,18 +58,7 @@ impl Rows {
         if !(self.from..self.to).contains(&at) {
             self.find_out(program, text, at);
         }
-        self.bit(row, at)
-    }
-
-    fn bit(&self, row: u16, at: usize) -> bool {
-        let word = self.bits.get(usize::from(row) * WORDS + at % WINDOW / 64);
-        word.is_some_and(|word| word >> (at % 64) & 1 != 0)
-    }
-
-    fn keep(&mut self, row: u16, at: usize, answer: bool) {
-        if let Some(word) = self.bits.get_mut(usize::from(row) * WORDS + at % WINDOW / 64) {
-            *word = *word & !(1 << (at % 64)) | u64::from(answer) << (at % 64);
-        }
+        bit(&self.bits, row, at)
     }
 
     /// Makes a window with `at` in it: a small one at first, if that saves
@@ -80,8 +72,9 @@ impl Rows {
         self.to = self.from + width;
         let reached = program.reach.map_or(text.len(), |reach| self.to.saturating_add(reach));
         let top = text.len().min(reached);
+        let steps = program.regions.iter().map(|region| region.steps.len()).sum();
         for plane in &mut self.steps {
-            plane.fill(false);
+            plane.iter_mut().take(steps).for_each(|answer| *answer = false);
         }
         // Counted from `delay` before the window, where the slowest pass ends.
         for turn in (self.from..=top + program.delay).rev() {
@@ -99,12 +92,15 @@ impl Rows {
     /// The answers of a region at `at`; those for the next place are there.
     fn pass(&mut self, program: &Program, text: &[u8], region: &Region, offset: usize, at: usize) {
         let byte = text.get(at).copied();
-        let (here, next) = (at % 2, (at + 1) % 2);
+        let takes = |set: u16| byte.is_some_and(|byte| program.set_has(set, byte));
+        let Rows { bits, steps: [even, odd], .. } = self;
+        let (here, next) = if at.is_multiple_of(2) { (even, odd) } else { (odd, even) };
+        let range = offset..offset + region.steps.len();
+        let (Some(here), Some(next)) = (here.get_mut(range.clone()), next.get(range)) else {
+            return;
+        };
+        let of = |steps: &[bool], step: u32| steps.get(step as usize).is_some_and(|answer| *answer);
         for (index, step) in region.steps.iter().enumerate() {
-            let of = |plane: usize, step: u32| {
-                self.steps[plane].get(offset + step as usize).is_some_and(|answer| *answer)
-            };
-            let takes = |set: u16| byte.is_some_and(|byte| program.set_has(set, byte));
             let answer = match *step {
                 Step::Yes => true,
                 Step::No => false,
@@ -115,31 +111,42 @@ impl Rows {
                     of(here, if takes(set) { first } else { second })
                 }
                 Step::Guard(row, first, second) => {
-                    of(here, if self.bit(row, at) { first } else { second })
+                    of(here, if bit(bits, row, at) { first } else { second })
                 }
                 Step::Assert(assert, then) => of(here, then) && assert.holds(text, at),
-                Step::Look(look, then) => of(here, then) && self.known(program, look, at),
+                Step::Look(look, then) => of(here, then) && known(program, bits, text, look, at),
             };
-            if let Some(place) = self.steps[here].get_mut(offset + index) {
+            if let Some(place) = here.get_mut(index) {
                 *place = answer;
             }
         }
         for (step, row) in &region.kept {
-            let answer = self.steps[here].get(offset + *step as usize) == Some(&true);
-            self.keep(*row, at, answer);
+            keep(bits, *row, at, of(here, *step));
         }
     }
+}
 
-    /// `look` within a pass: its rows are ahead of it.
-    fn known(&self, program: &Program, look: u16, at: usize) -> bool {
-        let Some(look) = program.looks.get(usize::from(look)) else {
-            return false;
-        };
-        let holds = |at: usize| {
-            let mut places =
-                look.branches.iter().filter_map(|it| Some((it.row, at.checked_sub(it.back)?)));
-            places.any(|(row, at)| self.bit(row, at))
-        };
-        holds(at) != look.negative
+fn bit(bits: &[u64], row: u16, at: usize) -> bool {
+    let word = bits.get(usize::from(row) * WORDS + at % WINDOW / 64);
+    word.is_some_and(|word| word >> (at % 64) & 1 != 0)
+}
+
+fn keep(bits: &mut [u64], row: u16, at: usize, answer: bool) {
+    if let Some(word) = bits.get_mut(usize::from(row) * WORDS + at % WINDOW / 64) {
+        *word = *word & !(1 << (at % 64)) | u64::from(answer) << (at % 64);
     }
+}
+
+/// `look` within a pass: its rows are ahead of it.
+fn known(program: &Program, bits: &[u64], text: &[u8], look: u16, at: usize) -> bool {
+    let Some(look) = program.looks.get(usize::from(look)) else {
+        return false;
+    };
+    let mut branches = look.branches.iter();
+    let holds = branches.any(|branch| match (branch.row, at.checked_sub(branch.back)) {
+        (_, None) => false,
+        (Some(row), Some(at)) => bit(bits, row, at),
+        (None, Some(at)) => program.fits(branch.entry, text, at),
+    });
+    holds != look.negative
 }

@@ -1,14 +1,14 @@
 //! What is done to code once it is whole: marks where ways meet, and choices
 //! where the next byte tells which way cannot match.
 use super::node::{Assert, Node};
-use super::program::{First, Hints, Inst, Pc};
+use super::program::{First, Hints, Inst, NO_MARK, Pc};
 use super::region;
 use super::set::{NEWLINE, Set, Sets};
 
 /// Puts a `Mark` where several ways meet. What it stood for goes to the end.
-pub fn mark(code: &mut Vec<Inst>, entries: impl Iterator<Item = Pc>) -> usize {
+pub fn mark(code: &mut Vec<Inst>, entries: &[Pc]) -> usize {
     let mut ways = vec![0u32; code.len()];
-    let edges = code.iter().flat_map(Inst::ways).chain(entries);
+    let edges = code.iter().flat_map(Inst::ways).chain(entries.iter().copied());
     for pc in edges {
         if let Some(ways) = ways.get_mut(pc as usize) {
             *ways += 1;
@@ -47,11 +47,13 @@ impl Next {
 }
 
 /// Looks one byte ahead at each split, and says where matches can begin.
-pub fn choose(code: &mut Vec<Inst>, sets: &mut Sets, start: Pc, node: &Node) -> Hints {
+pub fn choose(code: &mut Vec<Inst>, sets: &mut Sets, entries: &[Pc], node: &Node) -> Hints {
     let size = code.len();
     let mut nexts = vec![Next::NONE; size];
-    for pc in region::order(code, start, &(0..size as Pc)) {
-        nexts[pc as usize] = next(code[pc as usize], &nexts, sets);
+    for entry in entries {
+        for pc in region::order(code, *entry, &(0..size as Pc)) {
+            nexts[pc as usize] = next(code[pc as usize], &nexts, sets);
+        }
     }
     for at in 0..size {
         let Inst::Split(first, second) = code[at] else {
@@ -80,13 +82,14 @@ pub fn choose(code: &mut Vec<Inst>, sets: &mut Sets, start: Pc, node: &Node) -> 
     let (least, most) = node.lengths();
     // The last newline may be left over.
     let most = most.filter(|_| node.ends_at_end()).map(|most| most.saturating_add(1));
-    let begin = nexts.get(start as usize).copied().unwrap_or(Next::ANY);
+    let begin = entries.first().and_then(|start| nexts.get(*start as usize));
+    let begin = begin.copied().unwrap_or(Next::ANY);
     let first = match begin.bytes.single() {
         _ if begin.end || begin.bytes == Set::ALL => None,
         Some(byte) => Some(First::Byte(byte)),
         None => Some(First::Set(begin.bytes)),
     };
-    Hints { anchored: node.is_anchored(), first, least, most }
+    Hints { anchored: node.is_anchored(), lines: node.takes_line(), first, least, most }
 }
 
 /// What may come next at an instruction, given that for what it leads to.
@@ -106,8 +109,57 @@ fn next(inst: Inst, nexts: &[Next], sets: &Sets) -> Next {
             Assert::EndOrNewline | Assert::LineEnd => of(then).only(NEWLINE),
             _ => of(then),
         },
-        Inst::Look(_, then) | Inst::Save(_, then) | Inst::Mark(_, then) => of(then),
+        Inst::Look(_, then) | Inst::Save(_, then) | Inst::Mark(_, then) | Inst::Run(_, _, then) => {
+            of(then)
+        }
         Inst::Match => Next::ANY,
         Inst::Fail => Next::NONE,
     }
+}
+
+/// Makes one instruction of what loops over a set take surely: bytes with which
+/// no other way can match.
+pub fn runs(code: &mut [Inst], sets: &mut Sets) {
+    for head in 0..code.len() {
+        let Inst::Mark(mark, choice) = code[head] else {
+            continue;
+        };
+        let Inst::Choose(set, first, second) = code[choice as usize] else {
+            continue;
+        };
+        let turn = |pc: Pc| match code[pc as usize] {
+            Inst::Set(taken, next) if next as usize == head => Some(sets.get(taken)),
+            Inst::Byte(byte, next) if next as usize == head => Some(Set::of(&[byte])),
+            _ => None,
+        };
+        let deciding = sets.get(set);
+        if turn(first) == Some(deciding) {
+            code[head] = Inst::Run(set, mark, second);
+        } else if let Some(taken) = turn(second) {
+            let sure = sets.number(taken.and(deciding.not()));
+            code[head] = Inst::Run(sure, mark, choice);
+        }
+    }
+}
+
+/// Takes the marks away if there is never anything left to try.
+pub fn unmark(code: &mut [Inst], start: &mut Pc) -> bool {
+    let order = region::order(code, *start, &(0..code.len() as Pc));
+    if order.iter().any(|pc| matches!(code[*pc as usize], Inst::Split(..))) {
+        return false;
+    }
+    let after: Vec<Pc> = (0..code.len() as Pc)
+        .map(|pc| match code[pc as usize] {
+            Inst::Mark(_, next) => next,
+            _ => pc,
+        })
+        .collect();
+    for inst in code {
+        if let Inst::Run(_, mark, _) = inst {
+            *mark = NO_MARK;
+        }
+        inst.redirect(|pc| after[pc as usize]);
+    }
+    *start = after[*start as usize];
+    true
 }
