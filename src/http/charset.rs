@@ -60,7 +60,10 @@ pub fn filter(request: &mut Request<'_>) -> Option<()> {
     let conf = &request.location.conf.charset;
     let Some(charset) = &conf.charset else { return Some(()) };
     let response = &request.response;
-    if response.content_type.is_empty()
+    // Redirects have none: old browsers took it for that of the next page.
+    if matches!(response.status, 301 | 302)
+        || response.content_type.is_empty()
+        || response.content_type.starts_with(b"multipart/byteranges")
         || !response.content_encoding.is_empty()
         || !conf.types.has(response.content_type)
     {
@@ -68,4 +71,14 @@ pub fn filter(request: &mut Request<'_>) -> Option<()> {
     }
     request.response.charset = request.render(charset)?;
     Some(())
+}
+
+/// The content type with its charset, as each part of a multipart answer has it.
+pub fn of_parts<'r>(request: &mut Request<'r>) -> Option<&'r [u8]> {
+    filter(request)?;
+    let content_type = request.response.content_type;
+    match std::mem::take(&mut request.response.charset) {
+        b"" => Some(content_type),
+        charset => request.scratch().concat(&[content_type, b"; charset=", charset]),
+    }
 }

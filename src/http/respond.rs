@@ -111,6 +111,7 @@ fn send_file_answer(
             return send::whole(request, &Source::File(file, range), output).await;
         }
         let boundary = request.worker.boundary();
+        let content_type = charset::of_parts(request).unwrap_or(content_type);
         let multipart = Multipart { boundary, content_type, whole: size };
         let made = request.made(content_type.len() + 64, |out| multipart.put_type(out));
         let response = &mut request.response;
