@@ -42,30 +42,28 @@ pub const DISTANCE_RANGES: [Range; DISTANCES] = {
     ranges
 };
 
-/// The symbol of a distance (from 1).
+/// The symbol of a distance (from 1 to 32,768). Without a branch, which could not be foreseen.
 #[inline(always)]
-pub fn distance_symbol(distance: u32) -> usize {
+pub fn distance_symbol(distance: u32) -> u8 {
     let n = distance.wrapping_sub(1);
-    if n < 256 {
-        usize::from(NEAR[(n & 255) as usize])
-    } else {
-        usize::from(NEAR[(n >> 7 & 255) as usize]) + 14
-    }
+    let far = u32::from(n >= 256);
+    OF_DISTANCE[(n >> (7 * far) | far << 8) as usize % 512]
 }
 
-/// Symbols of distances 1 to 256. Those of distances 128 times as far are 14 more.
-static NEAR: [u8; 256] = {
-    let mut near = [0; 256];
+/// Symbols of the distances 1 to 256, then of every 128th.
+static OF_DISTANCE: [u8; 512] = {
+    let mut symbols = [0; 512];
     let mut n = 0;
-    while n < 256 {
+    while n < 512 {
+        let distance = if n < 256 { n + 1 } else { (n - 256) * 128 + 1 };
         let mut symbol = 0;
-        while symbol + 1 < DISTANCES && DISTANCE_RANGES[symbol + 1].first as usize <= n + 1 {
+        while symbol + 1 < DISTANCES && DISTANCE_RANGES[symbol + 1].first as usize <= distance {
             symbol += 1;
         }
-        near[n] = symbol as u8;
+        symbols[n] = symbol as u8;
         n += 1;
     }
-    near
+    symbols
 };
 
 #[cfg(test)]
@@ -75,7 +73,7 @@ mod tests {
     #[test]
     fn distances_have_the_symbol_of_their_range() {
         for distance in 1..=32_768u32 {
-            let range = DISTANCE_RANGES[distance_symbol(distance)];
+            let range = DISTANCE_RANGES[usize::from(distance_symbol(distance))];
             let first = u32::from(range.first);
             assert!((first..first + (1 << range.extra)).contains(&distance), "{distance}");
         }

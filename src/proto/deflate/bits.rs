@@ -72,6 +72,13 @@ impl Bits {
         }
     }
 
+    /// To add many while there is room for eight bytes.
+    #[inline(always)]
+    pub fn ample<'a>(&self, out: &'a mut Out) -> Ample<'a> {
+        let room = &mut out.room[out.at..];
+        Ample { held: *self, room }
+    }
+
     #[cold]
     fn spill_slowly(&mut self, out: &mut Out) {
         while self.count >= 8 {
@@ -81,5 +88,37 @@ impl Bits {
             self.word >>= 8;
             self.count -= 8;
         }
+    }
+}
+
+/// Bits and room in the hands of an inner loop.
+pub struct Ample<'a> {
+    held: Bits,
+    room: &'a mut [u8],
+}
+
+impl Ample<'_> {
+    /// As [`Bits::add`] and [`Bits::spill`]. `false`, and nothing is done, when room is short.
+    #[inline(always)]
+    pub fn add(&mut self, bits: u64, count: u32) -> bool {
+        let room = std::mem::take(&mut self.room);
+        let Some(chunk) = room.first_chunk_mut() else {
+            self.room = room;
+            return false;
+        };
+        self.held.add(bits, count);
+        *chunk = self.held.word.to_le_bytes();
+        // Below eight, which the compiler cannot know.
+        let bytes = (self.held.count / 8 % 8) as usize;
+        self.room = &mut room[bytes..];
+        self.held.word >>= self.held.count & 56;
+        self.held.count &= 7;
+        true
+    }
+
+    /// What is held, and how much room is left.
+    #[inline(always)]
+    pub fn end(self) -> (Bits, usize) {
+        (self.held, self.room.len())
     }
 }

@@ -1,5 +1,5 @@
 //! One block: the symbols found, counted as they come, and the way they are coded.
-use super::alphabet::{DISTANCE_RANGES, DISTANCES, END, LENGTHS, LITERALS, distance_symbol};
+use super::alphabet::{DISTANCE_RANGES, END, LENGTHS, LITERALS, distance_symbol};
 use super::bits::{Bits, Out};
 use super::huffman;
 use super::ring::zeroed;
@@ -9,12 +9,16 @@ use super::trees::Trees;
 const SYMBOLS: usize = 10 << 10;
 /// What one turn of a search may add beyond `is_full`, and the end of the block.
 const RESERVE: usize = 264;
-/// Literals, the end, and lengths one by one: the lower half of a symbol.
-const PLAIN: usize = END + 1 + 256;
+/// Literals, and lengths from 3 one by one: the lowest nine bits of a symbol.
+const PLAIN: usize = 512;
 /// The plain symbol of length 0, if there were one.
-const LENGTH_0: u32 = END as u32 + 1 - 3;
-/// Where in a symbol its distance is; 0 if it has none.
+const LENGTH_0: u32 = 256 - 3;
+/// Where in a symbol the symbol of its distance is,
+const OF_DISTANCE_SHIFT: u32 = 9;
+/// and the distance itself; 0 if it has none.
 const DISTANCE_SHIFT: u32 = 16;
+/// The alphabet of distances, rounded up so that no index is out of range.
+const OF_DISTANCE: usize = 32;
 
 pub struct Block {
     symbols: Box<[u32; SYMBOLS]>,
@@ -22,7 +26,7 @@ pub struct Block {
     /// The first symbol that is not written yet.
     next: usize,
     plain: [u16; PLAIN],
-    distances: [u16; DISTANCES],
+    distances: [u16; OF_DISTANCE],
     codes: Codes,
 }
 
@@ -30,42 +34,32 @@ pub struct Block {
 struct Codes {
     /// Code and extra bits, with their number from [`COUNT_SHIFT`].
     plain: [u32; PLAIN],
-    /// The code, with its length from [`COUNT_SHIFT`].
-    distances: [u32; DISTANCES],
+    distances: [DistanceCode; OF_DISTANCE],
+    end: (u64, u32),
 }
 
 const COUNT_SHIFT: u32 = 24;
 
-/// How a block's bytes can be sent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
-    Stored,
-    Coded,
+#[derive(Clone, Copy, Default)]
+struct DistanceCode {
+    code: u16,
+    /// The first distance of the range.
+    first: u16,
+    /// Bits of the code, and with the extra ones.
+    length: u8,
+    count: u8,
 }
 
-impl Block {
-    pub fn new() -> Block {
-        Block {
-            symbols: zeroed(),
-            len: 0,
-            next: 0,
-            plain: [0; PLAIN],
-            distances: [0; DISTANCES],
-            codes: Codes { plain: [0; PLAIN], distances: [0; DISTANCES] },
-        }
-    }
+/// Symbols being added to a block.
+pub struct Tally<'a> {
+    symbols: &'a mut [u32; SYMBOLS],
+    pub len: usize,
+    plain: &'a mut [u16; PLAIN],
+    distances: &'a mut [u16; OF_DISTANCE],
+}
 
-    pub fn clear(&mut self) {
-        (self.len, self.next) = (0, 0);
-        self.plain.fill(0);
-        self.distances.fill(0);
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Whether it is to be closed before more is searched for.
+impl Tally<'_> {
+    /// Whether the block is to be closed before more is searched for.
     #[inline(always)]
     pub fn is_full(&self) -> bool {
         self.len >= SYMBOLS - RESERVE
@@ -81,9 +75,10 @@ impl Block {
     #[inline(always)]
     pub fn copy(&mut self, length: u32, distance: u32) {
         let plain = LENGTH_0 + length;
-        self.plain[plain as usize] += 1;
-        self.distances[distance_symbol(distance)] += 1;
-        self.push(plain | distance << DISTANCE_SHIFT);
+        self.plain[plain as usize % PLAIN] += 1;
+        let of_distance = distance_symbol(distance);
+        self.distances[usize::from(of_distance) % OF_DISTANCE] += 1;
+        self.push(plain | u32::from(of_distance) << OF_DISTANCE_SHIFT | distance << DISTANCE_SHIFT);
     }
 
     #[inline(always)]
@@ -95,6 +90,58 @@ impl Block {
             debug_assert!(false, "a full block was searched on");
         }
     }
+}
+
+/// How a block's bytes can be sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    Stored,
+    Coded,
+}
+
+impl Block {
+    pub fn new() -> Block {
+        Block {
+            symbols: zeroed(),
+            len: 0,
+            next: 0,
+            plain: [0; PLAIN],
+            distances: [0; OF_DISTANCE],
+            codes: Codes {
+                plain: [0; PLAIN],
+                distances: [DistanceCode::default(); OF_DISTANCE],
+                end: (0, 0),
+            },
+        }
+    }
+
+    pub fn clear(&mut self) {
+        (self.len, self.next) = (0, 0);
+        self.plain.fill(0);
+        self.distances.fill(0);
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.len >= SYMBOLS - RESERVE
+    }
+
+    /// To add symbols. How many there are then is to be told to [`Block::added`].
+    pub fn tally(&mut self) -> Tally<'_> {
+        Tally {
+            symbols: &mut self.symbols,
+            len: self.len,
+            plain: &mut self.plain,
+            distances: &mut self.distances,
+        }
+    }
+
+    pub fn added(&mut self, len: usize) {
+        self.len = len;
+    }
 
     /// Chooses a code and writes the block's head, or says that storing `bytes`
     /// bytes as they are is no longer. No symbol can be added until it is written.
@@ -105,9 +152,8 @@ impl Block {
         bits: &mut Bits,
         out: &mut Out,
     ) -> Kind {
-        self.plain[END] += 1;
-        self.push(END as u32);
-        let trees = Trees::best(&self.literals(), &self.distances.map(u32::from));
+        let trees =
+            Trees::best(&self.literals(), &std::array::from_fn(|i| self.distances[i].into()));
         // Behind three bits come up to seven of padding and the length, twice.
         if bytes.is_some_and(|bytes| u64::from(bytes) * 8 + 42 <= trees.cost()) {
             return Kind::Stored;
@@ -120,10 +166,11 @@ impl Block {
     /// Counts of the alphabet's symbols: lengths of one symbol together.
     fn literals(&self) -> [u32; LITERALS] {
         let mut counts = [0; LITERALS];
-        for (count, &plain) in counts.iter_mut().zip(&self.plain[..=END]) {
+        for (count, &plain) in counts.iter_mut().zip(&self.plain[..END]) {
             *count = u32::from(plain);
         }
-        let mut lengths = self.plain[END + 1..].iter();
+        counts[END] = 1;
+        let mut lengths = self.plain[END..].iter();
         for (count, range) in counts[END + 1..].iter_mut().zip(&LENGTHS) {
             *count = lengths.by_ref().take(1 << range.extra).map(|&n| u32::from(n)).sum();
         }
@@ -135,55 +182,81 @@ impl Block {
     }
 
     /// Writes symbols as long as there is room. `true` when all are written.
+    #[inline(never)]
     pub fn write(&mut self, bits: &mut Bits, out: &mut Out) -> bool {
-        let mut held = *bits;
-        held.spill(out);
-        while held.has_room() {
-            let Some(&symbol) = self.symbols[..self.len].get(self.next) else { break };
+        let symbols = &self.symbols[..self.len];
+        bits.spill(out);
+        while self.next <= symbols.len() && bits.has_room() {
+            self.next += self.codes.write(&symbols[self.next..], bits, out);
+            let (code, count) = match symbols.get(self.next) {
+                Some(&symbol) => self.codes.of(symbol),
+                None => self.codes.end,
+            };
+            bits.add(code, count);
+            bits.spill(out);
             self.next += 1;
-            let code = self.codes.plain[(symbol & 0xffff) as usize % 1024 % PLAIN];
-            let distance = symbol >> DISTANCE_SHIFT;
-            held.add(u64::from(code & 0xff_ffff), code >> COUNT_SHIFT);
-            if distance > 0 {
-                let symbol = distance_symbol(distance);
-                let (code, range) = (self.codes.distances[symbol], DISTANCE_RANGES[symbol]);
-                let length = code >> COUNT_SHIFT;
-                let extra = distance - u32::from(range.first);
-                held.add(
-                    u64::from(code & 0xff_ffff) | u64::from(extra) << length,
-                    length + u32::from(range.extra),
-                );
-            }
-            held.spill(out);
         }
-        *bits = held;
-        self.next == self.len && held.is_spilled()
+        self.next > symbols.len() && bits.is_spilled()
     }
 }
 
 impl Codes {
+    /// Writes symbols while there is ample room, and says how many.
+    #[inline(always)]
+    fn write(&self, symbols: &[u32], bits: &mut Bits, out: &mut Out) -> usize {
+        let mut ample = bits.ample(out);
+        let mut written = 0;
+        for &symbol in symbols {
+            let (code, count) = self.of(symbol);
+            if !ample.add(code, count) {
+                break;
+            }
+            written += 1;
+        }
+        let (held, left) = ample.end();
+        *bits = held;
+        out.at = out.room.len() - left;
+        written
+    }
+
+    /// The bits of a symbol, and how many.
+    #[inline(always)]
+    fn of(&self, symbol: u32) -> (u64, u32) {
+        let plain = self.plain[symbol as usize % PLAIN];
+        let (code, count) = (u64::from(plain & 0xff_ffff), plain >> COUNT_SHIFT);
+        let distance = symbol >> DISTANCE_SHIFT;
+        if distance == 0 {
+            return (code, count);
+        }
+        let of = &self.distances[(symbol >> OF_DISTANCE_SHIFT) as usize % OF_DISTANCE];
+        let extra = u64::from(distance - u32::from(of.first)) << of.length;
+        (code | (u64::from(of.code) | extra) << count, count + u32::from(of.count))
+    }
+
     fn set(&mut self, trees: &Trees) {
         let mut codes = [0; huffman::SYMBOLS_MAX];
         huffman::codes(trees.literals(), &mut codes);
-        let entry = |symbol: usize| (codes[symbol], trees.literals()[symbol]);
-        for (symbol, plain) in self.plain[..=END].iter_mut().enumerate() {
-            let (code, length) = entry(symbol);
-            *plain = u32::from(code) | u32::from(length) << COUNT_SHIFT;
+        let entry = |symbol: usize, extra: u32, extra_bits: u8| {
+            let length = trees.literals()[symbol];
+            let bits = u32::from(codes[symbol]) | extra << length;
+            bits | u32::from(length + extra_bits) << COUNT_SHIFT
+        };
+        for (symbol, plain) in self.plain[..END].iter_mut().enumerate() {
+            *plain = entry(symbol, 0, 0);
         }
-        let mut lengths = self.plain[END + 1..].iter_mut();
-        for (i, range) in LENGTHS.iter().enumerate() {
-            let (code, length) = entry(END + 1 + i);
-            let bits = u32::from(length) + u32::from(range.extra);
-            for (extra, plain) in (0u32..1 << range.extra).zip(lengths.by_ref()) {
-                *plain = u32::from(code) | extra << length | bits << COUNT_SHIFT;
+        self.end = (u64::from(codes[END]), u32::from(trees.literals()[END]));
+        let mut lengths = self.plain[END..].iter_mut();
+        for (symbol, range) in (END + 1..).zip(&LENGTHS) {
+            for (extra, plain) in (0..1 << range.extra).zip(lengths.by_ref()) {
+                *plain = entry(symbol, extra, range.extra);
             }
         }
-        let (code, length) = entry(LITERALS - 1);
-        self.plain[PLAIN - 1] = u32::from(code) | u32::from(length) << COUNT_SHIFT;
+        self.plain[PLAIN - 1] = entry(LITERALS - 1, 0, 0);
         huffman::codes(trees.distances(), &mut codes);
-        for (i, distance) in self.distances.iter_mut().enumerate() {
-            let length = trees.distances().get(i).copied().unwrap_or_default();
-            *distance = u32::from(codes[i]) | u32::from(length) << COUNT_SHIFT;
+        for (i, range) in DISTANCE_RANGES.iter().enumerate() {
+            let length = trees.distances()[i];
+            let count = length + range.extra;
+            self.distances[i] = DistanceCode { code: codes[i], first: range.first, length, count };
         }
     }
 }

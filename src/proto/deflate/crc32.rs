@@ -9,16 +9,23 @@ impl Crc32 {
         self.0
     }
 
+    #[inline(never)]
     pub fn add(&mut self, bytes: &[u8]) {
         let (blocks, rest) = bytes.as_chunks::<16>();
         let mut crc = !self.0;
         for block in blocks {
-            let first = u128::from_le_bytes(*block) ^ u128::from(crc);
-            let of = |i: usize| TABLES[15 - i][usize::from((first >> (8 * i)) as u8)];
-            crc = (of(0) ^ of(1) ^ of(2) ^ of(3))
-                ^ (of(4) ^ of(5) ^ of(6) ^ of(7))
-                ^ (of(8) ^ of(9) ^ of(10) ^ of(11))
-                ^ (of(12) ^ of(13) ^ of(14) ^ of(15));
+            // The sum so far comes last: all else can be looked up while it is waited for.
+            let (now, later) = block.split_at(4);
+            let mut next = 0;
+            for (&byte, table) in later.iter().zip(TABLES[..12].iter().rev()) {
+                next ^= table[usize::from(byte)];
+            }
+            for ((&byte, of_crc), table) in
+                now.iter().zip(crc.to_le_bytes()).zip(TABLES[12..].iter().rev())
+            {
+                next ^= table[usize::from(byte ^ of_crc)];
+            }
+            crc = next;
         }
         for &byte in rest {
             crc = crc >> 8 ^ TABLES[0][usize::from(crc as u8 ^ byte)];

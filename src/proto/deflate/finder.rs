@@ -12,7 +12,8 @@ use super::{fast, lazy};
 pub const ENTRIES: usize = 1 << 16;
 /// Entries of the table of three-byte strings.
 pub const SHORTS: usize = 1 << 13;
-/// The first position: entries that are 0 are then out of reach until the window is full.
+/// The first position. Entries that are 0 are out of reach from the 32 KiB that follow;
+/// from then on, position 0 is a place that was written.
 const START: u16 = 1 << 15;
 /// Bytes that are kept ahead while more may come, so that no match is cut short
 /// by the end of what came so far, and answers do not depend on how it came.
@@ -34,8 +35,6 @@ pub struct Place {
     pub at: u16,
     /// Bytes from there on.
     pub ahead: u32,
-    /// Bytes before, as far as matches may reach.
-    pub behind: u32,
 }
 
 impl Place {
@@ -43,7 +42,6 @@ impl Place {
     pub fn advance(&mut self, len: u32) {
         self.at = self.at.wrapping_add(len as u16);
         self.ahead -= len;
-        self.behind = (self.behind + len).min(DISTANCE_MAX);
     }
 }
 
@@ -62,9 +60,9 @@ impl Effort {
             0 | 1 => return Effort::Fast,
             2 => (4, 4, 0, 16),
             3 => (6, 4, 0, 32),
-            4 => (4, 4, 4, 16),
+            4 => (8, 4, 6, 16),
             5 => (12, 8, 16, 32),
-            6 => (32, 8, 16, 128),
+            6 => (32, 8, 32, 128),
             7 => (64, 8, 32, 128),
             8 => (256, 32, 128, 258),
             _ => (1024, 32, 258, 258),
@@ -78,7 +76,7 @@ impl Finder {
         Finder {
             table: zeroed(),
             shorts: zeroed(),
-            place: Place { at: START, ahead: 0, behind: 0 },
+            place: Place { at: START, ahead: 0 },
             effort: Effort::Fast,
             hash_bits: 15,
         }
@@ -86,11 +84,12 @@ impl Finder {
 
     /// Forgets everything. What is small (`size`, if known) gets small tables.
     pub fn reset(&mut self, level: u8, size: Option<u64>) {
-        self.place = Place { at: START, ahead: 0, behind: 0 };
+        self.place = Place { at: START, ahead: 0 };
         self.effort = Effort::of_level(level);
-        let bits = size.map_or(15, |size| size.clamp(512, 1 << 14).next_power_of_two().ilog2() + 1);
-        self.hash_bits = bits.min(15);
-        let entries = 1 << self.hash_bits;
+        let bits =
+            size.map_or(15, |size| size.clamp(1024, 1 << 15).next_power_of_two().ilog2() - 1);
+        self.hash_bits = bits;
+        let entries = 1 << bits;
         match self.effort {
             Effort::Fast => self.table[..2 * entries].fill(0),
             Effort::Lazy(_) => {
@@ -118,8 +117,14 @@ impl Finder {
     }
 }
 
-/// A hash of `bits` bits.
+/// A hash of 32 - `shift` bits.
 #[inline(always)]
-pub fn hash(word: u32, bits: u32) -> usize {
-    (word.wrapping_mul(0x9e37_79b1) >> (32 - bits)) as usize
+pub fn hash(word: u32, shift: u32) -> usize {
+    (word.wrapping_mul(0x9e37_79b1) >> (shift & 31)) as usize
+}
+
+/// Whether a match may be so far back. What is, is never from before the start: see `START`.
+#[inline(always)]
+pub fn is_in_reach(distance: u32) -> bool {
+    distance.wrapping_sub(1) < DISTANCE_MAX
 }

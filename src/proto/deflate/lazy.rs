@@ -1,7 +1,7 @@
 //! Levels 2 to 9: chains of places where the same four bytes stood, and a match
 //! waits for a longer one at the next byte.
 use super::block::Block;
-use super::finder::{ENTRIES, Finder, SHORTS, hash};
+use super::finder::{ENTRIES, Finder, SHORTS, hash, is_in_reach};
 use super::ring::{MATCH_MAX, Ring};
 
 /// Positions that have a link.
@@ -29,17 +29,20 @@ struct Match {
 
 const NONE: Match = Match { length: 2, distance: 0 };
 
+/// See [`Finder::search`].
+#[inline(never)]
 pub fn search(finder: &mut Finder, effort: &Effort, ring: &Ring, block: &mut Block, keep: u32) {
     let mut place = finder.place;
     let (heads, links) = finder.table.split_at_mut(LINKS);
     let (Ok(heads), Ok(links)) = (heads.try_into(), links.try_into()) else { return };
-    let (shorts, bits) = (&mut finder.shorts, finder.hash_bits);
-    let mut chains = Chains { ring, heads, links, shorts, bits, nice: effort.nice };
-    while place.ahead > keep && !block.is_full() {
+    let (shorts, shift) = (&mut finder.shorts, 32 - finder.hash_bits);
+    let mut chains = Chains { ring, heads, links, shorts, shift, nice: effort.nice };
+    let mut tally = block.tally();
+    while place.ahead > keep && !tally.is_full() {
         let most = place.ahead.min(MATCH_MAX);
-        let mut found = chains.longest(place.at, place.behind, most, NONE, effort.depth);
+        let mut found = chains.longest(place.at, most, NONE, effort.depth);
         if found.length < 3 {
-            block.literal(ring.byte(place.at));
+            tally.literal(ring.byte(place.at));
             place.advance(1);
             continue;
         }
@@ -47,23 +50,24 @@ pub fn search(finder: &mut Finder, effort: &Effort, ring: &Ring, block: &mut Blo
         while found.length < effort.lazy && found.length < place.ahead {
             let depth = if found.length >= effort.good { effort.depth / 4 } else { effort.depth };
             let most = (place.ahead - 1).min(MATCH_MAX);
-            let next =
-                chains.longest(place.at.wrapping_add(1), place.behind, most, found, depth.max(1));
+            let next = chains.longest(place.at.wrapping_add(1), most, found, depth.max(1));
             known = 2;
             if next.length <= found.length {
                 break;
             }
-            block.literal(ring.byte(place.at));
+            tally.literal(ring.byte(place.at));
             place.advance(1);
             known = 1;
             found = next;
         }
-        block.copy(found.length, found.distance);
+        tally.copy(found.length, found.distance);
         for i in known..found.length {
             chains.insert(place.at.wrapping_add(i as u16));
         }
         place.advance(found.length);
     }
+    let len = tally.len;
+    block.added(len);
     finder.place = place;
 }
 
@@ -75,7 +79,7 @@ struct Chains<'a> {
     links: &'a mut [u16; LINKS],
     /// The last place of each hash of three bytes.
     shorts: &'a mut [u16; SHORTS],
-    bits: u32,
+    shift: u32,
     nice: u32,
 }
 
@@ -84,11 +88,11 @@ impl Chains<'_> {
     /// bytes are.
     #[inline(always)]
     fn enter(&mut self, at: u16, word: u32) -> (u32, u32) {
-        let head = &mut self.heads[hash(word, self.bits) % LINKS];
+        let head = &mut self.heads[hash(word, self.shift) % LINKS];
         let distance = at.wrapping_sub(*head);
         *head = at;
         self.links[usize::from(at) % LINKS] = distance;
-        let short = &mut self.shorts[hash(word << 8, SHORTS.ilog2()) % SHORTS];
+        let short = &mut self.shorts[hash(word << 8, 32 - SHORTS.ilog2()) % SHORTS];
         let short_distance = at.wrapping_sub(*short);
         *short = at;
         (u32::from(distance), u32::from(short_distance))
@@ -101,15 +105,15 @@ impl Chains<'_> {
 
     /// The longest match at `at` if it is longer than `best`, else `best`.
     #[inline(always)]
-    fn longest(&mut self, at: u16, behind: u32, most: u32, best: Match, depth: u32) -> Match {
+    fn longest(&mut self, at: u16, most: u32, best: Match, depth: u32) -> Match {
         let ring = self.ring;
         let word = ring.word(at);
         let (mut distance, short) = self.enter(at, word);
         let mut best = best;
         if best.length < 3
-            && short.wrapping_sub(1) < behind.min(SHORT_DISTANCE_MAX)
-            && most >= 3
             && (ring.word(at.wrapping_sub(short as u16)) ^ word) << 8 == 0
+            && short.wrapping_sub(1) < SHORT_DISTANCE_MAX
+            && most >= 3
         {
             best = Match { length: 3, distance: short };
         }
@@ -120,7 +124,7 @@ impl Chains<'_> {
         }
         let mut end = ring.word(at.wrapping_add(length as u16 - 3));
         for _ in 0..depth {
-            if distance.wrapping_sub(1) >= behind {
+            if !is_in_reach(distance) {
                 break;
             }
             let candidate = at.wrapping_sub(distance as u16);
