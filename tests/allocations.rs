@@ -15,10 +15,21 @@ fn a_hundred_thousand_requests_allocate_nothing() {
          events { }
          http {
              access_log @DIR@/access.log; log_not_found off; keepalive_requests 1000000;
-             server { listen 8080; root @DIR@/html; location /return { return 200 ok; } }
+             server {
+                 listen 8080; root @DIR@/html;
+                 location /return { return 200 ok; }
+                 location /app/ { try_files $uri $uri/ /1k.txt?of=$uri; }
+                 location ~ ^/files/(?<name>.*)$ { rewrite \\.txt$ /$name last; }
+             }
          }",
     );
-    for (target, status) in [("/1k.txt", 200), ("/missing", 404), ("/return", 200)] {
+    for (target, status) in [
+        ("/1k.txt", 200),
+        ("/missing", 404),
+        ("/return", 200),
+        ("/app/x/y?z", 200),
+        ("/files/1k.txt", 200),
+    ] {
         let mut clients: Vec<_> = (0..4).map(|_| limpet.client()).collect();
         load(&mut clients, target, status, 500);
         let before = allocations(&limpet);

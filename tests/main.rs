@@ -14,6 +14,7 @@ mod http_files;
 mod http_hostile;
 mod http_maps;
 mod http_paths;
+mod http_try_files;
 mod limits;
 mod listen;
 mod logs;

@@ -237,7 +237,7 @@ const GROUPS: &[Group] = &[
               source_charset split_clients ssi ssi_ignore_recycled_buffers \
               ssi_last_modified ssi_min_file_chunk ssi_silent_errors ssi_types \
               ssi_value_length stub_status sub_filter sub_filter_last_modified \
-              sub_filter_once sub_filter_types try_files \
+              sub_filter_once sub_filter_types \
               userid userid_domain userid_expires userid_flags userid_mark userid_name \
               userid_p3p userid_path userid_service valid_referers",
         )],

@@ -36,6 +36,7 @@ pub mod rewrite;
 mod send;
 mod static_files;
 mod step;
+pub mod try_files;
 mod variables;
 mod worker;
 

@@ -20,20 +20,24 @@ pub static VARIABLES: &[BuiltIn] = &[
     built_in("request_filename", filename),
 ];
 
-/// What the file system has for the request's URI with `suffix` behind it.
+/// What the file system has for the request's URI with `suffix` behind it. EINVAL: there
+/// is no path, and the log has been told why.
 pub fn look_up(request: &Request<'_>, suffix: &[u8]) -> Found {
-    match with_bytes(request, suffix, |path| find(request, path)) {
-        Ok(found) => found,
-        Err(errno) => Found::Failed(errno),
-    }
+    let found = below_root(request).and_then(|below| find(request, below, suffix));
+    found.unwrap_or_else(Found::Failed)
 }
 
-/// What a path names that ends with its NUL.
-fn find(request: &Request<'_>, path: &[u8]) -> Found {
+/// The same for a path below the root that is not the URI's.
+pub fn look_up_below_root(request: &Request<'_>, path: &[u8]) -> Found {
+    let found = below_root(request).and_then(|_| find(request, path, b""));
+    found.unwrap_or_else(Found::Failed)
+}
+
+fn find(request: &Request<'_>, below: &[u8], suffix: &[u8]) -> Result<Found> {
     let core = &request.location.conf.core;
     let ms = core.open_file_cache.map_or(0, |_| core.open_file_cache_valid * 1000);
     let trust = Trust { ms, errors_ms: if core.open_file_cache_errors { ms } else { 0 } };
-    request.worker.files.look_up(path, trust)
+    with_bytes(request, &[below, suffix], |path| request.worker.files.look_up(path, trust))
 }
 
 /// Calls `then` with the path of the request's URI; `None` when there can be none.
@@ -42,17 +46,23 @@ pub fn with_path<T>(
     suffix: &[u8],
     then: impl FnOnce(&CStr) -> T,
 ) -> Option<T> {
-    with_bytes(request, suffix, |path| CStr::from_bytes_with_nul(path).ok().map(then)).ok()?
+    let below = below_root(request).ok()?;
+    let path = |path: &[u8]| CStr::from_bytes_with_nul(path).ok().map(then);
+    with_bytes(request, &[below, suffix], path).ok()?
 }
 
-/// The same for a path that ends with a NUL and may have others. EINVAL: there is no path,
-/// and the log has been told why.
-fn with_bytes<T>(request: &Request<'_>, suffix: &[u8], then: impl FnOnce(&[u8]) -> T) -> Result<T> {
+/// Calls `then` with the root and what stands behind it: a path that ends with a NUL and
+/// may have others.
+fn with_bytes<T>(
+    request: &Request<'_>,
+    below: &[&[u8]],
+    then: impl FnOnce(&[u8]) -> T,
+) -> Result<T> {
     let root = document_root(request).ok_or(Errno::EINVAL)?;
-    let below = below_root(request)?;
     let mut room = request.worker.path.borrow_mut();
     let mut len = 0;
-    for part in [root, below, suffix, b"\0"] {
+    let end: &[u8] = b"\0";
+    for part in [&root].into_iter().chain(below).chain([&end]) {
         let room = room.get_mut(len..len + part.len()).ok_or(Errno::ENAMETOOLONG)?;
         room.copy_from_slice(part);
         len += part.len();
@@ -117,8 +127,6 @@ fn realpath_root<'r>(request: &Request<'r>) -> Value<'r> {
 
 /// The path of the file that the URI names, as it was put together.
 fn filename<'r>(request: &Request<'r>) -> Value<'r> {
-    with_bytes(request, b"", |path| {
-        request.scratch().concat(&[path.strip_suffix(b"\0").unwrap_or(path)])
-    })
-    .ok()?
+    let root = document_root(request)?;
+    request.scratch().concat(&[root, below_root(request).ok()?])
 }

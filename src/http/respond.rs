@@ -192,7 +192,7 @@ fn send_page(
         let body = made.unwrap_or_default();
         request.response.status = request.status_of(status::sent(status));
         request.response.content_type = if page.is_some() { b"text/html" } else { b"" };
-        request.response.length = Some(body.len() as u64);
+        request.response.length = (status != 204).then_some(body.len() as u64);
         write_head(request, output);
         send::whole(request, &Source::Bytes(body), output).await
     }

@@ -5,7 +5,8 @@
 use crate::conf::{Cx, Error, Node, Raw, Said, Shape};
 use crate::http::variables::Computes;
 use crate::http::{
-    autoindex, charset, core, headers, index, limit_conn, limit_req, log, map, proxy_cache, rewrite,
+    autoindex, charset, core, headers, index, limit_conn, limit_req, log, map, proxy_cache,
+    rewrite, try_files,
 };
 use std::rc::Rc;
 
@@ -84,7 +85,7 @@ modules! {
     SrvConf, SrvRaws, SrvRaw, SRV: core;
     /// What differs by location.
     LocConf, LocRaws, LocRaw, LOC:
-        core, autoindex, charset, headers, index, limit_conn, limit_req, log, rewrite;
+        core, autoindex, charset, headers, index, limit_conn, limit_req, log, rewrite, try_files;
 }
 
 impl MainConf {
