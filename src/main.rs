@@ -12,6 +12,7 @@ mod mem;
 mod net;
 mod process;
 mod proto;
+mod random;
 mod shm;
 mod sys;
 mod text;

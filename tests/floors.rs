@@ -4,11 +4,12 @@ use crate::source::{code_of, is_word, line_at, root, rust_files, words};
 use std::path::Path;
 
 /// Module, its floor, and the modules of the same floor that it may use.
-const FLOORS: [(&str, u8, &[&str]); 18] = [
+const FLOORS: [(&str, u8, &[&str]); 19] = [
     ("sys", 0, &[]),
     ("mem", 1, &[]),
     ("text", 1, &[]),
     ("time", 2, &[]),
+    ("random", 2, &[]),
     ("log", 2, &["time"]),
     ("shm", 2, &["time", "log"]),
     ("conf", 2, &["time", "log", "shm", "proto"]),

@@ -11,6 +11,7 @@ use crate::log::Level;
 use crate::proto::range::{Multipart, Part};
 use crate::proto::request::{Known, Method, Version};
 use crate::proto::status;
+use crate::random;
 use crate::sys::errno::Result;
 use crate::text::date;
 use crate::text::escape::Shown;
@@ -110,7 +111,7 @@ fn send_file_answer(
             write_head(request, output);
             return send::whole(request, &Source::File(file, range), output).await;
         }
-        let boundary = request.worker.boundary();
+        let boundary = random::number();
         let content_type = charset::of_parts(request).unwrap_or(content_type);
         let multipart = Multipart { boundary, content_type, whole: size };
         let made = request.made(content_type.len() + 64, |out| multipart.put_type(out));

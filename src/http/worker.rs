@@ -35,7 +35,6 @@ pub struct Worker {
     pub path: RefCell<Box<[u8]>>,
     /// Room for a line of an access log.
     pub line: RefCell<Buf>,
-    boundary: Cell<u64>,
 }
 
 impl Worker {
@@ -56,7 +55,6 @@ impl Worker {
             next_number,
             path: RefCell::new(vec![0; PATH_MAX].into()),
             line: RefCell::new(line),
-            boundary: Cell::new(0),
         })
     }
 
@@ -101,11 +99,6 @@ impl Worker {
 
     pub fn output(&self) -> Option<Output> {
         self.outputs.take().map(Output::new)
-    }
-
-    /// A boundary for the next multipart answer.
-    pub fn boundary(&self) -> u64 {
-        self.boundary.replace(self.boundary.get() + 1)
     }
 
     /// Room for what a request makes of itself.

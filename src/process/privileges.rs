@@ -9,6 +9,7 @@ use super::child::Seat;
 use crate::cycle::Cycle;
 use crate::cycle::user::User;
 use crate::log::{Level, log};
+use crate::random;
 use crate::sys::limits::{self, Limit, Resource};
 use crate::sys::{Errno, file, process, signal, user};
 
@@ -46,6 +47,7 @@ pub fn init(cycle: &Cycle, seat: &mut Seat) -> Result<(), Fatal> {
             Fatal
         })?;
     }
+    random::seed();
     Ok(())
 }
 

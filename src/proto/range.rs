@@ -165,7 +165,7 @@ const LEAST_PART_HEAD: u64 = 56;
 /// The framing of a `multipart/byteranges` body (RFC 9110 14.6).
 #[derive(Clone, Copy, Debug)]
 pub struct Multipart<'a> {
-    /// A number that no other answer has.
+    /// A number that nobody could have put into what is sent.
     pub boundary: u64,
     /// The type of the whole, with charset; may be empty.
     pub content_type: &'a [u8],

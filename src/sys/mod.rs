@@ -30,6 +30,7 @@ pub mod limits;
 pub mod map;
 pub mod msg;
 pub mod process;
+pub mod random;
 pub mod sched;
 pub mod signal;
 pub mod socket;
