@@ -223,7 +223,7 @@ const GROUPS: &[Group] = &[
               autoindex_localtime charset_map \
               create_full_put_path \
               dav_access dav_methods deny disable_symlinks early_hints empty_gif \
-              flv geo gunzip gunzip_buffers gzip gzip_buffers gzip_comp_level \
+              flv gunzip gunzip_buffers gzip gzip_buffers gzip_comp_level \
               gzip_disable gzip_hash gzip_http_version gzip_min_length gzip_no_buffer \
               gzip_proxied gzip_static gzip_types gzip_vary gzip_window \
               limit_except log_format \
@@ -234,7 +234,7 @@ const GROUPS: &[Group] = &[
               random_index real_ip_header real_ip_recursive referer_hash_bucket_size \
               referer_hash_max_size secure_link \
               secure_link_md5 secure_link_secret set_real_ip_from slice \
-              source_charset split_clients ssi ssi_ignore_recycled_buffers \
+              source_charset ssi ssi_ignore_recycled_buffers \
               ssi_last_modified ssi_min_file_chunk ssi_silent_errors ssi_types \
               ssi_value_length stub_status sub_filter sub_filter_last_modified \
               sub_filter_once sub_filter_types \

@@ -130,7 +130,7 @@ pub fn record(request: &Request<'_>) {
 }
 
 fn put_combined(request: &Request<'_>, out: &mut Writer<'_>) {
-    put_ip(request.conn.peer.ip, out);
+    put_ip(request.client.ip, out);
     out.put(b" - ");
     put_user(request, out);
     out.put(b" [");

@@ -19,6 +19,7 @@ use crate::proto::conditional::Conditions;
 use crate::proto::regex::Captures;
 use crate::proto::request::{Head, Known, Method, Version};
 use crate::proto::uri;
+use crate::sys::addr::Peer;
 use crate::sys::errno::Errno;
 use crate::sys::socket;
 use crate::text::ascii;
@@ -33,6 +34,8 @@ use std::rc::Rc;
 pub struct Request<'r> {
     pub worker: &'static Worker,
     pub conn: &'r Conn,
+    /// Who asks: the other end of the connection, or whom it speaks for (`realip`).
+    pub client: Peer,
     /// The bytes that `head` has spans of.
     pub bytes: &'r [u8],
     pub head: &'r Head,
@@ -125,6 +128,7 @@ impl<'r> Request<'r> {
         let mut request = Request {
             worker,
             conn,
+            client: conn.peer,
             bytes,
             head,
             http,
@@ -448,7 +452,7 @@ struct Context<'a, 'r>(&'a Request<'r>);
 impl fmt::Display for Context<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let request = self.0;
-        write!(f, "{}, client: {}", request.action, request.conn.peer.ip)?;
+        write!(f, "{}, client: {}", request.action, request.client.ip)?;
         write!(f, ", server: {}", Shown(&request.server.name))?;
         let line = request.line();
         if !line.is_empty() {

@@ -82,6 +82,23 @@ impl std::hash::Hasher for State {
     }
 }
 
+/// MurmurHash2 with seed 0, as `split_clients` has it.
+pub fn murmur2(bytes: &[u8]) -> u32 {
+    const M: u32 = 0x5bd1_e995;
+    let (words, rest) = bytes.as_chunks::<4>();
+    let mut state = words.iter().fold(bytes.len() as u32, |state, word| {
+        let word = u32::from_le_bytes(*word).wrapping_mul(M);
+        state.wrapping_mul(M) ^ (word ^ word >> 24).wrapping_mul(M)
+    });
+    if !rest.is_empty() {
+        let mut last = [0; 4];
+        last[..rest.len()].copy_from_slice(rest);
+        state = (state ^ u32::from_le_bytes(last)).wrapping_mul(M);
+    }
+    state = (state ^ state >> 13).wrapping_mul(M);
+    state ^ state >> 15
+}
+
 const fn crc_table() -> [u32; 256] {
     let mut table = [0; 256];
     let mut i = 0;
@@ -119,6 +136,19 @@ mod tests {
         assert_eq!(crc32(b"123456789"), 0xcbf4_3926);
         assert_eq!(crc32(b""), 0);
         assert_eq!(!crc32_more(crc32_more(!0, b"1234"), b"56789"), 0xcbf4_3926);
+    }
+
+    #[test]
+    fn murmur_is_the_known_one() {
+        // From the reference implementation, seed 0.
+        for (text, expected) in [("", 0), ("a", 0x9268_5f5e), ("abcd", 0x2687_3021)] {
+            assert_eq!(
+                murmur2(text.as_bytes()),
+                expected,
+                "{text:?} {:x}",
+                murmur2(text.as_bytes())
+            );
+        }
     }
 
     #[test]

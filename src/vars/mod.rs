@@ -4,8 +4,11 @@
 //! bytes. There is no pass that measures before one that copies: two evaluations can
 //! disagree.
 
+pub mod geo;
 pub mod hostnames;
 pub mod map;
+mod ranges;
+pub mod split;
 
 use crate::conf::{Part, Pattern, Template, VarId};
 use crate::mem::buffers::Scratch;

@@ -5,8 +5,8 @@
 use crate::conf::{Cx, Error, Node, Raw, Said, Shape};
 use crate::http::variables::Computes;
 use crate::http::{
-    autoindex, charset, core, headers, index, limit_conn, limit_req, log, map, proxy_cache,
-    rewrite, try_files,
+    autoindex, charset, core, geo, headers, index, limit_conn, limit_req, log, map, proxy_cache,
+    rewrite, split_clients, try_files,
 };
 use std::rc::Rc;
 
@@ -80,7 +80,7 @@ macro_rules! modules {
 
 modules! {
     /// What there is once, for all servers.
-    MainConf, MainRaws, MainRaw, MAIN: limit_conn, limit_req, map, proxy_cache;
+    MainConf, MainRaws, MainRaw, MAIN: geo, limit_conn, limit_req, map, proxy_cache, split_clients;
     /// What differs by server: read before a location is known.
     SrvConf, SrvRaws, SrvRaw, SRV: core;
     /// What differs by location.
@@ -91,7 +91,7 @@ modules! {
 impl MainConf {
     /// The variables that directives make of others.
     pub fn computed(&self) -> Computes {
-        let all = [&self.map.variables];
+        let all = [&self.geo.variables, &self.map.variables, &self.split_clients.variables];
         all.into_iter().flatten().cloned().collect()
     }
 }

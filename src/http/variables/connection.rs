@@ -11,8 +11,8 @@ const ADDR_MOST: usize = 128;
 const NUMBER_MOST: usize = 20;
 
 pub static TABLE: &[BuiltIn] = &[
-    built_in("remote_addr", |request| shown(request, request.conn.peer.ip)),
-    built_in("remote_port", |request| match request.conn.peer.port {
+    built_in("remote_addr", |request| shown(request, request.client.ip)),
+    built_in("remote_port", |request| match request.client.port {
         0 => Some(b""),
         port => number(request, port.into()),
     }),
