@@ -223,14 +223,12 @@ const GROUPS: &[Group] = &[
               autoindex_localtime charset_map \
               create_full_put_path \
               dav_access dav_methods deny disable_symlinks early_hints empty_gif \
-              flv gunzip gunzip_buffers gzip gzip_buffers gzip_comp_level \
-              gzip_disable gzip_hash gzip_http_version gzip_min_length gzip_no_buffer \
-              gzip_proxied gzip_static gzip_types gzip_vary gzip_window \
+              flv gunzip gunzip_buffers gzip_static \
               limit_except log_format \
               min_delete_depth \
               mirror mirror_request_body modern_browser modern_browser_value mp4 \
               mp4_buffer_size mp4_max_buffer_size mp4_start_key_frame \
-              open_log_file_cache post_action postpone_gzipping \
+              open_log_file_cache post_action \
               random_index real_ip_header real_ip_recursive referer_hash_bucket_size \
               referer_hash_max_size secure_link \
               secure_link_md5 secure_link_secret set_real_ip_from slice \

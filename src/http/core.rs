@@ -11,6 +11,7 @@ mod types;
 pub use amount::Amount;
 pub use error_page::ErrorPage;
 pub use root::{Alias, Root, RootPath};
+pub use setters::{is_buffers, is_flag, is_size};
 pub use tables::{LOC, SRV};
 pub use type_set::TypeSet;
 pub use types::Types;

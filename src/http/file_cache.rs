@@ -9,7 +9,7 @@
 //!
 //! INVARIANT: what `look_up` returns was true at some moment of this loop turn.
 
-use super::conf::Location;
+use super::ready::ReadyHead;
 use crate::event;
 use crate::mem::arena::reserve;
 use crate::proto::conditional;
@@ -46,24 +46,36 @@ pub struct File {
     pub contents: Contents,
     /// The head of the usual answer, once one has been made.
     pub ready: RefCell<Option<ReadyHead>>,
+    /// Its compressed bytes, once somebody wanted them.
+    pub variant: RefCell<Option<Rc<Variant>>>,
 }
 
-/// The head of a whole file's answer on a connection that lives on: the same for
-/// every request of a location but for its date.
-pub struct ReadyHead {
-    pub location: Rc<Location>,
-    pub head: Box<[u8]>,
-    /// Where the 29 bytes of the date are.
-    pub date_at: usize,
+/// A file compressed.
+pub struct Variant {
+    pub level: u8,
+    pub bytes: Box<[u8]>,
+    pub ready: RefCell<Option<ReadyHead>>,
+    charge: Rc<Cell<usize>>,
 }
 
-impl ReadyHead {
-    /// Keeps a head that has a date.
-    pub fn of(location: &Rc<Location>, head: &[u8]) -> Option<ReadyHead> {
-        const BEFORE: &[u8] = b"\r\nDate: ";
-        let date = head.windows(BEFORE.len()).position(|window| window == BEFORE)?;
-        let date_at = date + BEFORE.len();
-        Some(ReadyHead { location: Rc::clone(location), head: head.into(), date_at })
+/// Compressed bytes kept by one worker.
+const VARIANTS_MOST: usize = 16 << 20;
+
+impl Variant {
+    /// Counts the bytes in `charge`; `None` when there are too many already.
+    pub fn new(level: u8, bytes: Box<[u8]>, charge: Rc<Cell<usize>>) -> Option<Variant> {
+        let after = charge.get() + bytes.len();
+        if after > VARIANTS_MOST {
+            return None;
+        }
+        charge.set(after);
+        Some(Variant { level, bytes, ready: RefCell::new(None), charge })
+    }
+}
+
+impl Drop for Variant {
+    fn drop(&mut self) {
+        self.charge.set(self.charge.get() - self.bytes.len());
     }
 }
 
@@ -114,6 +126,8 @@ pub struct FileCache {
     missed: RefCell<&'static mut [u64]>,
     bytes: Cell<usize>,
     descriptors: Cell<usize>,
+    /// Bytes of compressed variants.
+    variants: Rc<Cell<usize>>,
     /// The entry that goes next when the budget is spent.
     hand: Cell<usize>,
 }
@@ -126,8 +140,14 @@ impl FileCache {
             missed: RefCell::new(reserve(SEEN)?),
             bytes: Cell::new(0),
             descriptors: Cell::new(0),
+            variants: Rc::default(),
             hand: Cell::new(0),
         })
+    }
+
+    /// Where compressed bytes are counted.
+    pub fn charge(&self) -> Rc<Cell<usize>> {
+        Rc::clone(&self.variants)
     }
 
     /// What `path`, with its final NUL, names in this turn; or did a while ago, where
@@ -290,6 +310,7 @@ fn open(path: &CStr, seen: Result<Stat>) -> (Result<Stat>, Found) {
         etag: conditional::etag(now.mtime, now.size, &mut [0; conditional::ETAG]).into(),
         contents,
         ready: RefCell::new(None),
+        variant: RefCell::new(None),
     };
     (Ok(now), Found::File(Rc::new(file)))
 }

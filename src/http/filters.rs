@@ -2,6 +2,7 @@
 //! filters `not_modified` and `range`.
 
 use super::file_cache::File;
+use super::gzip::{self, Choice};
 use super::request::Request;
 use super::step::{Answer, Part, Step};
 use crate::proto::conditional::{self, Validators, Verdict};
@@ -25,9 +26,14 @@ pub fn of_file<'r>(request: &mut Request<'r>, file: Rc<File>) -> Step<'r> {
             Verdict::PreconditionFailed => return Step::Status(412),
         }
     }
-    let Some(wanted) = request.header(Known::Range).filter(|_| core.max_ranges > 0) else {
+    let ranges = core.max_ranges > 0;
+    let Some(wanted) = request.header(Known::Range).filter(|_| ranges) else {
         return Step::Answer(Answer::File { file, part: Part::Whole });
     };
+    // Which bytes a compressed answer has, nobody knows.
+    if gzip::of_file(request, &file) == Choice::Compressed {
+        return Step::Answer(Answer::File { file, part: Part::Whole });
+    }
     if !conditional::range_applies(request.header(Known::IfRange), &validators) {
         return Step::Answer(Answer::File { file, part: Part::Whole });
     }

@@ -4,6 +4,7 @@ use super::browser;
 use super::conf::{Found, Http, Kind, Location, Server, Site};
 use super::connection::Conn;
 use super::core::KeepaliveDisable;
+use super::gzip::Lent;
 use super::limit_conn::Held;
 use super::limits::Verdict;
 use super::response::Response;
@@ -81,6 +82,8 @@ pub struct Request<'r> {
     pub status: u16,
     /// The head of the answer.
     pub response: Response<'r>,
+    /// What compresses the body.
+    pub coder: Option<Lent>,
     /// How fast the body may leave.
     pub limit_rate: Option<Rate>,
     /// What `set $limit_rate` said, in place of the location's.
@@ -156,6 +159,7 @@ impl<'r> Request<'r> {
             action: "",
             status: 0,
             response: Response::default(),
+            coder: None,
             limit_rate: None,
             own_rate: None,
             started_at: time::unix_ms(),
@@ -243,6 +247,11 @@ impl<'r> Request<'r> {
             }
         }
         (found, settled)
+    }
+
+    /// Whether `text` is like that; nothing comes of its groups.
+    pub fn is_like(&self, pattern: &Pattern, text: &[u8]) -> bool {
+        pattern.regex.is_match(&mut self.http.regex_room.borrow_mut(), text)
     }
 
     /// The place of a variable that a directive makes.

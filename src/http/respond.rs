@@ -1,25 +1,24 @@
 //! Sending an answer: its head, its body, and what is counted of both.
 
-use super::file_cache::{File, ReadyHead};
+use super::file_cache::File;
+use super::gzip::{self, Choice};
 use super::output::Output;
+use super::ready::ReadyHead;
 use super::request::Request;
 use super::response::{self, Response};
 use super::send::{self, Source};
 use super::step::{Answer, Part as Wanted, Target};
 use super::{charset, headers};
 use crate::log::Level;
-use crate::proto::range::{Multipart, Part};
+use crate::proto::range::Multipart;
 use crate::proto::request::{Known, Method, Version};
 use crate::proto::status;
 use crate::random;
 use crate::sys::errno::Result;
-use crate::text::date;
 use crate::text::escape::Shown;
-use crate::time;
 use crate::vars::Subject;
+use std::cell::RefCell;
 use std::rc::Rc;
-
-const HTTP_DATE: usize = date::HTTP;
 
 /// Sends `answer`. An error means that the connection can only be closed.
 ///
@@ -40,7 +39,7 @@ pub fn send(
             Answer::File { file, part } => send_file_answer(request, file, part, output).await,
             Answer::NotModified(file) => {
                 if let Some(file) = file {
-                    describe(request, file);
+                    validate(request, file);
                 }
                 request.response.status = 304;
                 write_head(request, output);
@@ -60,11 +59,48 @@ pub fn send(
     }
 }
 
-/// What is told of a file besides its length and type.
-fn describe(request: &mut Request<'_>, file: &File) {
+/// How old a file is, and which version.
+fn validate(request: &mut Request<'_>, file: &File) {
     request.response.last_modified = Some(file.stat.mtime);
     if request.location.conf.core.etag {
         request.response.etag = request.scratch().concat(&[&file.etag]).unwrap_or_default();
+    }
+}
+
+/// What is told of a file whose body has this length.
+fn describe(request: &mut Request<'_>, file: &File, length: u64) {
+    validate(request, file);
+    let content_type = request.content_type();
+    let status = request.status_of(200);
+    let core = &request.location.conf.core;
+    let response = &mut request.response;
+    response.status = status;
+    if status != 204 {
+        response.content_type = content_type;
+        response.length = Some(length);
+    }
+    if !matches!(status, 200 | 206 | 304) {
+        response.last_modified = None;
+    }
+    response.accept_ranges = status == 200 && core.max_ranges > 0;
+}
+
+/// The head of a whole file: as it was left by an earlier answer, or made and left.
+fn whole_head(
+    request: &mut Request<'_>,
+    file: &File,
+    length: u64,
+    ready: &RefCell<Option<ReadyHead>>,
+    output: &mut Output,
+) {
+    if put_ready_head(request, ready, output) {
+        return;
+    }
+    describe(request, file, length);
+    let before = output.len();
+    write_head(request, output);
+    if request.status == 200 && is_usual(request) && !request.response.chunked {
+        ready.replace(ReadyHead::of(request.location, output.tail(before)));
     }
 }
 
@@ -76,30 +112,21 @@ fn send_file_answer(
 ) -> impl Future<Output = Result<()>> {
     async move {
         let size = file.stat.size;
-        let whole = Part { start: 0, end: size };
-        if matches!(part, Wanted::Whole) && put_ready_head(request, file, output) {
-            return send::whole(request, &Source::File(file, whole), output).await;
-        }
-        describe(request, file);
-        let content_type = request.content_type();
-        let status = request.status_of(200);
-        let core = &request.location.conf.core;
-        let response = &mut request.response;
-        response.status = status;
-        if status != 204 {
-            response.content_type = content_type;
-            response.length = Some(size);
-        }
-        if !matches!(status, 200 | 206 | 304) {
-            response.last_modified = None;
-        }
-        response.accept_ranges = status == 200 && core.max_ranges > 0;
         let Wanted::Ranges(parts) = part else {
-            let before = output.len();
-            write_head(request, output);
-            keep_head(request, file, output.tail(before));
-            return send::whole(request, &Source::File(file, whole), output).await;
+            if gzip::of_file(request, file) == Choice::Compressed
+                && let Some(variant) = gzip::variant(request, file).await
+            {
+                request.response.compressed = true;
+                let length = variant.bytes.len() as u64;
+                whole_head(request, file, length, &variant.ready, output);
+                return send::whole(request, &Source::Bytes(&variant.bytes), output).await;
+            }
+            whole_head(request, file, size, &file.ready, output);
+            return send::whole(request, &Source::of_file(file), output).await;
         };
+        describe(request, file, size);
+        let content_type = request.response.content_type;
+        let response = &mut request.response;
         response.status = 206;
         response.accept_ranges = false;
         let mut ranges = parts.clone();
@@ -144,31 +171,22 @@ fn is_usual(request: &Request<'_>) -> bool {
 }
 
 /// Writes the head that an earlier answer left, if it is the one for this request.
-fn put_ready_head(request: &mut Request<'_>, file: &File, output: &mut Output) -> bool {
-    let ready = file.ready.borrow();
+fn put_ready_head(
+    request: &mut Request<'_>,
+    ready: &RefCell<Option<ReadyHead>>,
+    output: &mut Output,
+) -> bool {
+    let ready = ready.borrow();
     let Some(ready) = &*ready else { return false };
     if !Rc::ptr_eq(&ready.location, request.location) || !is_usual(request) {
         return false;
     }
     request.status = 200;
-    request.response.chunked = false;
     request.set_rate();
     let before = output.len();
-    let written = output.write(|out| {
-        let (before, rest) = ready.head.split_at(ready.date_at);
-        out.put(before);
-        out.put(&time::http_date());
-        out.put(rest.get(HTTP_DATE..).unwrap_or_default());
-    });
+    let written = output.write(|out| ready.put(out));
     request.head_sent = (output.len() - before) as u64;
     written
-}
-
-/// Keeps the head of a usual answer for the next one.
-fn keep_head(request: &Request<'_>, file: &File, head: &[u8]) {
-    if request.status == 200 && is_usual(request) && !request.response.chunked {
-        file.ready.replace(ReadyHead::of(request.location, head));
-    }
 }
 
 /// A built-in page.
@@ -185,6 +203,10 @@ fn send_page(
             && status >= 400
             && request.head.version >= Version::V10
             && agent.is_some_and(status::wants_padding);
+        if put_ready_page(request, status, padded, output) {
+            return Ok(());
+        }
+        let before = output.len();
         let page = status::page(status);
         let made = page.and_then(|page| {
             let len = status::page_len(page, server, padded);
@@ -195,8 +217,43 @@ fn send_page(
         request.response.content_type = if page.is_some() { b"text/html" } else { b"" };
         request.response.length = (status != 204).then_some(body.len() as u64);
         write_head(request, output);
-        send::whole(request, &Source::Bytes(body), output).await
+        send::whole(request, &Source::Bytes(body), output).await?;
+        if is_usual_page(request) {
+            let pages = &request.worker.pages;
+            pages.keep(request.location, (status, padded), output.tail(before), body.len());
+        }
+        Ok(())
     }
+}
+
+/// Whether the whole answer depends on nothing but location and status.
+fn is_usual_page(request: &Request<'_>) -> bool {
+    is_usual(request)
+        && request.head.method != Method::Head
+        && !request.location.conf.gzip.gzip
+        && request.limit_rate.is_none()
+        && !request.response.chunked
+}
+
+/// Writes an answer that an earlier request has left.
+fn put_ready_page(
+    request: &mut Request<'_>,
+    status: u16,
+    padded: bool,
+    output: &mut Output,
+) -> bool {
+    request.set_rate();
+    if !is_usual_page(request) {
+        return false;
+    }
+    let (mut found, key) = (None, (status, padded));
+    let pages = &request.worker.pages;
+    let written = output.write(|out| found = pages.put(request.location, key, out));
+    let Some((len, body_len)) = found.filter(|_| written) else { return false };
+    request.status = request.status_of(status::sent(status));
+    request.body_sent = body_len as u64;
+    request.head_sent = (len - body_len) as u64;
+    true
 }
 
 /// Lets the filters at the head and writes it. What does not fit, or would break its
@@ -231,6 +288,7 @@ fn filter(request: &mut Request<'_>) -> Option<()> {
     request.set_rate();
     headers::filter(request)?;
     charset::filter(request)?;
+    gzip::filter(request)?;
     frame(request);
     Some(())
 }

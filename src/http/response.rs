@@ -29,6 +29,8 @@ pub struct Response<'r> {
     /// Seconds since 1970.
     pub last_modified: Option<i64>,
     pub etag: &'r [u8],
+    /// The body is in gzip's coding already.
+    pub compressed: bool,
     /// Empty: as it is.
     pub content_encoding: &'static [u8],
     /// `Vary: Accept-Encoding`
@@ -78,6 +80,12 @@ impl<'r> Lines<'r> {
 
     pub fn is_empty(&self) -> bool {
         self.ends.is_none()
+    }
+
+    /// The value of the first line of this name.
+    pub fn find(&self, name: &[u8]) -> Option<&'r [u8]> {
+        let mut lines = self.iter();
+        lines.find(|line| line.name.eq_ignore_ascii_case(name)).map(|line| line.value.get())
     }
 
     /// Whether they can be written: no line breaks out of itself.

@@ -1,6 +1,7 @@
 //! Sending a body: from where it is to the client, as fast as it may.
 
 use super::file_cache::{Contents, File};
+use super::gzip;
 use super::output::{Output, copy_file, send_file};
 use super::request::Request;
 use crate::event;
@@ -18,7 +19,12 @@ pub enum Source<'a> {
     File(&'a File, Part),
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    /// All of a file.
+    pub fn of_file(file: &'a File) -> Source<'a> {
+        Source::File(file, Part { start: 0, end: file.stat.size })
+    }
+
     pub fn len(&self) -> u64 {
         match self {
             Source::Bytes(bytes) => bytes.len() as u64,
@@ -72,8 +78,12 @@ pub fn whole(
     output: &mut Output,
 ) -> impl Future<Output = Result<()>> {
     async move {
+        let coder = request.coder.take();
         if request.head_only() {
             return Ok(());
+        }
+        if let Some(coder) = coder {
+            return gzip::stream(request, coder, source, output).await;
         }
         if !request.response.chunked {
             return part(request, source, output).await;

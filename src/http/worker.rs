@@ -6,8 +6,10 @@ use super::connection::Conn;
 use super::file_cache::FileCache;
 use super::input::Input;
 use super::output::{self, Output};
+use super::ready::ReadyPages;
 use crate::event::{self, Deadline};
 use crate::mem::buffers::{Buf, Pool, Scratch};
+use crate::proto::deflate::Coder;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -35,6 +37,11 @@ pub struct Worker {
     pub path: RefCell<Box<[u8]>>,
     /// Room for a line of an access log.
     pub line: RefCell<Buf>,
+    pub pages: ReadyPages,
+    /// Coders that nobody uses at the moment, and how many there are in all.
+    #[allow(clippy::vec_box, reason = "they move into requests, which are to stay small")]
+    pub coders: RefCell<Vec<Box<Coder>>>,
+    pub coders_made: Cell<u32>,
 }
 
 impl Worker {
@@ -55,6 +62,9 @@ impl Worker {
             next_number,
             path: RefCell::new(vec![0; PATH_MAX].into()),
             line: RefCell::new(line),
+            pages: ReadyPages::new(),
+            coders: RefCell::default(),
+            coders_made: Cell::new(0),
         })
     }
 
@@ -77,6 +87,7 @@ impl Worker {
     /// A reload in place (`master_process off`).
     pub fn set_http(&self, http: Rc<Http>) {
         self.http.replace(http);
+        self.pages.clear();
     }
 
     /// The configuration that new requests are served by.

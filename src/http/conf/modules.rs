@@ -4,10 +4,6 @@
 
 use crate::conf::{Cx, Error, Node, Raw, Said, Shape};
 use crate::http::variables::Computes;
-use crate::http::{
-    autoindex, charset, core, geo, headers, index, limit_conn, limit_req, log, map, proxy_cache,
-    rewrite, split_clients, try_files,
-};
 use std::rc::Rc;
 
 /// Where a directive of a level is: the way into its module, and its entry there.
@@ -40,29 +36,29 @@ macro_rules! modules {
         $(#[$meta])*
         #[derive(Default)]
         pub struct $conf {
-            $( pub $module: Rc<<$module::$raw as Raw>::Settings>, )*
+            $( pub $module: Rc<<crate::http::$module::$raw as Raw>::Settings>, )*
         }
 
         impl $conf {
             /// What is in force where no level has said anything.
             pub fn defaults(cx: &mut Cx) -> $conf {
-                $conf { $( $module: Rc::new($module::$raw::defaults(cx)), )* }
+                $conf { $( $module: Rc::new(crate::http::$module::$raw::defaults(cx)), )* }
             }
         }
 
         /// What one block said, for each module that it spoke of.
         #[derive(Default)]
         pub struct $raws {
-            $( $module: Said<$module::$raw>, )*
+            $( $module: Said<crate::http::$module::$raw>, )*
         }
 
         impl $raws {
             /// Every directive of the level.
             pub fn directives() -> Vec<(&'static Shape, Place<$raws>)> {
                 let mut all = Vec::new();
-                $( for (entry, directive) in $module::$table.iter().enumerate() {
+                $( for (entry, directive) in crate::http::$module::$table.iter().enumerate() {
                     let set = |raws: &mut $raws, entry: usize, cx: &mut Cx, node: Node| {
-                        let directive = &$module::$table[entry];
+                        let directive = &crate::http::$module::$table[entry];
                         directive.set(raws.$module.raw(), cx, node)
                     };
                     all.push((&directive.shape, Place { set, entry }));
@@ -85,7 +81,17 @@ modules! {
     SrvConf, SrvRaws, SrvRaw, SRV: core;
     /// What differs by location.
     LocConf, LocRaws, LocRaw, LOC:
-        core, autoindex, charset, headers, index, limit_conn, limit_req, log, rewrite, try_files;
+        core,
+        autoindex,
+        charset,
+        gzip,
+        headers,
+        index,
+        limit_conn,
+        limit_req,
+        log,
+        rewrite,
+        try_files;
 }
 
 impl MainConf {
