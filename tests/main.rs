@@ -4,6 +4,7 @@
 //! `cargo test --test server reload::` runs a file of them.
 mod common;
 
+mod access;
 mod allocations;
 mod channel;
 mod conf;

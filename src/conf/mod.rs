@@ -59,6 +59,8 @@ use std::rc::Rc;
 pub struct Cx {
     /// `-p`: what relative paths start from, `-c` and `include` aside.
     pub prefix: PathBuf,
+    /// The folder of the configuration, where `include` and files of users are.
+    pub conf_prefix: PathBuf,
     pub errors: Errors,
     /// Every directive of every table, for "unknown", "not allowed here" and the
     /// nearest name.
@@ -78,6 +80,7 @@ impl Cx {
     pub fn new(prefix: &Path, known: Vec<&'static Shape>) -> Cx {
         let mut cx = Cx {
             prefix: prefix.to_path_buf(),
+            conf_prefix: prefix.to_path_buf(),
             errors: Errors::default(),
             known,
             main_error_log: Rc::default(),

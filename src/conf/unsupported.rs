@@ -217,14 +217,13 @@ const GROUPS: &[Group] = &[
         names: &[(
             "",
             "add_after_body add_before_body \
-              addition_types allow ancient_browser \
-              ancient_browser_value auth_basic auth_basic_user_file auth_delay \
+              addition_types ancient_browser ancient_browser_value \
               auth_request auth_request_set autoindex_exact_size autoindex_format \
               autoindex_localtime charset_map \
               create_full_put_path \
-              dav_access dav_methods deny disable_symlinks early_hints empty_gif \
+              dav_access dav_methods disable_symlinks early_hints empty_gif \
               flv gunzip gunzip_buffers gzip_static \
-              limit_except log_format \
+              log_format \
               min_delete_depth \
               mirror mirror_request_body modern_browser modern_browser_value mp4 \
               mp4_buffer_size mp4_max_buffer_size mp4_start_key_frame \

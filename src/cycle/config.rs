@@ -36,6 +36,7 @@ impl Config {
         };
         let (tree, errors) = source.read(http_only);
         let mut cx = Cx::new(prefix, known);
+        cx.conf_prefix = prefix.join(&source.conf_prefix);
         cx.errors = errors;
         let defaults = block(&mut cx, &tree, conf::DEFAULTS);
         let defaults = defaults.map(|nodes| core(&mut cx, nodes, &Core::default()));

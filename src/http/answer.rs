@@ -6,7 +6,9 @@
 
 use super::request::Request;
 use super::step::{Answer, Phase, Step, Wait};
-use super::{error_pages, index, limit_conn, limit_req, rewrite, static_files, try_files};
+use super::{
+    error_pages, index, limit_conn, limit_req, permission, rewrite, static_files, try_files,
+};
 use crate::log::Level;
 use crate::proto::framing::Framing;
 use crate::proto::request::{Bad, Form, Method};
@@ -103,7 +105,7 @@ fn phases<'r>(request: &mut Request<'r>) -> Step<'r> {
             Phase::Rewrite => (rewrite::of_location(request), Phase::PostRewrite),
             Phase::PostRewrite => (rewrite::settle(request), Phase::PreAccess),
             Phase::PreAccess => (limits(request), Phase::Access),
-            Phase::Access => (Step::Next, Phase::PreContent),
+            Phase::Access => (permission::check(request), Phase::PreContent),
             Phase::PreContent => (try_files::choose(request), Phase::Content),
             Phase::Content => return content(request),
         };

@@ -4,6 +4,7 @@
 //! A block is read level by level: first its plain directives, which are resolved
 //! against the level above, then the levels inside it.
 
+mod except;
 mod identity;
 mod levels;
 mod listen;
@@ -12,6 +13,7 @@ mod locations;
 mod modules;
 mod names;
 
+pub use except::Except;
 pub use levels::{directives, read};
 pub use listens::{Listening, Site};
 pub use locations::{Locations, head as location_head};
@@ -85,6 +87,8 @@ pub struct Location {
     pub pattern: Option<Rc<Pattern>>,
     /// The locations inside.
     pub locations: Locations,
+    /// The `limit_except` block inside.
+    pub except: Option<Except>,
     /// The `if` blocks inside, in the order of the text.
     pub inner: Box<[Rc<Location>]>,
 }

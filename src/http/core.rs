@@ -43,6 +43,8 @@ settings! {
         pub error_pages: Rc<Vec<ErrorPage>> = Rc::default(),
         pub error_log: Rc<ErrorLogs> = Rc::default(),
         pub internal: bool = false,
+        pub satisfy: Satisfy = Satisfy::All,
+        pub auth_delay: Msec = 0,
         pub recursive_error_pages: bool = false,
         pub log_not_found: bool = true,
 
@@ -104,6 +106,13 @@ settings! {
 pub struct KeepaliveDisable {
     pub msie6: bool,
     pub safari: bool,
+}
+
+/// Whether all modules must let a request pass, or one is enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Satisfy {
+    All,
+    Any,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

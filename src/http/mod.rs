@@ -5,7 +5,9 @@
 //! nginx's order) and `respond` (what leaves). A module is one file: its directives,
 //! its settings, its code.
 
+pub mod access;
 mod answer;
+pub mod auth_basic;
 pub mod autoindex;
 mod body;
 mod browser;
@@ -31,6 +33,7 @@ pub mod log;
 pub mod map;
 mod output;
 mod paths;
+mod permission;
 pub mod proxy_cache;
 mod ready;
 mod request;

@@ -76,6 +76,10 @@ pub struct Request<'r> {
     pub limit_conn: Option<Verdict>,
     /// What it is counted in.
     pub connections: Held<'r>,
+    /// What `WWW-Authenticate` says.
+    pub challenge: Option<&'r [u8]>,
+    /// It has waited for its 401 (`auth_delay`).
+    pub unauthorized: bool,
     /// What is being done, for the log, while the request is not understood.
     pub action: &'static str,
     /// What was answered, once it was.
@@ -156,6 +160,8 @@ impl<'r> Request<'r> {
             limit_req: None,
             limit_conn: None,
             connections: Held::default(),
+            challenge: None,
+            unauthorized: false,
             action: "",
             status: 0,
             response: Response::default(),
@@ -222,7 +228,14 @@ impl<'r> Request<'r> {
     /// Chooses the location of the path (ngx_http_core_find_location).
     pub fn find_location(&mut self) {
         let (location, _) = self.locate(&self.server.location);
-        self.location = location;
+        self.enter(location);
+    }
+
+    /// Takes the settings of a location, those of its `limit_except` if they are for this
+    /// method.
+    pub fn enter(&mut self, location: &'r Rc<Location>) {
+        let except = location.except.as_ref().filter(|except| except.limits(self.method));
+        self.location = except.map_or(location, |except| &except.location);
     }
 
     /// The location of the path at the level of `outer` and below, and whether regular

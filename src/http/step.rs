@@ -114,7 +114,7 @@ pub fn split_args(uri: &[u8]) -> (&[u8], &[u8]) {
 pub fn named<'r>(request: &mut Request<'r>, name: &[u8]) -> Step<'r> {
     match request.server.find_named(name) {
         Some(location) => {
-            request.location = location;
+            request.enter(location);
             request.phase = Phase::Rewrite;
             internally(request)
         }

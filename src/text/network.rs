@@ -43,7 +43,12 @@ impl Network {
     /// Whether the client is in it. One that came by IPv6 with an address of IPv4 counts as
     /// the latter (ngx_cidr_match).
     pub fn contains(&self, ip: Ip) -> bool {
-        match (self, ip.canonical()) {
+        self.contains_as_is(ip.canonical())
+    }
+
+    /// The same of the address as it stands.
+    pub fn contains_as_is(&self, ip: Ip) -> bool {
+        match (self, ip) {
             (Network::Unix, Ip::Unix) => true,
             (Network::Ip(IpAddr::V4(net), bits), Ip::V4(ip)) => {
                 same(net.to_bits().into(), ip.to_bits().into(), 32 - bits)

@@ -7,17 +7,18 @@ use super::identity::{IDENTITY, Identity};
 use super::listens::Listens;
 use super::locations::{self, Sorter};
 use super::modules::{LocConf, LocRaws, MainConf, MainRaws, Place, SrvConf, SrvRaws};
-use super::{Http, Kind, Location, Server};
-use crate::conf::{Args, Context, Cx, DEFAULTS, Directive, Index, Node, Nodes, Shape, Word};
+use super::{Except, Http, Kind, Location, Server};
+use crate::conf::{Args, Context, Cx, DEFAULTS, Directive, Error, Index, Node, Nodes, Shape, Word};
 use crate::http::variables::Variables;
 use std::rc::Rc;
 
 /// The blocks that are levels.
-static LEVELS: [Directive<()>; 3] = [
+static LEVELS: [Directive<()>; 4] = [
     // Of the embedded main config: settings that a fragment's own may replace.
     Directive::level(DEFAULTS, Context::HTTP, Args::NONE),
     Directive::level("server", Context::HTTP, Args::NONE),
     Directive::level("location", Context::SERVER.or(Context::LOCATION), Args::ONE_TWO),
+    Directive::level("limit_except", Context::LOCATION, Args::ONE_MORE),
 ];
 
 /// Directives of a location whose blocks are levels, too.
@@ -140,10 +141,22 @@ impl Reader {
     ) -> (Location, Box<[Rc<Location>]>) {
         let Level { conf, kind, word } = level;
         let mut sorter = Sorter::of(levels.len());
-        let mut inner = Vec::new();
+        let (mut inner, mut except) = (Vec::new(), None);
         for node in levels {
             if INNER.contains(&node.name().bytes()) {
-                inner.push(self.inner(cx, &conf, node, kind));
+                let context = if kind == Kind::Server { Context::SIF } else { Context::LIF };
+                inner.push(self.inner(cx, &conf, node, context));
+                continue;
+            }
+            if node.name().bytes() == b"limit_except" {
+                let location = self.inner(cx, &conf, node, Context::LMT);
+                match Except::new(node, location) {
+                    Ok(_) if except.is_some() => {
+                        cx.errors.push(Error::directive(node, "is duplicate"));
+                    }
+                    Ok(new) => except = Some(new),
+                    Err(error) => cx.errors.push(error),
+                }
                 continue;
             }
             let parent = (kind != Kind::Server).then_some((kind, word));
@@ -156,7 +169,7 @@ impl Reader {
         }
         let (locations, named) = sorter.finish(cx);
         let (name, inner) = (word.bytes().into(), inner.into());
-        (Location { name, kind, conf, pattern: None, locations, inner }, named)
+        (Location { name, kind, conf, pattern: None, locations, except, inner }, named)
     }
 
     fn location(
@@ -178,9 +191,14 @@ impl Reader {
         location
     }
 
-    /// A block that is no location of its own: `if`.
-    fn inner(&mut self, cx: &mut Cx, outer: &LocConf, node: Node, kind: Kind) -> Rc<Location> {
-        let context = if kind == Kind::Server { Context::SIF } else { Context::LIF };
+    /// A block that is no location of its own: `if`, `limit_except`.
+    fn inner(
+        &mut self,
+        cx: &mut Cx,
+        outer: &LocConf,
+        node: Node,
+        context: Context,
+    ) -> Rc<Location> {
         self.plain(cx, context, inside(node), &mut Identity::default());
         let conf = self.loc.resolve(outer);
         let level = Level { conf, kind: Kind::Inner, word: node.name().until(0) };

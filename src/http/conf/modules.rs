@@ -82,6 +82,8 @@ modules! {
     /// What differs by location.
     LocConf, LocRaws, LocRaw, LOC:
         core,
+        access,
+        auth_basic,
         autoindex,
         charset,
         gzip,

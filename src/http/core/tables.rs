@@ -5,7 +5,7 @@ use super::error_page::error_page;
 use super::root::{alias, root};
 use super::setters::*;
 use super::types::types;
-use super::{Amount, IfModifiedSince, Lingering, LocRaw, ServerTokens, SrvRaw};
+use super::{Amount, IfModifiedSince, Lingering, LocRaw, Satisfy, ServerTokens, SrvRaw};
 use crate::conf::{Args, Context, Directive, Error, Node, choice, put};
 use std::rc::Rc;
 
@@ -53,6 +53,11 @@ pub static LOC: &[Directive<LocRaw>] = &[
     Directive::call("internal", LOCATION, Args::NONE, |raw, _, node| {
         put(&mut raw.internal, node, Ok(true))
     }),
+    Directive::call("satisfy", ALL, Args::ONE, |raw, _, node| {
+        let kinds = [("all", Satisfy::All), ("any", Satisfy::Any)];
+        put(&mut raw.satisfy, node, choice(node, 0, &kinds))
+    }),
+    Directive::msec("auth_delay", ALL, |raw| &mut raw.auth_delay),
     Directive::flag("log_not_found", ALL, |raw| &mut raw.log_not_found),
     // How bytes leave.
     Directive::flag("sendfile", ALL.or(Context::LIF), |raw| &mut raw.sendfile),
@@ -131,13 +136,6 @@ pub static LOC: &[Directive<LocRaw>] = &[
     ignored("send_lowat", ALL, Args::ONE, is_size, "nginx uses it on FreeBSD only"),
     ignored("client_body_buffer_size", ALL, Args::ONE, is_size, "bodies are only discarded yet"),
     ignored("client_body_in_single_buffer", ALL, Args::ONE, is_flag, "as client_body_buffer_size"),
-    Directive::ignored(
-        "satisfy",
-        ALL.or(Context::LMT),
-        Args::ONE,
-        |node| choice(node, 0, &[("all", ()), ("any", ())]),
-        "there is nothing yet that refuses access",
-    ),
     ignored("client_body_in_file_only", ALL, Args::ONE, body_file, "bodies are only discarded yet"),
     ignored(
         "client_body_temp_path",
