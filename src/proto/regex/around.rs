@@ -42,8 +42,7 @@ impl Compiler {
             let (from, looks) = (self.code.len(), self.looks.len());
             let end = self.emit(Inst::Match)?;
             let mut entry = self.node(node, Exits { empty: end, taken: end })?;
-            let order = region::order(&self.code, entry, &(from as Pc..self.code.len() as Pc));
-            let row = if !captures && region::is_tree(&self.code, entry, &order) {
+            let row = if !captures && region::is_small(&self.code, entry) {
                 None
             } else {
                 let purpose = Purpose { whole: true, first_only: captures };
@@ -80,9 +79,10 @@ impl Compiler {
         let inside = from as Pc..self.code.len() as Pc;
         let order = region::order(&self.code, entry, &inside);
         let (steps, numbers) = region::steps(&self.code, &order);
-        let asked = || steps.iter().map(|step| self.asked(step));
-        let delay = asked().map(|(delay, _)| delay).max().unwrap_or(0);
-        let further = asked().try_fold(0, |most: usize, (_, reach)| Some(most.max(reach?)));
+        let mut further = Some(0);
+        for step in &steps {
+            further = further.zip(self.reach(step)?).map(|(one, other)| one.max(other));
+        }
         let own = node.lengths().1;
         let reach = own.zip(further).and_then(|(own, further)| own.checked_add(further));
         let mut kept = Vec::new();
@@ -90,13 +90,13 @@ impl Compiler {
         let row = self.rows.len() as u16;
         if purpose.whole {
             kept.push((number(entry), row));
-            self.rows.push((delay, reach));
+            self.rows.push(reach);
         }
         if purpose.first_only {
             for (pc, choice) in self.choices(&order, &inside) {
                 let choice = choice.unwrap_or_else(|(first, second)| {
                     kept.push((number(first), self.rows.len() as u16));
-                    self.rows.push((delay, reach));
+                    self.rows.push(reach);
                     Inst::Guard(self.rows.len() as u16 - 1, first, second)
                 });
                 if let Some(inst) = self.code.get_mut(pc as usize) {
@@ -108,7 +108,7 @@ impl Compiler {
             return too_large();
         }
         if !kept.is_empty() {
-            self.regions.push(Region { steps: steps.into(), kept, delay, reach });
+            self.regions.push(Region { steps: steps.into(), kept });
         }
         Ok(row)
     }
@@ -140,23 +140,27 @@ impl Compiler {
         choices
     }
 
-    /// The delay and reach of what a step asks.
-    fn asked(&self, step: &Step) -> (usize, Option<usize>) {
-        let row = |row: u16| self.rows.get(usize::from(row)).copied().unwrap_or((0, None));
-        match *step {
-            Step::Guard(number, ..) => row(number),
-            Step::Look(look, _) => {
-                let branches = self.looks.get(usize::from(look)).map(|look| &look.branches);
-                let each = branches.into_iter().flatten().map(|branch| match branch.row {
-                    Some(number) => (row(number).0 + branch.back, row(number).1),
-                    None => (0, Some(SMALL)),
-                });
-                each.fold((0, Some(0)), |(delay, reach), (more, further)| {
-                    (delay.max(more), reach.zip(further).map(|(reach, more)| reach.max(more)))
-                })
-            }
-            _ => (0, Some(0)),
+    /// The reach of what a step asks for. A pass knows rows of its own place
+    /// and further on, not of places before.
+    fn reach(&self, step: &Step) -> Result<Option<usize>> {
+        let row = |row: u16| self.rows.get(usize::from(row)).copied().unwrap_or(None);
+        let look = match *step {
+            Step::Guard(number, ..) => return Ok(row(number)),
+            Step::Look(look, _) => self.looks.get(usize::from(look)),
+            _ => return Ok(Some(0)),
+        };
+        let mut reach = Some(0);
+        for branch in look.map_or(&[][..], |look| &look.branches) {
+            let further = match branch.row {
+                Some(_) if branch.back > 0 => {
+                    return refuse("this lookbehind in a lookaround is not supported");
+                }
+                Some(number) => row(number),
+                None => Some(SMALL),
+            };
+            reach = reach.zip(further).map(|(one, other): (usize, usize)| one.max(other));
         }
+        Ok(reach)
     }
 }
 

@@ -35,8 +35,9 @@ pub struct Compiler {
     pub slots: usize,
     pub looks: Vec<Look>,
     pub regions: Vec<Region>,
-    /// Delay and reach of each row.
-    pub rows: Vec<(usize, Option<usize>)>,
+    /// How far from a place a row's answer may depend on the text, for each row;
+    /// None: to the end.
+    pub rows: Vec<Option<usize>>,
     pub back: usize,
     /// How many repetitions are around.
     pub repeats: usize,
@@ -50,9 +51,9 @@ pub fn compile(node: &Node, groups: usize) -> Result<Program> {
     let body = compiler.node(node, Exits { empty: close, taken: close })?;
     let mut start = compiler.emit(Inst::Save(0, body))?;
     let Compiler { mut code, mut sets, looks, regions, rows, back, slots, .. } = compiler;
-    let delay = rows.iter().map(|(delay, _)| *delay).max().unwrap_or(0);
-    let reach = rows.iter().try_fold(0, |most: usize, (_, reach)| Some(most.max((*reach)?)));
-    if delay + back > rows::WINDOW / 2 {
+    let reach = rows.iter().try_fold(0, |most: usize, reach| Some(most.max((*reach)?)));
+    let steps = regions.iter().map(|region| region.steps.len()).sum();
+    if back > rows::WINDOW / 2 {
         return refuse("lookbehind assertion is too long");
     }
     let branches = looks.iter().flat_map(|look| look.branches.iter());
@@ -66,7 +67,7 @@ pub fn compile(node: &Node, groups: usize) -> Result<Program> {
     }
     let (code, sets) = (code.into(), sets.into_list());
     let (looks, regions, rows) = (looks.into(), regions.into(), rows.len());
-    Ok(Program { code, sets, start, marks, slots, looks, regions, rows, delay, back, reach, hints })
+    Ok(Program { code, sets, start, marks, slots, looks, regions, rows, steps, back, reach, hints })
 }
 
 impl Compiler {

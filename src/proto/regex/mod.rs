@@ -98,14 +98,17 @@ impl Regex {
     pub fn exec(&self, scratch: &mut Scratch, text: &[u8], captures: &mut Captures) -> bool {
         let found = self.is_match(scratch, text);
         if found {
-            self.program.capture_looks(scratch, text);
-            let slots = 2 * (self.groups + 1).min(CAPTURES);
-            captures.length = slots;
-            for (to, from) in captures.slots.iter_mut().zip(&scratch.slots).take(slots) {
-                *to = *from;
-            }
+            self.record(scratch, text, captures);
         }
         found
+    }
+
+    /// Tells of the match that was found.
+    fn record(&self, scratch: &mut Scratch, text: &[u8], captures: &mut Captures) {
+        self.program.capture_looks(scratch, text);
+        captures.length = 2 * (self.groups + 1).min(CAPTURES);
+        let slots = scratch.slots.iter().take(captures.length);
+        captures.slots.iter_mut().zip(slots).for_each(|(to, from)| *to = *from);
     }
 
     pub fn is_match(&self, scratch: &mut Scratch, text: &[u8]) -> bool {

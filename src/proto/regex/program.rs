@@ -50,8 +50,8 @@ pub struct Program {
     /// Inner ones first.
     pub regions: Box<[Region]>,
     pub rows: usize,
-    /// The largest delay of a region.
-    pub delay: usize,
+    /// Steps of all regions.
+    pub steps: usize,
     /// The furthest that a look goes back.
     pub back: usize,
     /// The furthest reach of a region; None: to the end of the text.
@@ -158,8 +158,8 @@ impl Program {
         text.get(at).is_some_and(|byte| self.set_has(set, *byte))
     }
 
-    /// Whether the part of an expression at `pc` matches at `at`. No ways meet
-    /// in it, so no place of it is looked at twice, and it is small.
+    /// Whether the part of an expression at `pc` matches at `at`. There are few
+    /// ways through it ([`region::is_small`](super::region::is_small)).
     pub fn fits(&self, mut pc: Pc, text: &[u8], mut at: usize) -> bool {
         loop {
             pc = match *self.inst(pc) {

@@ -15,11 +15,6 @@ pub struct Region {
     pub steps: Box<[Step]>,
     /// Which steps' answers are kept, and in which rows.
     pub kept: Vec<(u32, u16)>,
-    /// The pass is so many places behind the others, for it asks what was
-    /// found before its own place.
-    pub delay: usize,
-    /// How far from a place its answer may depend on the text; None: to the end.
-    pub reach: Option<usize>,
 }
 
 /// An instruction as the pass sees it; numbers are those of steps.
@@ -49,7 +44,7 @@ pub struct Look {
 /// One way to match; only what looks behind has several.
 #[derive(Clone, Copy, Debug)]
 pub struct Branch {
-    /// Its row; None: it is small, and tried when it is asked.
+    /// Its row; None: it is small, and tried when it is asked for.
     pub row: Option<u16>,
     /// So many bytes before the place.
     pub back: usize,
@@ -155,19 +150,21 @@ pub fn is_sure(code: &[Inst], pc: Pc, inside: &Range<Pc>) -> bool {
     false
 }
 
-/// Instructions of what is small, and so bytes it looks at.
-pub const SMALL: usize = 64;
+/// Instructions that are tried at most to see whether what is small matches,
+/// and so bytes that it looks at.
+pub const SMALL: usize = 256;
 
-/// Whether the code that `order` lists is small, asks no rows, and no ways meet
-/// in it but at its end.
-pub fn is_tree(code: &[Inst], entry: Pc, order: &[Pc]) -> bool {
-    let plain = |pc: &Pc| !matches!(code[*pc as usize], Inst::Look(..) | Inst::Guard(..));
-    let is_end = |pc: &Pc| matches!(code.get(*pc as usize), Some(Inst::Match));
-    let mut ways: Vec<Pc> = order.iter().flat_map(|pc| code[*pc as usize].ways()).collect();
-    ways.push(entry);
-    ways.retain(|pc| !is_end(pc));
-    let count = ways.len();
-    ways.sort_unstable();
-    ways.dedup();
-    order.len() <= SMALL && ways.len() == count && order.iter().all(plain)
+/// Whether all ways from `pc` to a match come to few instructions, none of
+/// which asks for rows.
+pub fn is_small(code: &[Inst], pc: Pc) -> bool {
+    let (mut stack, mut tried) = (vec![pc], 0);
+    while let Some(pc) = stack.pop() {
+        tried += 1;
+        match code.get(pc as usize) {
+            _ if tried > SMALL => return false,
+            None | Some(Inst::Look(..) | Inst::Guard(..)) => return false,
+            Some(inst) => stack.extend(inst.ways()),
+        }
+    }
+    true
 }

@@ -1,22 +1,30 @@
 //! What can match from where: a row of bits for each question, made by passes
 //! over the text from its end (see [`region`](super::region)).
 //!
-//! Rows are as long as a window. A text that is longer is passed again for each
-//! window that is asked for; places are asked for in their order then.
+//! Rows are as long as a window. In a longer text places are asked for in their
+//! order, and there is a pass for each window. It need not begin at the end: the
+//! first one leaves checkpoints.
 use super::program::Program;
 use super::region::{Region, Step};
 
 /// Places in a row.
 pub const WINDOW: usize = 16 * 1024;
 const WORDS: usize = WINDOW / 64;
+/// So many, wherever the text ends: up to a megabyte there is one for each
+/// window.
+const CHECKPOINTS: usize = 64;
 
 #[derive(Debug, Default)]
 pub struct Rows {
     /// `WORDS` for each row; place `at` is at `at % WINDOW`.
     bits: Vec<u64>,
-    /// The answers of all steps for the place of each region's pass, and for
-    /// the one after it, by the place's parity.
+    /// The answers of all steps for the place of the pass, and for the one
+    /// after it, by the place's parity.
     steps: [Vec<bool>; 2],
+    /// The answers at each multiple of `spacing`.
+    saved: Vec<bool>,
+    /// Zero before the first pass.
+    spacing: usize,
     /// What the rows tell about.
     from: usize,
     to: usize,
@@ -26,16 +34,19 @@ pub struct Rows {
 
 impl Rows {
     pub fn reserve_for(&mut self, program: &Program) {
-        let steps = program.regions.iter().map(|region| region.steps.len()).sum::<usize>();
+        let steps = program.steps;
         for plane in &mut self.steps {
             plane.resize(plane.len().max(steps), false);
+        }
+        if program.reach.is_none() {
+            self.saved.resize(self.saved.len().max(steps * CHECKPOINTS), false);
         }
         self.bits.resize(self.bits.len().max(program.rows * WORDS), 0);
     }
 
     /// Forgets the text before.
     pub fn start(&mut self) {
-        (self.from, self.to, self.width) = (0, 0, 1);
+        (self.from, self.to, self.width, self.spacing) = (0, 0, 1, 0);
     }
 
     /// Whether `look` holds at `at`.
@@ -64,29 +75,64 @@ impl Rows {
     /// Makes a window with `at` in it: a small one at first, if that saves
     /// looking at all the text.
     fn find_out(&mut self, program: &Program, text: &[u8], at: usize) {
-        let most = WINDOW - program.delay;
-        let width = if program.reach.is_some() { self.width + program.back } else { most };
-        let width = width.min(most);
-        self.width = width.saturating_mul(4).min(most);
+        let width = if program.reach.is_some() { self.width + program.back } else { WINDOW };
+        let width = width.min(WINDOW);
+        self.width = width.saturating_mul(4);
         self.from = if text.len() < width { 0 } else { at.saturating_sub(program.back) };
         self.to = self.from + width;
         let reached = program.reach.map_or(text.len(), |reach| self.to.saturating_add(reach));
         let top = text.len().min(reached);
-        let steps = program.regions.iter().map(|region| region.steps.len()).sum();
-        for plane in &mut self.steps {
-            plane.iter_mut().take(steps).for_each(|answer| *answer = false);
+        match self.spacing {
+            0 => {
+                if program.reach.is_none() {
+                    self.spacing = WINDOW.max(text.len() / CHECKPOINTS + 1);
+                }
+                self.find_out_from(program, text, top);
+            }
+            spacing => match self.restore(program, self.to.div_ceil(spacing)) {
+                Some(at) if at <= top => self.passes(program, text, at),
+                _ => self.find_out_from(program, text, top),
+            },
         }
-        // Counted from `delay` before the window, where the slowest pass ends.
-        for turn in (self.from..=top + program.delay).rev() {
+    }
+
+    /// Passes over the text from `top`, beyond which nothing matters.
+    fn find_out_from(&mut self, program: &Program, text: &[u8], top: usize) {
+        for plane in &mut self.steps {
+            plane.iter_mut().take(program.steps).for_each(|answer| *answer = false);
+        }
+        self.passes(program, text, top + 1);
+    }
+
+    /// Passes over the window and what is between it and `to`, where the
+    /// answers are known.
+    fn passes(&mut self, program: &Program, text: &[u8], to: usize) {
+        for at in (self.from..to).rev() {
             let mut offset = 0;
             for region in &program.regions {
-                let place = (turn + region.delay).checked_sub(program.delay);
-                if let Some(at) = place.filter(|at| *at <= top) {
-                    self.pass(program, text, region, offset, at);
-                }
+                self.pass(program, text, region, offset, at);
                 offset += region.steps.len();
             }
+            if self.spacing > 0 && at.is_multiple_of(self.spacing) {
+                self.save(program, at / self.spacing);
+            }
         }
+    }
+
+    fn save(&mut self, program: &Program, number: usize) {
+        let [even, odd] = &self.steps;
+        let plane = if (number * self.spacing).is_multiple_of(2) { even } else { odd };
+        let saved = self.saved.get_mut(number * program.steps..).unwrap_or_default();
+        saved.iter_mut().zip(plane).take(program.steps).for_each(|(to, from)| *to = *from);
+    }
+
+    /// Takes the answers of a checkpoint: its place.
+    fn restore(&mut self, program: &Program, number: usize) -> Option<usize> {
+        let [even, odd] = &mut self.steps;
+        let plane = if (number * self.spacing).is_multiple_of(2) { even } else { odd };
+        let saved = self.saved.get(number * program.steps..(number + 1) * program.steps)?;
+        plane.iter_mut().zip(saved).for_each(|(to, from)| *to = *from);
+        Some(number * self.spacing)
     }
 
     /// The answers of a region at `at`; those for the next place are there.
