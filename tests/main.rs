@@ -21,6 +21,7 @@ mod listen;
 mod logs;
 mod oracle;
 mod privileges;
+mod realip;
 mod reload;
 mod reopen;
 mod respawn;

@@ -228,9 +228,9 @@ const GROUPS: &[Group] = &[
               mirror mirror_request_body modern_browser modern_browser_value mp4 \
               mp4_buffer_size mp4_max_buffer_size mp4_start_key_frame \
               open_log_file_cache post_action \
-              random_index real_ip_header real_ip_recursive referer_hash_bucket_size \
+              random_index referer_hash_bucket_size \
               referer_hash_max_size secure_link \
-              secure_link_md5 secure_link_secret set_real_ip_from slice \
+              secure_link_md5 secure_link_secret slice \
               source_charset ssi ssi_ignore_recycled_buffers \
               ssi_last_modified ssi_min_file_chunk ssi_silent_errors ssi_types \
               ssi_value_length stub_status sub_filter sub_filter_last_modified \

@@ -46,7 +46,7 @@ pub fn check(request: &mut Request<'_>) -> Opinion {
     if rules.is_empty() {
         return Opinion::None;
     }
-    let client = request.conn.peer.ip;
+    let client = request.client.ip;
     // A client of IPv4 at a socket of IPv6 is one of IPv4, if any rule is about those.
     let is_v4 = |rule: &Rule| match rule.network {
         Some(Network::Ip(ip, _)) => ip.is_ipv4(),

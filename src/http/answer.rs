@@ -7,7 +7,7 @@
 use super::request::Request;
 use super::step::{Answer, Phase, Step, Wait};
 use super::{
-    error_pages, index, limit_conn, limit_req, permission, rewrite, static_files, try_files,
+    error_pages, index, limit_conn, limit_req, permission, realip, rewrite, static_files, try_files,
 };
 use crate::log::Level;
 use crate::proto::framing::Framing;
@@ -27,7 +27,10 @@ pub enum Progress<'r> {
 /// Finds the answer to a request whose head is good.
 pub fn find<'r>(request: &mut Request<'r>) -> Progress<'r> {
     match begin(request) {
-        Ok(()) => resume(request),
+        Ok(()) => {
+            realip::settle(request);
+            resume(request)
+        }
         Err(status) => {
             if status == 400 {
                 request.action = " while reading client request line";
@@ -132,6 +135,8 @@ fn find_location<'r>(request: &mut Request<'r>) -> Step<'r> {
 }
 
 fn limits<'r>(request: &mut Request<'r>) -> Step<'r> {
+    // The location may know more of its proxies than the server.
+    realip::settle(request);
     match limit_req::check(request) {
         Step::Next => limit_conn::check(request),
         other => other,

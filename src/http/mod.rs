@@ -36,6 +36,7 @@ mod paths;
 mod permission;
 pub mod proxy_cache;
 mod ready;
+pub mod realip;
 mod request;
 mod respond;
 mod response;

@@ -12,15 +12,11 @@ const NUMBER_MOST: usize = 20;
 
 pub static TABLE: &[BuiltIn] = &[
     built_in("remote_addr", |request| shown(request, request.client.ip)),
-    built_in("remote_port", |request| match request.client.port {
-        0 => Some(b""),
-        port => number(request, port.into()),
-    }),
+    built_in("remote_port", |request| port(request, request.client.port)),
+    built_in("realip_remote_addr", |request| shown(request, request.conn.peer.ip)),
+    built_in("realip_remote_port", |request| port(request, request.conn.peer.port)),
     built_in("server_name", |request| Some(&request.server.name)),
-    built_in("server_port", |request| match request.site.addr.port() {
-        0 => Some(b""),
-        port => number(request, port.into()),
-    }),
+    built_in("server_port", |request| port(request, request.site.addr.port())),
     built_in("server_addr", |request| {
         shown(request, socket::getsockname(&request.conn.io).ok()?.peer().ip)
     }),
@@ -32,7 +28,15 @@ pub fn number<'r>(request: &Request<'r>, number: u64) -> Value<'r> {
     request.made(NUMBER_MOST, |out| out.put_u64(number))
 }
 
-fn shown<'r>(request: &Request<'r>, what: impl std::fmt::Display) -> Value<'r> {
+/// What is no port is an empty text.
+pub fn port<'r>(request: &Request<'r>, port: u16) -> Value<'r> {
+    match port {
+        0 => Some(b""),
+        port => number(request, port.into()),
+    }
+}
+
+pub fn shown<'r>(request: &Request<'r>, what: impl std::fmt::Display) -> Value<'r> {
     request.made(ADDR_MOST, |out| {
         // A writer that is full remembers it by itself.
         let _ = write!(out, "{what}");
