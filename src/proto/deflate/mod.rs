@@ -134,7 +134,8 @@ impl Coder {
         self.stage = Stage::Open;
     }
 
-    /// Takes `input` and writes to `room`, until one is used up.
+    /// Takes `input` and writes to `room`, until one is used up. Room behind what was
+    /// written may be written to.
     pub fn step(&mut self, input: &[u8], room: &mut [u8], flush: Flush) -> Step {
         let mut out = Out::new(room);
         let mut taken = 0;

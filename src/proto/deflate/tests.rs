@@ -89,9 +89,9 @@ fn samples() -> Vec<Vec<u8>> {
     }
     // Blocks of all kinds in turn.
     let mut mixed = Vec::new();
-    for _ in 0..6 {
-        mixed.extend(random.bytes(20_000));
-        mixed.extend(random.text(20_000));
+    for _ in 0..3 {
+        mixed.extend(random.bytes(15_000));
+        mixed.extend(random.text(15_000));
     }
     samples.push(mixed);
     samples
@@ -214,7 +214,7 @@ fn damage_is_found_and_harms_nobody() {
     let sample = random.text(3_000);
     for level in [1, 6] {
         let packed = pack(&mut coder, level, &sample, 4_000, 4_000);
-        for _ in 0..2_000 {
+        for _ in 0..1_000 {
             let mut damaged = packed.clone();
             for _ in 0..1 + random.below(3) {
                 let at = 10 + random.below(packed.len() - 10);

@@ -2,34 +2,32 @@
 //!
 //! What is read may be hostile. Memory is fixed, work is bounded by input and
 //! output together, and whatever RFC 1951 and RFC 1952 do not allow is [`Bad`].
-//! Strict as zlib: codes that are incomplete or say too much are refused, too.
+//! Strict as zlib: codes that are incomplete or say too much are refused, too. Only the
+//! head's own sum, which nobody writes, is not looked at.
+mod bits;
 mod table;
+mod window;
 
 use super::alphabet::{DISTANCE_RANGES, END, LENGTHS};
 use super::bits::Out;
 use super::crc32::Crc32;
-use super::ring::zeroed;
 use super::trees::{FIXED_LITERALS, KIND_ORDER};
 use super::{State, Step};
+use bits::{Bits, Hungry};
 use table::Table;
+use window::Window;
 
 /// Not gzip, or damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bad;
 
-/// How far back a match may reach.
-const WINDOW: usize = 1 << 15;
 /// Most code lengths of a block: literals and distances.
 const LENGTHS_MAX: usize = 286 + 30;
 
 /// One member being read.
 pub struct Inflate {
-    window: Box<[u8; WINDOW]>,
-    /// Bytes of the member so far.
-    total: u64,
-    /// Bits that were taken and not used, the next lowest. All others are 0.
-    bits: u64,
-    count: u32,
+    window: Window,
+    bits: Bits,
     stage: Stage,
     last: bool,
     lengths: [u8; LENGTHS_MAX],
@@ -104,6 +102,12 @@ enum Stop {
 const HUNGRY: Stop = Stop::State(State::Hungry);
 const FULL: Stop = Stop::State(State::Full);
 
+impl From<Hungry> for Stop {
+    fn from(_: Hungry) -> Stop {
+        HUNGRY
+    }
+}
+
 impl From<Bad> for Stop {
     fn from(_: Bad) -> Stop {
         Stop::Bad
@@ -114,10 +118,8 @@ impl Inflate {
     /// Allocates; good for one member at a time, see [`Inflate::reset`].
     pub fn new() -> Inflate {
         Inflate {
-            window: zeroed(),
-            total: 0,
-            bits: 0,
-            count: 0,
+            window: Window::new(),
+            bits: Bits::default(),
             stage: Stage::Magic,
             last: false,
             lengths: [0; LENGTHS_MAX],
@@ -129,13 +131,14 @@ impl Inflate {
 
     /// Begins another member.
     pub fn reset(&mut self) {
-        (self.total, self.bits, self.count) = (0, 0, 0);
+        self.window.reset();
+        self.bits = Bits::default();
         self.stage = Stage::Magic;
         self.crc = Crc32::default();
     }
 
     /// Reads `input` and writes to `room` until one is used up, or the member ends.
-    /// Behind its end nothing is taken.
+    /// Behind its end nothing is taken. Room behind what was written may be written to.
     pub fn step(&mut self, input: &[u8], room: &mut [u8]) -> Result<Step, Bad> {
         let (mut rest, mut out) = (input, Out::new(room));
         let state = loop {
@@ -145,6 +148,8 @@ impl Inflate {
                 Err(Stop::Bad) => return Err(Bad),
             }
         };
+        self.crc.add(&out.room[..out.at]);
+        self.window.keep(&out.room[..out.at]);
         Ok(Step { taken: input.len() - rest.len(), written: out.at, state })
     }
 
@@ -152,7 +157,7 @@ impl Inflate {
     fn turn(&mut self, input: &mut &[u8], out: &mut Out) -> Result<Stage, Stop> {
         match self.stage {
             Stage::Magic => self.magic(input),
-            Stage::Time { flags } => self.bits(input, 48).map(|_| Stage::Options { flags }),
+            Stage::Time { flags } => self.time(input, flags),
             Stage::Options { flags } => self.options(input, flags),
             Stage::Extra { flags, left } => skip(input, flags, left),
             Stage::Text { flags } => self.text(input, flags),
@@ -164,23 +169,29 @@ impl Inflate {
             Stage::Lengths { numbers, at } => self.code_lengths(input, numbers, at),
             Stage::Symbols => self.symbols(input, out),
             Stage::Copy { length, distance } => self.copy(out, length, distance),
-            Stage::Sum => self.sum(input),
-            Stage::Size => self.size(input),
+            Stage::Sum => self.sum(input, out),
+            Stage::Size => self.size(input, out),
             Stage::End => Err(Stop::State(State::Done)),
         }
     }
 
     fn magic(&mut self, input: &mut &[u8]) -> Result<Stage, Stop> {
-        let [0x1f, 0x8b, 8, flags] = (self.bits(input, 32)? as u32).to_le_bytes() else {
+        let [0x1f, 0x8b, 8, flags] = (self.bits.next(input, 32)? as u32).to_le_bytes() else {
             return Err(Stop::Bad);
         };
         if flags & RESERVED != 0 { Err(Stop::Bad) } else { Ok(Stage::Time { flags }) }
     }
 
+    /// The time, and what compressed it on what system: of no use here.
+    fn time(&mut self, input: &mut &[u8], flags: u8) -> Result<Stage, Stop> {
+        self.bits.next(input, 48)?;
+        Ok(Stage::Options { flags })
+    }
+
     /// What the head's flags announce, in this order.
     fn options(&mut self, input: &mut &[u8], flags: u8) -> Result<Stage, Stop> {
         if flags & EXTRA != 0 {
-            let left = self.bits(input, 16)? as usize;
+            let left = self.bits.next(input, 16)? as usize;
             return Ok(Stage::Extra { flags: flags & !EXTRA, left });
         }
         if flags & NAME != 0 {
@@ -190,19 +201,20 @@ impl Inflate {
             return Ok(Stage::Text { flags: flags & !COMMENT });
         }
         if flags & HEAD_SUM != 0 {
-            self.bits(input, 16)?;
+            self.bits.next(input, 16)?;
         }
         Ok(Stage::Block)
     }
 
     /// Text up to a NUL.
     fn text(&mut self, input: &mut &[u8], flags: u8) -> Result<Stage, Stop> {
-        let end = if self.bits(input, 8)? == 0 { Stage::Options { flags } } else { self.stage };
+        let end =
+            if self.bits.next(input, 8)? == 0 { Stage::Options { flags } } else { self.stage };
         Ok(end)
     }
 
     fn block(&mut self, input: &mut &[u8]) -> Result<Stage, Stop> {
-        let bits = self.bits(input, 3)?;
+        let bits = self.bits.next(input, 3)?;
         self.last = bits & 1 == 1;
         match bits >> 1 {
             0 => Ok(Stage::StoredLength),
@@ -217,8 +229,8 @@ impl Inflate {
     }
 
     fn stored_length(&mut self, input: &mut &[u8]) -> Result<Stage, Stop> {
-        self.align();
-        let bits = self.bits(input, 32)? as u32;
+        self.bits.align();
+        let bits = self.bits.next(input, 32)? as u32;
         let len = bits as u16;
         if (bits >> 16) as u16 != !len {
             Err(Stop::Bad)
@@ -231,21 +243,16 @@ impl Inflate {
         if left == 0 {
             return Ok(self.next_block());
         }
-        let len = left.min(input.len()).min(out.left());
+        let len = out.copy(&input[..left.min(input.len())]);
         if len == 0 {
             return Err(if input.is_empty() { HUNGRY } else { FULL });
         }
-        let (bytes, rest) = input.split_at(len);
-        *input = rest;
-        for &byte in bytes {
-            self.put(byte, out);
-        }
-        self.crc.add(bytes);
+        *input = &input[len..];
         Ok(Stage::Stored { left: left - len })
     }
 
     fn numbers(&mut self, input: &mut &[u8]) -> Result<Stage, Stop> {
-        let bits = self.bits(input, 14)? as usize;
+        let bits = self.bits.next(input, 14)? as usize;
         let numbers = Numbers {
             literals: (bits & 31) + 257,
             distances: (bits >> 5 & 31) + 1,
@@ -265,7 +272,7 @@ impl Inflate {
             self.lengths.fill(0);
             return Ok(Stage::Lengths { numbers, at: 0 });
         };
-        self.lengths[kind] = self.bits(input, 3)? as u8;
+        self.lengths[kind] = self.bits.next(input, 3)? as u8;
         Ok(Stage::Kinds { numbers, at: at + 1 })
     }
 
@@ -281,24 +288,24 @@ impl Inflate {
             return self.codes(numbers);
         }
         let (kind, used) = loop {
-            let more = match self.literals.symbol(self.bits, self.count)? {
+            let more = match self.literals.symbol(self.bits.word, self.bits.count)? {
                 Some((kind, used)) => {
                     let extra = [2, 3, 7].get(kind.wrapping_sub(16)).copied().unwrap_or(0);
-                    if used + extra <= self.count {
+                    if used + extra <= self.bits.count {
                         break (kind, used);
                     }
-                    self.pull(input)
+                    self.bits.pull(input)
                 }
-                None => self.pull(input),
+                None => self.bits.pull(input),
             };
             more?;
         };
-        self.drop(used);
+        self.bits.drop(used);
         let (length, times) = match kind {
             16 if at == 0 => return Err(Stop::Bad),
-            16 => (self.lengths[at - 1], 3 + self.held(2)),
-            17 => (0, 3 + self.held(3)),
-            18 => (0, 11 + self.held(7)),
+            16 => (self.lengths[at - 1], 3 + self.bits.held(2)),
+            17 => (0, 3 + self.bits.held(3)),
+            18 => (0, 11 + self.bits.held(7)),
             _ => (kind as u8, 1),
         };
         if at + times > all {
@@ -318,39 +325,46 @@ impl Inflate {
         Ok(Stage::Symbols)
     }
 
-    /// Literals, as many as there are; then a match or the end of the block.
+    /// Symbols up to the end of the block.
     fn symbols(&mut self, input: &mut &[u8], out: &mut Out) -> Result<Stage, Stop> {
-        let from = out.at;
+        let all = *input;
         let end = loop {
-            match self.symbol()? {
-                None => {
-                    if let Err(stop) = self.pull(input) {
-                        break Err(stop);
-                    }
+            self.bits.refill(input);
+            let Some((symbol, used)) = self.symbol()? else {
+                self.bits.pull(input)?;
+                continue;
+            };
+            match symbol {
+                Symbol::Literal(byte) => {
+                    let Some(room) = out.room.get_mut(out.at) else { break Err(FULL) };
+                    *room = byte;
+                    out.at += 1;
+                    self.bits.drop(used);
                 }
-                Some((Symbol::Literal(_), _)) if out.left() == 0 => break Err(FULL),
-                Some((symbol, used)) => {
-                    self.drop(used);
-                    match symbol {
-                        Symbol::Literal(byte) => self.put(byte, out),
-                        Symbol::End => break Ok(self.next_block()),
-                        Symbol::Copy { distance, .. } if distance as u64 > self.total => {
-                            return Err(Stop::Bad);
-                        }
-                        Symbol::Copy { length, distance } => {
-                            break Ok(Stage::Copy { length, distance });
-                        }
+                Symbol::End => {
+                    self.bits.drop(used);
+                    break Ok(self.next_block());
+                }
+                Symbol::Copy { length, distance } => {
+                    self.bits.drop(used);
+                    if distance as u64 > self.window.total(out) {
+                        return Err(Stop::Bad);
+                    }
+                    let left = self.window.copy(out, length, distance);
+                    if left > 0 {
+                        break Ok(Stage::Copy { length: left, distance });
                     }
                 }
             }
         };
-        self.crc.add(&out.room[from..out.at]);
+        self.bits.give_back(all, input);
         end
     }
 
     /// The next symbol with its extra bits, and how many bits it takes, if all are there.
     fn symbol(&self) -> Result<Option<(Symbol, u32)>, Bad> {
-        let Some((symbol, mut used)) = self.literals.symbol(self.bits, self.count)? else {
+        let Some((symbol, mut used)) = self.literals.symbol(self.bits.word, self.bits.count)?
+        else {
             return Ok(None);
         };
         if symbol < END {
@@ -360,41 +374,26 @@ impl Inflate {
             return Ok(Some((Symbol::End, used)));
         }
         let range = LENGTHS.get(symbol - END - 1).ok_or(Bad)?;
-        let length = usize::from(range.first) + low(self.bits >> used, range.extra);
+        let length = usize::from(range.first) + low(self.bits.word >> used, range.extra);
         used += u32::from(range.extra);
-        let bits_left = self.count.saturating_sub(used);
-        let Some((symbol, more)) = self.distances.symbol(self.bits >> used, bits_left)? else {
+        let bits_left = self.bits.count.saturating_sub(used);
+        let Some((symbol, more)) = self.distances.symbol(self.bits.word >> used, bits_left)? else {
             return Ok(None);
         };
         used += more;
         let range = DISTANCE_RANGES.get(symbol).ok_or(Bad)?;
-        let distance = usize::from(range.first) + low(self.bits >> used, range.extra);
+        let distance = usize::from(range.first) + low(self.bits.word >> used, range.extra);
         used += u32::from(range.extra);
-        Ok((used <= self.count).then_some((Symbol::Copy { length, distance }, used)))
+        Ok((used <= self.bits.count).then_some((Symbol::Copy { length, distance }, used)))
     }
 
     fn copy(&mut self, out: &mut Out, length: usize, distance: usize) -> Result<Stage, Stop> {
-        let from = out.at;
-        let len = length.min(out.left());
-        for _ in 0..len {
-            let at = (self.total as usize).wrapping_sub(distance) % WINDOW;
-            self.put(self.window[at], out);
+        if out.left() == 0 {
+            return Err(FULL);
         }
-        self.crc.add(&out.room[from..out.at]);
-        match length - len {
+        match self.window.copy(out, length, distance) {
             0 => Ok(Stage::Symbols),
-            _ if len == 0 => Err(FULL),
-            length => Ok(Stage::Copy { length, distance }),
-        }
-    }
-
-    #[inline(always)]
-    fn put(&mut self, byte: u8, out: &mut Out) {
-        if let Some(room) = out.room.get_mut(out.at) {
-            *room = byte;
-            out.at += 1;
-            self.window[self.total as usize % WINDOW] = byte;
-            self.total += 1;
+            left => Ok(Stage::Copy { length: left, distance }),
         }
     }
 
@@ -402,54 +401,17 @@ impl Inflate {
         if self.last { Stage::Sum } else { Stage::Block }
     }
 
-    fn sum(&mut self, input: &mut &[u8]) -> Result<Stage, Stop> {
-        self.align();
-        let sum = self.bits(input, 32)? as u32;
-        if sum == self.crc.value() { Ok(Stage::Size) } else { Err(Stop::Bad) }
+    fn sum(&mut self, input: &mut &[u8], out: &Out) -> Result<Stage, Stop> {
+        self.bits.align();
+        let sum = self.bits.next(input, 32)? as u32;
+        let mut crc = self.crc;
+        crc.add(&out.room[..out.at]);
+        if sum == crc.value() { Ok(Stage::Size) } else { Err(Stop::Bad) }
     }
 
-    fn size(&mut self, input: &mut &[u8]) -> Result<Stage, Stop> {
-        let size = self.bits(input, 32)? as u32;
-        if size == self.total as u32 { Ok(Stage::End) } else { Err(Stop::Bad) }
-    }
-
-    /// The next `count` bits (at most 48), when all have come.
-    fn bits(&mut self, input: &mut &[u8], count: u32) -> Result<u64, Stop> {
-        while self.count < count {
-            self.pull(input)?;
-        }
-        let bits = self.bits & ((1 << count) - 1);
-        self.drop(count);
-        Ok(bits)
-    }
-
-    /// The next `count` bits, which are there.
-    fn held(&mut self, count: u32) -> usize {
-        let bits = self.bits & ((1 << count) - 1);
-        self.drop(count);
-        bits as usize
-    }
-
-    /// One byte more. Bytes are taken only when they are needed, so that nothing
-    /// behind the member's end is.
-    #[inline(always)]
-    fn pull(&mut self, input: &mut &[u8]) -> Result<(), Stop> {
-        let (&byte, rest) = input.split_first().ok_or(HUNGRY)?;
-        *input = rest;
-        self.bits |= u64::from(byte) << self.count;
-        self.count += 8;
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn drop(&mut self, count: u32) {
-        self.bits >>= count;
-        self.count -= count;
-    }
-
-    /// On to the next whole byte.
-    fn align(&mut self) {
-        self.drop(self.count % 8);
+    fn size(&mut self, input: &mut &[u8], out: &Out) -> Result<Stage, Stop> {
+        let size = self.bits.next(input, 32)? as u32;
+        if size == self.window.total(out) as u32 { Ok(Stage::End) } else { Err(Stop::Bad) }
     }
 }
 

@@ -2,7 +2,7 @@
 use super::Bad;
 
 /// Codes up to this length are looked up at once.
-const SHORT: u32 = 9;
+const SHORT: u32 = 10;
 const LENGTH_MAX: usize = 15;
 
 pub struct Table {
