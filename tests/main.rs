@@ -6,6 +6,7 @@ mod common;
 
 mod access;
 mod allocations;
+mod autoindex;
 mod channel;
 mod conf;
 mod differential;

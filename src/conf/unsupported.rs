@@ -218,8 +218,8 @@ const GROUPS: &[Group] = &[
             "",
             "add_after_body add_before_body \
               addition_types ancient_browser ancient_browser_value \
-              auth_request auth_request_set autoindex_exact_size autoindex_format \
-              autoindex_localtime charset_map \
+              auth_request auth_request_set \
+              charset_map \
               create_full_put_path \
               dav_access dav_methods disable_symlinks early_hints empty_gif \
               flv gunzip gunzip_buffers gzip_static \

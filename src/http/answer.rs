@@ -7,7 +7,8 @@
 use super::request::Request;
 use super::step::{Answer, Phase, Step, Wait};
 use super::{
-    error_pages, index, limit_conn, limit_req, permission, realip, rewrite, static_files, try_files,
+    autoindex, error_pages, index, limit_conn, limit_req, permission, realip, rewrite,
+    static_files, try_files,
 };
 use crate::log::Level;
 use crate::proto::framing::Framing;
@@ -144,7 +145,16 @@ fn limits<'r>(request: &mut Request<'r>) -> Step<'r> {
 }
 
 fn content<'r>(request: &mut Request<'r>) -> Step<'r> {
-    if request.uri.ends_with(b"/") { index::find(request) } else { static_files::find(request) }
+    if !request.uri.ends_with(b"/") {
+        return static_files::find(request);
+    }
+    for of_directory in [index::find, autoindex::list] {
+        match of_directory(request) {
+            Step::Next => {}
+            other => return other,
+        }
+    }
+    index::forbidden(request)
 }
 
 /// A body that is announced larger than `client_max_body_size` is not waited for.

@@ -51,7 +51,7 @@ pub static LOC: &[Directive<LocRaw>] = &[
         Context::ALL.or(Context::LIF),
         Args::ONE,
         |node| crate::conf::flag(node, 0).map(drop),
-        "nothing comes with a charset of its own yet",
+        "it is about answers of other servers",
     ),
 ];
 
@@ -62,6 +62,7 @@ pub fn filter(request: &mut Request<'_>) -> Option<()> {
     let response = &request.response;
     // Redirects have none: old browsers took it for that of the next page.
     if matches!(response.status, 301 | 302)
+        || !response.charset.is_empty()
         || response.content_type.is_empty()
         || response.content_type.starts_with(b"multipart/byteranges")
         || !response.content_encoding.is_empty()
@@ -73,6 +74,15 @@ pub fn filter(request: &mut Request<'_>) -> Option<()> {
     }
     request.response.charset = request.render(charset)?;
     Some(())
+}
+
+/// What an answer of this type is told to be in; empty: nothing is told.
+pub fn of<'r>(request: &Request<'r>, content_type: &[u8]) -> Option<&'r [u8]> {
+    let conf = &request.location.conf.charset;
+    match &conf.charset {
+        Some(charset) if conf.types.has(content_type) => request.render(charset),
+        _ => Some(b""),
+    }
 }
 
 /// The content type with its charset, as each part of a multipart answer has it.

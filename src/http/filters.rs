@@ -51,6 +51,11 @@ pub fn of_file<'r>(request: &mut Request<'r>, file: Rc<File>) -> Step<'r> {
 
 /// A text has no validators, yet conditions are about it too, as in nginx.
 pub fn of_text<'r>(request: &Request<'r>, status: u16, text: &'r [u8]) -> Step<'r> {
+    without_validators(request, status, Answer::Text { status, text })
+}
+
+/// The same for whatever has none.
+pub fn without_validators<'r>(request: &Request<'r>, status: u16, answer: Answer<'r>) -> Step<'r> {
     let conditions = request.conditions();
     if request.status_of(status) == 200 && !conditions.is_empty() {
         let rule = request.location.conf.core.if_modified_since;
@@ -60,5 +65,5 @@ pub fn of_text<'r>(request: &Request<'r>, status: u16, text: &'r [u8]) -> Step<'
             Verdict::PreconditionFailed => return Step::Status(412),
         }
     }
-    Step::Answer(Answer::Text { status, text })
+    Step::Answer(answer)
 }

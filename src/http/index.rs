@@ -37,7 +37,7 @@ fn index(raw: &mut LocRaw, cx: &mut Cx, node: Node) -> Result<(), Error> {
     Ok(())
 }
 
-/// The answer for a URI that ends in a slash.
+/// The index file of a URI that ends in a slash, if there is one.
 pub fn find<'r>(request: &mut Request<'r>) -> Step<'r> {
     if !matches!(request.method, Method::Get | Method::Head | Method::Post) {
         return Step::Status(405);
@@ -65,6 +65,11 @@ pub fn find<'r>(request: &mut Request<'r>) -> Step<'r> {
             }
         }
     }
+    Step::Next
+}
+
+/// Nobody has made anything of the directory.
+pub fn forbidden<'r>(request: &Request<'r>) -> Step<'r> {
     paths::with_path(request, b"", |path| {
         let path = Shown(path.to_bytes());
         let text = format_args!("directory index of \"{path}\" is forbidden");

@@ -54,6 +54,13 @@ pub fn send(
                 write_head(request, output);
                 send::whole(request, &Source::Bytes(text), output).await
             }
+            Answer::Made(made) => {
+                request.response.status = request.status_of(200);
+                request.response.content_type = made.content_type;
+                request.response.charset = made.charset;
+                write_head(request, output);
+                send::whole(request, &Source::Bytes(&made.body), output).await
+            }
             Answer::Page { status } => send_page(request, *status, output).await,
         }
     }

@@ -21,6 +21,8 @@ pub enum Answer<'r> {
         status: u16,
         text: &'r [u8],
     },
+    /// A body that was made for this answer alone.
+    Made(Box<Made>),
     /// A built-in page, or an empty answer for those that have none.
     Page {
         status: u16,
@@ -29,6 +31,14 @@ pub enum Answer<'r> {
     Close {
         status: u16,
     },
+}
+
+/// A body of which the head does not tell the length.
+pub struct Made {
+    pub content_type: &'static [u8],
+    /// Empty: not told.
+    pub charset: &'static [u8],
+    pub body: Vec<u8>,
 }
 
 /// Which of a file's bytes are wanted.

@@ -11,6 +11,8 @@ mod connection;
 mod head;
 mod line;
 
+pub use line::argument;
+
 use super::request::Request;
 use super::{limit_conn, limit_req, paths};
 use crate::conf::{Cx, Entry, Error, VarId};
