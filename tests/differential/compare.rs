@@ -1,8 +1,9 @@
 //! What may differ between two answers, and how the rest is told.
 //!
-//! The server's name and what its length does to sizes; Date, and Expires as far as it follows from
-//! Date; the bytes of a body that is gzipped, not what they stand for; and in bodies, fields and
-//! log lines what stands in `<<` `>>`, of which only the shape is compared.
+//! The server's name and what its length does to sizes; Date, and Expires as far as it follows
+//! from Date; of a body that is gzipped the bytes, and how their end is told, but not what they
+//! stand for; and in bodies, fields and log lines what stands in `<<` `>>`, of which only the
+//! shape is compared.
 use super::answer::Answer;
 use super::script::Request;
 use super::{Outcome, Pair};
@@ -151,24 +152,28 @@ fn normal_response(request: &Request, response: &Response) -> String {
     let built_in = body.contains(&format!("<center>{name}</center>"))
         || (request.is_head() && response.status >= 300);
     body = body.replace(&format!("<center>{name}</center>"), "<center>SERVER</center>");
-    let boundary = response.header("content-type").split_once("boundary=");
-    let boundary = boundary.map_or("\0", |(_, boundary)| boundary);
     let value = |key: &str, value: &str| match &*key.to_lowercase() {
         "server" => "SERVER".to_string(),
         "date" => seconds(value).map_or("NO DATE", |_| "DATE").to_string(),
         "expires" => expires(response, value),
-        "content-length" if response.header("content-encoding") == "gzip" => "GZIPPED".into(),
         "content-length" if built_in => value
             .parse::<i64>()
             .map_or(value.into(), |length| (length - name.len() as i64).to_string()),
         _ => value.to_string(),
     };
+    let gzipped = response.header("content-encoding") == "gzip";
+    let frames = |key: &str| matches!(&*key.to_lowercase(), "content-length" | "transfer-encoding");
     let fields = |fields: &[(String, String)]| -> String {
-        fields.iter().map(|(key, text)| format!("{key}: {}\n", value(key, text))).collect()
+        let fields = fields.iter().filter(|(key, _)| !(gzipped && frames(key)));
+        fields.map(|(key, text)| format!("{key}: {}\n", value(key, text))).collect()
     };
     let (status, reason) = (response.status, &response.reason);
     let (head, trailers) = (fields(&response.headers), fields(&response.trailers));
-    format!("{status} {reason}\n{head}\n{body}\n{trailers}").replace(boundary, "BOUNDARY")
+    let text = format!("{status} {reason}\n{head}\n{body}\n{trailers}");
+    match response.header("content-type").split_once("boundary=") {
+        Some((_, boundary)) => text.replace(boundary, "BOUNDARY"),
+        None => text,
+    }
 }
 
 /// The body as text, unpacked.
