@@ -100,6 +100,9 @@ pub enum Kind {
 }
 
 impl Block {
+    /// What the symbols take.
+    pub const BYTES: usize = SYMBOLS * size_of::<u32>();
+
     pub fn new() -> Block {
         Block {
             symbols: zeroed(),

@@ -72,6 +72,9 @@ impl Effort {
 }
 
 impl Finder {
+    /// What the tables take.
+    pub const BYTES: usize = (ENTRIES + SHORTS) * size_of::<u16>();
+
     pub fn new() -> Finder {
         Finder {
             table: zeroed(),

@@ -16,3 +16,22 @@ pub fn header(level: u8) -> [u8; 10] {
 pub fn trailer(crc: Crc32, size: u32) -> [u8; 8] {
     (u64::from(crc.value()) | u64::from(size) << 32).to_le_bytes()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn heads_are_nginx_s() {
+        for (level, xfl) in [(1, 4), (2, 0), (6, 0), (9, 2)] {
+            assert_eq!(header(level), [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, xfl, 3]);
+        }
+    }
+
+    #[test]
+    fn trailers_are_sum_and_size() {
+        let mut crc = Crc32::default();
+        crc.add(b"123456789");
+        assert_eq!(trailer(crc, 9), [0x26, 0x39, 0xf4, 0xcb, 9, 0, 0, 0]);
+    }
+}

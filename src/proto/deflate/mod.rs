@@ -66,7 +66,7 @@ pub struct Coder {
     ring: Ring,
     finder: Finder,
     block: Block,
-    /// Bytes searched since the block began, as far as they are known to be in the ring.
+    /// Bytes searched since the block began.
     block_bytes: u32,
     bits: Bits,
     front: Front,
@@ -75,6 +75,9 @@ pub struct Coder {
     size: u32,
     stage: Stage,
 }
+
+// No more than zlib takes (zconf.h).
+const _: () = assert!(Coder::BYTES <= 256 << 10);
 
 /// Small things that are ready to be written: before what `Writing` says.
 struct Front {
@@ -104,6 +107,10 @@ enum Stage {
 }
 
 impl Coder {
+    /// What one coder takes, all in all.
+    pub const BYTES: usize =
+        size_of::<Coder>() + size_of::<ring::Bytes>() + Finder::BYTES + Block::BYTES;
+
     /// Allocates; [`Coder::reset`] is to be called before its use.
     pub fn new() -> Coder {
         Coder {
@@ -121,7 +128,7 @@ impl Coder {
     }
 
     /// Begins anew, at a level from 1 to 9. A size that is known makes small things cheaper;
-    /// it need not be right.
+    /// one that is too small costs compression, and nothing else.
     pub fn reset(&mut self, level: u8, size: Option<u64>) {
         self.finder.reset(level, size);
         self.block.clear();

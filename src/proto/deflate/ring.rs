@@ -16,8 +16,10 @@ pub const AHEAD_MAX: u32 = 1 << 15;
 /// The longest match there is (RFC 1951 3.2.5).
 pub const MATCH_MAX: u32 = 258;
 
+pub type Bytes = [u8; SIZE + MIRROR];
+
 pub struct Ring {
-    bytes: Box<[u8; SIZE + MIRROR]>,
+    bytes: Box<Bytes>,
 }
 
 impl Ring {

@@ -128,6 +128,20 @@ fn pieces_do_not_matter() {
 }
 
 #[test]
+fn a_size_that_is_wrong_does_no_harm() {
+    let mut coder = Coder::new();
+    let sample = Random(5).text(90_000);
+    for level in [1, 6] {
+        for size in [None, Some(0), Some(1), Some(20_000), Some(u64::MAX)] {
+            coder.reset(level, size);
+            let packed = pack_on(&mut coder, &sample, 10_000, 10_000, Flush::Finish);
+            let (bytes, left, _) = unpack(&packed, 10_000, 10_000).unwrap();
+            assert!((bytes == sample) && left == 0, "level {level}, size {size:?}");
+        }
+    }
+}
+
+#[test]
 fn a_flush_lets_the_reader_go_on() {
     let mut coder = Coder::new();
     for level in [1, 6] {
