@@ -112,6 +112,9 @@ impl Regex {
     }
 
     pub fn is_match(&self, scratch: &mut Scratch, text: &[u8]) -> bool {
+        if !self.program.hints.allow(text) {
+            return false;
+        }
         scratch.rows.start();
         backtrack::run(&self.program, scratch, text)
             .unwrap_or_else(|| pike::run(&self.program, scratch, text))

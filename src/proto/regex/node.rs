@@ -115,6 +115,24 @@ impl Node {
         }
     }
 
+    /// The bytes of which one is the last of every match, if there are such.
+    pub fn last(&self) -> Option<Set> {
+        match self {
+            Node::Byte(set) => Some(*set),
+            Node::Concat(nodes) => {
+                let takes = |node: &&Node| node.lengths() != (0, Some(0));
+                nodes.iter().rev().find(takes).and_then(Node::last)
+            }
+            Node::Alternate(nodes) => {
+                let mut all = nodes.iter().map(Node::last);
+                all.try_fold(Set::NONE, |some, last| Some(some.or(last?)))
+            }
+            Node::Capture(_, node) | Node::Atomic(node) => node.last(),
+            Node::Repeat(node, count) if count.least > 0 => node.last(),
+            Node::Repeat(..) | Node::Assert(_) | Node::Look(..) | Node::Keep => None,
+        }
+    }
+
     /// Whether it begins with `.*`. Then, if there is a match, there is one that
     /// begins where the line does.
     pub fn takes_line(&self) -> bool {

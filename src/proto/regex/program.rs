@@ -75,6 +75,8 @@ pub struct Hints {
     pub least: usize,
     /// With so many bytes left, at most.
     pub most: Option<usize>,
+    /// If the text ends so, but for a newline.
+    pub last: Option<Set>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +86,16 @@ pub enum First {
 }
 
 impl Hints {
+    /// Whether the end of the text leaves room for a match.
+    #[inline]
+    pub fn allow(&self, text: &[u8]) -> bool {
+        match (&self.last, text.last()) {
+            _ if text.len() < self.least => false,
+            (Some(last), Some(byte)) => last.has(*byte) || *byte == b'\n',
+            _ => true,
+        }
+    }
+
     /// The first place from `at` on where a match may begin.
     pub fn next_start(&self, text: &[u8], at: usize) -> Option<usize> {
         let rest = text.get(at..)?;
@@ -194,20 +206,26 @@ impl Program {
 
 impl Assert {
     /// Whether it holds at `at`.
+    #[inline]
     pub fn holds(self, text: &[u8], at: usize) -> bool {
-        let before = at.checked_sub(1).and_then(|at| text.get(at)).copied();
-        let after = text.get(at).copied();
-        let is_word = |byte: Option<u8>| byte.is_some_and(|byte| set::WORD.has(byte));
+        let left = text.len().saturating_sub(at);
         match self {
             Assert::Start => at == 0,
-            Assert::End => at == text.len(),
-            Assert::EndOrNewline => {
-                at == text.len() || (at + 1 == text.len() && after == Some(b'\n'))
-            }
-            Assert::LineStart => at == 0 || (before == Some(b'\n') && at < text.len()),
-            Assert::LineEnd => at == text.len() || after == Some(b'\n'),
-            Assert::WordBoundary => is_word(before) != is_word(after),
-            Assert::NotWordBoundary => is_word(before) == is_word(after),
+            Assert::End => left == 0,
+            Assert::EndOrNewline => left == 0 || (left == 1 && text.last() == Some(&b'\n')),
+            Assert::LineStart => at == 0 || (before(text, at) == Some(b'\n') && left > 0),
+            Assert::LineEnd => left == 0 || text.get(at) == Some(&b'\n'),
+            Assert::WordBoundary => is_boundary(text, at),
+            Assert::NotWordBoundary => !is_boundary(text, at),
         }
     }
+}
+
+fn before(text: &[u8], at: usize) -> Option<u8> {
+    text.get(at.checked_sub(1)?).copied()
+}
+
+fn is_boundary(text: &[u8], at: usize) -> bool {
+    let is_word = |byte: Option<u8>| byte.is_some_and(|byte| set::WORD.has(byte));
+    is_word(before(text, at)) != is_word(text.get(at).copied())
 }

@@ -80,8 +80,10 @@ pub fn choose(code: &mut Vec<Inst>, sets: &mut Sets, entries: &[Pc], node: &Node
         };
     }
     let (least, most) = node.lengths();
+    let ends = node.ends_at_end();
     // The last newline may be left over.
-    let most = most.filter(|_| node.ends_at_end()).map(|most| most.saturating_add(1));
+    let most = most.filter(|_| ends).map(|most| most.saturating_add(1));
+    let last = node.last().filter(|_| ends);
     let begin = entries.first().and_then(|start| nexts.get(*start as usize));
     let begin = begin.copied().unwrap_or(Next::ANY);
     let first = match begin.bytes.single() {
@@ -89,7 +91,7 @@ pub fn choose(code: &mut Vec<Inst>, sets: &mut Sets, entries: &[Pc], node: &Node
         Some(byte) => Some(First::Byte(byte)),
         None => Some(First::Set(begin.bytes)),
     };
-    Hints { anchored: node.is_anchored(), lines: node.takes_line(), first, least, most }
+    Hints { anchored: node.is_anchored(), lines: node.takes_line(), first, least, most, last }
 }
 
 /// What may come next at an instruction, given that for what it leads to.
