@@ -4,6 +4,8 @@
 //! Both are broken as signatures. They are here because files of passwords,
 //! signed links and the names of cached files are made with them.
 
+use super::writer::copy;
+
 /// How one block changes the state.
 pub trait Rounds {
     /// The digest's bytes.
@@ -41,7 +43,7 @@ impl<R: Rounds> Digest<R> {
         self.len = self.len.wrapping_add(bytes.len() as u64);
         if filled > 0 {
             let (head, tail) = bytes.split_at(bytes.len().min(64 - filled));
-            self.rest[filled..filled + head.len()].copy_from_slice(head);
+            copy(&mut self.rest[filled..filled + head.len()], head);
             if filled + head.len() < 64 {
                 return;
             }
@@ -50,18 +52,22 @@ impl<R: Rounds> Digest<R> {
         }
         let (blocks, rest) = bytes.as_chunks::<64>();
         blocks.iter().for_each(|block| self.rounds.block(block));
-        self.rest[..rest.len()].copy_from_slice(rest);
+        copy(&mut self.rest[..rest.len()], rest);
     }
 
     pub fn finish(mut self) -> R::Output {
         let length = R::length(self.len.wrapping_mul(8));
         let filled = (self.len % 64) as usize;
         // One bit, then zeros until eight bytes are left in a block.
-        let zeros = if filled < 56 { 56 - filled } else { 120 - filled };
-        let mut padding = [0; 64];
-        padding[0] = 0x80;
-        self.add(&padding[..zeros]);
-        self.add(&length);
+        let mut last = [0; 64];
+        copy(&mut last[..filled], &self.rest[..filled]);
+        last[filled] = 0x80;
+        if filled >= 56 {
+            self.rounds.block(&last);
+            last = [0; 64];
+        }
+        last[56..].copy_from_slice(&length);
+        self.rounds.block(&last);
         self.rounds.output()
     }
 }

@@ -87,22 +87,15 @@ impl Rounds for State {
     const START: State = State([0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476]);
 
     fn block(&mut self, block: &[u8; 64]) {
-        let (words, _) = block.as_chunks::<4>();
-        let word = |at: usize| u32::from_le_bytes(words[at % 16]);
-        let [mut a, mut b, mut c, mut d] = self.0;
-        for step in 0..64 {
-            let (mixed, at) = match step / 16 {
-                0 => ((b & c) | (!b & d), step),
-                1 => ((d & b) | (!d & c), 5 * step + 1),
-                2 => (b ^ c ^ d, 3 * step + 5),
-                _ => (c ^ (b | !d), 7 * step),
-            };
-            let sum = a.wrapping_add(mixed).wrapping_add(SINES[step]).wrapping_add(word(at));
-            let turned = sum.rotate_left(TURNS[step / 16][step % 4]);
-            (a, d, c, b) = (d, c, b, b.wrapping_add(turned));
-        }
-        for (state, now) in self.0.iter_mut().zip([a, b, c, d]) {
-            *state = state.wrapping_add(now);
+        let (bytes, _) = block.as_chunks::<4>();
+        let words: [u32; 16] = std::array::from_fn(|at| u32::from_le_bytes(bytes[at]));
+        let before = self.0;
+        round(&mut self.0, &words, 0, |b, c, d| d ^ (b & (c ^ d)), |step| step);
+        round(&mut self.0, &words, 1, |b, c, d| c ^ (d & (b ^ c)), |step| 5 * step + 1);
+        round(&mut self.0, &words, 2, |b, c, d| b ^ c ^ d, |step| 3 * step + 5);
+        round(&mut self.0, &words, 3, |b, c, d| c ^ (b | !d), |step| 7 * step);
+        for (state, before) in self.0.iter_mut().zip(before) {
+            *state = state.wrapping_add(before);
         }
     }
 
@@ -116,6 +109,32 @@ impl Rounds for State {
         words.iter_mut().zip(self.0).for_each(|(to, word)| *to = word.to_le_bytes());
         digest
     }
+}
+
+/// Sixteen steps: how three words of the state are mixed, and which word of the block is
+/// taken at each. Inlined, so that both are known when it is compiled.
+#[inline(always)]
+fn round(
+    state: &mut [u32; 4],
+    words: &[u32; 16],
+    number: usize,
+    mix: impl Fn(u32, u32, u32) -> u32,
+    place: impl Fn(usize) -> usize,
+) {
+    let [mut a, mut b, mut c, mut d] = *state;
+    let turns = TURNS[number];
+    let step = |a: u32, b: u32, c: u32, d: u32, at: usize| {
+        // `b` is the newest, so what needs it comes last.
+        let early = a.wrapping_add(words[place(at) % 16]).wrapping_add(SINES[16 * number + at]);
+        b.wrapping_add(early.wrapping_add(mix(b, c, d)).rotate_left(turns[at % 4]))
+    };
+    for at in (0..16).step_by(4) {
+        a = step(a, b, c, d, at);
+        d = step(d, a, b, c, at + 1);
+        c = step(c, d, a, b, at + 2);
+        b = step(b, c, d, a, at + 3);
+    }
+    *state = [a, b, c, d];
 }
 
 #[cfg(test)]

@@ -115,7 +115,7 @@ impl<'a> Writer<'a> {
 /// for each of them a call of memcpy costs more than the copy: so both ends are
 /// copied as words that may overlap.
 #[inline]
-fn copy(room: &mut [u8], bytes: &[u8]) {
+pub(super) fn copy(room: &mut [u8], bytes: &[u8]) {
     match bytes.len() {
         0 => {}
         1..4 => room.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from),
