@@ -65,6 +65,7 @@ impl Master {
             self.note_lost(job);
         }
         self.cycle.unlock(pid);
+        self.stage.unlock(pid);
     }
 
     /// Ends what the slot held, and says so to the others; or replaces it.

@@ -22,6 +22,7 @@ use crate::cycle::{BIND_PAUSE_MS, BIND_TRIES, Cycle};
 use crate::log::{Level, log};
 use crate::net::listen::Opened;
 use crate::sys::image;
+use crate::sys::process::Pid;
 use crate::{shm, time};
 
 /// When SIGKILL follows the terminate of a roll-back: with the last tick of the termination clock.
@@ -72,6 +73,13 @@ impl Stage {
     pub fn reopen_logs(&self, owner: Option<&User>) {
         if let Stage::Reloading { old: cycle, .. } | Stage::Binding { next: cycle, .. } = self {
             cycle.reopen_logs(owner);
+        }
+    }
+
+    /// Opens what a dead child had locked of the cycle that serves on meanwhile.
+    pub fn unlock(&self, dead: Pid) {
+        if let Stage::Reloading { old, .. } = self {
+            old.unlock(dead);
         }
     }
 
