@@ -22,6 +22,7 @@ mod listen;
 mod logs;
 mod oracle;
 mod privileges;
+mod proxy_protocol;
 mod realip;
 mod reload;
 mod reopen;

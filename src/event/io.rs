@@ -79,6 +79,12 @@ impl Io {
         ready.set(ready.get() & !what);
     }
 
+    /// A number that no other open socket has, below that of connections.
+    #[inline]
+    pub fn place(&self) -> usize {
+        self.slot as usize
+    }
+
     /// Its descriptor and slot, if the worker leaves and this is still open.
     #[inline]
     pub fn left_open(&self) -> Option<(RawFd, u32)> {

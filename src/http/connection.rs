@@ -3,9 +3,10 @@
 //! Between requests it is this small future and no buffer; a request borrows the
 //! connection, a buffer and a slot for the larger future, and gives them back.
 
-use super::conf::{Location, Server};
+use super::conf::{Location, Server, Site};
 use super::core::Lingering;
 use super::input::Input;
+use super::proxied;
 use super::worker::Worker;
 use crate::event::{self, Accepted, Dismissal, Io};
 use crate::log::{Entry, Level, log};
@@ -77,12 +78,26 @@ impl Conn {
         self.log(server, Level::Info, text);
     }
 
+    /// It ends before it has asked for anything.
+    pub fn ended_unasked(&self, site: &Site, action: &str, errno: Option<Errno>) {
+        let (client, addr) = (self.peer.ip, site.addr);
+        let tell = |text: fmt::Arguments<'_>| {
+            let text = format_args!("{text} while {action}, client: {client}, server: {addr}");
+            self.log(&site.default_server, Level::Info, text);
+        };
+        match errno {
+            None => tell(format_args!("client closed connection")),
+            Some(errno @ Errno::ETIMEDOUT) => tell(format_args!("client timed out ({errno})")),
+            Some(errno) => tell(format_args!("recv() failed ({errno})")),
+        }
+    }
+
     /// Part of the story of this connection.
     pub fn debug(&self, server: &Server, text: fmt::Arguments<'_>) {
         self.log(server, Level::Debug, text);
     }
 
-    fn log(&self, server: &Server, level: Level, text: fmt::Arguments<'_>) {
+    pub fn log(&self, server: &Server, level: Level, text: fmt::Arguments<'_>) {
         let log = &server.location.conf.core.error_log;
         let client = self.peer.ip;
         if log.enabled(level, client) {
@@ -245,19 +260,16 @@ fn ended(worker: &Worker, conn: &Conn, errno: Option<Errno>) {
     let http = worker.http();
     let sites = http.listening.get(usize::from(conn.listening)).map(|it| &it.sites);
     let Some(site) = sites.and_then(|sites| sites.last()) else { return };
-    let (server, client, addr) = (&site.default_server, conn.peer.ip, site.addr);
-    let waiting = |text: fmt::Arguments<'_>| {
-        let context = format_args!("client: {client}, server: {addr}");
-        let text = format_args!("{text} while waiting for request, {context}");
-        conn.log(server, Level::Info, text);
-    };
     match (conn.requests, errno) {
-        (0, None) => waiting(format_args!("client closed connection")),
-        (0, Some(errno @ Errno::ETIMEDOUT)) => waiting(format_args!("client timed out ({errno})")),
-        (0, Some(errno)) => waiting(format_args!("recv() failed ({errno})")),
+        (0, errno) => {
+            let is_silent = site.proxy_protocol && !worker.headers.has(conn);
+            let action = if is_silent { proxied::READING } else { "waiting for request" };
+            conn.ended_unasked(site, action, errno);
+        }
         (_, None) => {
+            let client = conn.peer.ip;
             let text = format_args!("client {client} closed keepalive connection");
-            conn.log(server, Level::Info, text);
+            conn.log(&site.default_server, Level::Info, text);
         }
         (_, Some(_)) => {}
     }

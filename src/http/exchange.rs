@@ -13,7 +13,7 @@ use super::output::Output;
 use super::request::{Origin, Request};
 use super::step::{Answer, Wait};
 use super::worker::Worker;
-use super::{body, linger, log, respond};
+use super::{body, linger, log, proxied, respond};
 use crate::event::{self, Io};
 use crate::log::Level;
 use crate::proto::framing::Framing;
@@ -61,6 +61,14 @@ pub fn run(
         let mut limits = Limits::of(&site.default_server.location);
         let mut output = worker.output()?;
         if conn.requests == 0 {
+            if site.proxy_protocol && !worker.headers.has(&conn) {
+                proxied::read(worker, &conn, site, &mut input).await?;
+                if input.is_empty() {
+                    let timeout = site.default_server.conf.core.client_header_timeout;
+                    conn.keep_for(timeout.saturating_sub(conn.age()));
+                    return Some(conn);
+                }
+            }
             conn.debug(&site.default_server, format_args!("client {} connected", conn.peer));
         }
         loop {

@@ -1,7 +1,7 @@
 //! `realip`: who a trusted proxy in front speaks for. From then on that is the client, for
 //! limits, access, variables and logs, and until the end of the request only.
 
-use super::forwarded;
+use super::{forwarded, proxied};
 use crate::conf::{Args, Context, Cx, Directive, Error, Node, put, settings};
 use crate::http::request::Request;
 use crate::text::network::Network;
@@ -60,8 +60,10 @@ pub fn settle(request: &mut Request<'_>) {
     let found = match &conf.header {
         Header::Field(name) => behind(&mut forwarded::lines(request, name).take(1)),
         Header::ForwardedFor => behind(&mut forwarded::lines(request, b"x-forwarded-for")),
-        // No listener reads it yet.
-        Header::ProxyProtocol => None,
+        Header::ProxyProtocol => {
+            let is_trusted = conf.from.iter().any(|network| network.contains(request.client.ip));
+            proxied::client(request).filter(|_| is_trusted)
+        }
     };
     request.client = found.unwrap_or(request.client);
 }

@@ -6,8 +6,10 @@ use super::connection::Conn;
 use super::file_cache::FileCache;
 use super::input::Input;
 use super::output::{self, Output};
+use super::proxied;
 use super::ready::ReadyPages;
 use crate::event::{self, Deadline};
+use crate::log::{Level, log};
 use crate::mem::buffers::{Buf, Pool, Scratch};
 use crate::proto::deflate::Coder;
 use std::cell::{Cell, RefCell};
@@ -38,6 +40,9 @@ pub struct Worker {
     /// Room for a line of an access log.
     pub line: RefCell<Buf>,
     pub pages: ReadyPages,
+    /// What balancers said of their clients.
+    pub headers: proxied::Headers,
+    connections: usize,
     /// Coders that nobody uses at the moment, and how many there are in all.
     #[allow(clippy::vec_box, reason = "they move into requests, which are to stay small")]
     pub coders: RefCell<Vec<Box<Coder>>>,
@@ -51,6 +56,8 @@ impl Worker {
         let large = largest_head(&http).max(INPUT);
         // Each byte of a head may be written as four.
         let line = Pool::new(1, 4 * large + 4096)?.take()?;
+        let headers = proxied::Headers::default();
+        headers.fit(&http, connections + 1)?;
         Some(Worker {
             inputs: Pool::new(connections + 1, INPUT)?,
             larges: Pool::new(connections + 1, large)?,
@@ -63,6 +70,8 @@ impl Worker {
             path: RefCell::new(vec![0; PATH_MAX].into()),
             line: RefCell::new(line),
             pages: ReadyPages::new(),
+            headers,
+            connections,
             coders: RefCell::default(),
             coders_made: Cell::new(0),
         })
@@ -80,12 +89,15 @@ impl Worker {
     /// The address space that `connections` of them take, or a little more.
     pub fn reservation(http: &Http, connections: usize) -> usize {
         let large = largest_head(http).max(INPUT);
-        let each = INPUT + large + OUTPUT + scratch_size(large) + 4096;
+        let each = INPUT + large + OUTPUT + scratch_size(large) + proxied::size_for(http) + 4096;
         connections.saturating_mul(each)
     }
 
     /// A reload in place (`master_process off`).
     pub fn set_http(&self, http: Rc<Http>) {
+        if self.headers.fit(&http, self.connections + 1).is_none() {
+            log!(Level::Alert, "no room for headers of the PROXY protocol");
+        }
         self.http.replace(http);
         self.pages.clear();
     }

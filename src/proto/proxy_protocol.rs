@@ -106,6 +106,8 @@ fn v2(buffer: &[u8]) -> Option<Outcome> {
     let addresses = match (version_command & 15, family >> 4) {
         // LOCAL: the balancer's own connection.
         (0, _) => None,
+        // Of datagrams: not of this connection.
+        (1, 1 | 2) if family & 15 != 1 => None,
         (1, 1) => Some(v2_addresses(body, |octets: [u8; 4]| octets.into())?),
         (1, 2) => Some(v2_addresses(body, |octets: [u8; 16]| octets.into())?),
         // Unspecified, or AF_UNIX.
@@ -115,7 +117,47 @@ fn v2(buffer: &[u8]) -> Option<Outcome> {
     Some(Outcome::Done(Header { len, addresses }))
 }
 
-/// Two addresses and two ports; what follows are TLVs, which are passed over.
+/// The TLVs of a header that [`parse`] has taken; none in version 1.
+pub fn tlvs(header: &[u8]) -> &[u8] {
+    let [.., family, _, _] = header.first_chunk::<V2_FIXED>().unwrap_or(&[0; V2_FIXED]);
+    let addresses = match family >> 4 {
+        1 => 12,
+        2 => 36,
+        _ => return b"",
+    };
+    match header.starts_with(V2_SIGNATURE) {
+        true => header.get(V2_FIXED + addresses..).unwrap_or_default(),
+        false => b"",
+    }
+}
+
+/// The first value of this type.
+pub fn tlv(tlvs: &[u8], kind: u8) -> Option<&[u8]> {
+    let mut rest = tlvs;
+    while let Some((&[own, high, low], behind)) = rest.split_first_chunk() {
+        let (value, next) = behind.split_at_checked(u16::from_be_bytes([high, low]).into())?;
+        if own == kind {
+            return Some(value);
+        }
+        rest = next;
+    }
+    None
+}
+
+/// Copies a header that [`parse`] has taken. Where there is no room for its end, which in
+/// version 2 are TLVs, it becomes a header without that end.
+pub fn copy(header: &[u8], room: &mut [u8]) {
+    let len = header.len().min(room.len());
+    room[..len].copy_from_slice(&header[..len]);
+    if header.len() > len
+        && header.starts_with(V2_SIGNATURE)
+        && let Some(length) = room.get_mut(V2_FIXED - 2..V2_FIXED)
+    {
+        length.copy_from_slice(&((len - V2_FIXED) as u16).to_be_bytes());
+    }
+}
+
+/// Two addresses and two ports; what follows are TLVs.
 fn v2_addresses<const N: usize>(
     body: &[u8],
     ip: impl Fn([u8; N]) -> IpAddr,
@@ -215,7 +257,8 @@ mod tests {
         let tcp4 = addresses("1.2.3.4:1000", "5.6.7.8:80");
         for (bytes, addresses) in [
             (v2(0x21, 0x11, &four), tcp4),
-            (v2(0x21, 0x12, &with_tlv), tcp4),
+            (v2(0x21, 0x11, &with_tlv), tcp4),
+            (v2(0x21, 0x12, &with_tlv), None),
             (v2(0x21, 0x21, &six), addresses("[::1]:9", "[::2]:0")),
             (v2(0x20, 0x11, &four), None),
             (v2(0x20, 0x00, &[]), None),
@@ -234,6 +277,26 @@ mod tests {
             v2(0x21, 0x11, &[0; V2_MAX]),
         ] {
             check(&bytes, Outcome::Bad);
+        }
+    }
+
+    #[test]
+    fn tlvs_are_found_and_cut_off() {
+        let body =
+            [&[1, 2, 3, 4, 5, 6, 7, 8, 0, 9, 0, 80], &b"\x01\0\x02h2\x30\0\0\x05\0\x09x"[..]];
+        let header = v2(0x21, 0x11, &body.concat());
+        let all = tlvs(&header);
+        let found = [1, 0x30, 5, 2].map(|kind| tlv(all, kind));
+        assert_eq!(found, [Some(&b"h2"[..]), Some(b""), None, None]);
+        assert_eq!(tlvs(b"PROXY TCP4 1.2.3.4 5.6.7.8 1000 80\r\n"), b"");
+        for size in [28, 30, 33, header.len(), 64] {
+            let mut room = vec![0xff; size];
+            copy(&header, &mut room);
+            let len = size.min(header.len());
+            let addresses = addresses("1.2.3.4:9", "5.6.7.8:80");
+            assert_eq!(parse(&room), Outcome::Done(Header { len, addresses }), "{size}");
+            let kept = tlv(tlvs(&room[..len]), 1);
+            assert_eq!(kept, (size >= 33).then_some(&b"h2"[..]), "{size}");
         }
     }
 

@@ -14,6 +14,8 @@ pub struct ListenLine {
     /// It says something of the socket, so no other line of the address may.
     pub set: bool,
     pub default_server: bool,
+    /// A header of the PROXY protocol comes first.
+    pub proxy_protocol: bool,
 }
 
 impl ListenLine {
@@ -22,7 +24,7 @@ impl ListenLine {
         let port = if user::geteuid() == 0 { 80 } else { 8000 };
         let addr = Addr::V4(SocketAddrV4::new([0, 0, 0, 0].into(), port));
         let options = ListenOptions::default();
-        ListenLine { addr, pos, options, set: false, default_server: false }
+        ListenLine { addr, pos, options, set: false, default_server: false, proxy_protocol: false }
     }
 }
 
@@ -34,10 +36,17 @@ pub fn line(cx: &mut Cx, node: Node) -> Result<Vec<ListenLine>, Error> {
         parameters.read(cx, word)?;
     }
     let pos = node.arg(0).pos();
-    let Parameters { options, set, default_server } = parameters;
+    let Parameters { options, set, default_server, proxy_protocol } = parameters;
     Ok(addrs
         .into_iter()
-        .map(|addr| ListenLine { addr, pos, options: options.clone(), set, default_server })
+        .map(|addr| ListenLine {
+            addr,
+            pos,
+            options: options.clone(),
+            set,
+            default_server,
+            proxy_protocol,
+        })
         .collect())
 }
 
@@ -46,6 +55,7 @@ struct Parameters {
     options: ListenOptions,
     set: bool,
     default_server: bool,
+    proxy_protocol: bool,
 }
 
 impl Parameters {
@@ -59,6 +69,10 @@ impl Parameters {
         match name {
             b"default_server" | b"default" => {
                 self.default_server = true;
+                return Ok(());
+            }
+            b"proxy_protocol" => {
+                self.proxy_protocol = true;
                 return Ok(());
             }
             b"bind" => (),
@@ -121,7 +135,6 @@ fn unsupported(word: Word) -> Error {
     let why = match word.bytes() {
         b"ssl" => "TLS is left to the layer in front (load balancer, ingress, stunnel, hitch)",
         b"http2" | b"quic" => "it speaks HTTP/1.1, a terminator in front can speak the others",
-        b"proxy_protocol" => "it is not built yet",
         _ => return Error::invalid_parameter(word),
     };
     Error::at(word, format!("the \"{word}\" parameter is not supported by limpet: {why}"))

@@ -33,6 +33,8 @@ impl Listening {
 pub struct Site {
     pub addr: Addr,
     pub default_server: Rc<Server>,
+    /// A header of the PROXY protocol comes before the first request.
+    pub proxy_protocol: bool,
     names: Names,
 }
 
@@ -54,6 +56,7 @@ struct Address {
     addr: Addr,
     options: ListenOptions,
     set: bool,
+    proxy_protocol: bool,
     /// The one that says `default_server`; else the first.
     default_server: Rc<Server>,
     has_default: bool,
@@ -82,7 +85,7 @@ impl Listens {
         server: &Rc<Server>,
         names: &Rc<[ServerName]>,
     ) -> Result<(), String> {
-        let ListenLine { addr, options, set, default_server, .. } = line;
+        let ListenLine { addr, options, set, default_server, proxy_protocol, .. } = line;
         let number = *self.by_addr.entry(addr).or_insert(self.addrs.len());
         if number == self.addrs.len() {
             let options = options.clone();
@@ -90,6 +93,7 @@ impl Listens {
                 addr,
                 options,
                 set: false,
+                proxy_protocol,
                 default_server: Rc::clone(server),
                 has_default: false,
                 servers: Vec::new(),
@@ -107,6 +111,7 @@ impl Listens {
             address.options = options;
             address.set = true;
         }
+        address.proxy_protocol |= proxy_protocol;
         if default_server {
             if address.has_default {
                 return Err(format!("a duplicate default server for {addr}"));
@@ -161,7 +166,7 @@ fn sockets(cx: &mut Cx, addresses: Vec<Address>) -> Vec<Listening> {
 }
 
 fn site(cx: &mut Cx, address: Address) -> Site {
-    let Address { addr, default_server, servers, .. } = address;
+    let Address { addr, default_server, proxy_protocol, servers, .. } = address;
     let mut names = Names::default();
     // Who is alone is the default, whatever its names; nginx does not even look at them.
     // Nor does it come so far after an error.
@@ -170,5 +175,5 @@ fn site(cx: &mut Cx, address: Address) -> Site {
             own.iter().for_each(|name| names.add(cx, addr, name, server));
         }
     }
-    Site { addr, default_server, names }
+    Site { addr, default_server, proxy_protocol, names }
 }

@@ -7,14 +7,14 @@
 //! To add a built-in variable, put it into the table of the module that knows it, and that
 //! table into [`TABLES`].
 
-mod connection;
+pub mod connection;
 mod head;
 mod line;
 
 pub use line::argument;
 
 use super::request::Request;
-use super::{limit_conn, limit_req, paths};
+use super::{limit_conn, limit_req, paths, proxied};
 use crate::conf::{Cx, Entry, Error, VarId};
 use crate::log::Level;
 use crate::text::distance;
@@ -48,11 +48,16 @@ static TABLES: &[&[BuiltIn]] = &[
     limit_conn::VARIABLES,
     limit_req::VARIABLES,
     paths::VARIABLES,
+    proxied::VARIABLES,
 ];
 
 /// Those that are made of the rest of their name.
-static PREFIXES: &[(&str, Prefixed)] =
-    &[("arg_", line::argument), ("cookie_", head::cookie), ("http_", head::header)];
+static PREFIXES: &[(&str, Prefixed)] = &[
+    ("arg_", line::argument),
+    ("cookie_", head::cookie),
+    ("http_", head::header),
+    (proxied::TLV_PREFIX, proxied::tlv),
+];
 
 /// A variable that a directive makes of others, when it is asked for (`map` and its like).
 pub trait Computed {
@@ -179,6 +184,11 @@ impl Variables {
     /// Whether one of them is made of the head of the answer: then it must be written down.
     pub fn look_at_answers(&self) -> bool {
         self.look_at_answers
+    }
+
+    /// Whether any of them begins so.
+    pub fn has_prefix(&self, prefix: &str) -> bool {
+        self.sources.iter().any(|(name, _)| name.starts_with(prefix.as_bytes()))
     }
 
     pub fn len(&self) -> usize {
