@@ -21,6 +21,7 @@ mod limits;
 mod listen;
 mod logs;
 mod oracle;
+mod precompressed;
 mod privileges;
 mod proxy_protocol;
 mod realip;

@@ -91,7 +91,7 @@ const GROUPS: &[Group] = &[
         names: &[(
             "",
             "access_by_lua_block access_by_lua_file body_filter_by_lua_block brotli \
-              brotli_buffers brotli_comp_level brotli_min_length brotli_static \
+              brotli_buffers brotli_comp_level brotli_min_length \
               brotli_types brotli_window content_by_lua_block content_by_lua_file \
               degradation degrade geoip_city geoip_country geoip_org geoip_proxy \
               geoip_proxy_recursive google_perftools_profiles \
@@ -108,7 +108,7 @@ const GROUPS: &[Group] = &[
               passenger_enabled passenger_root perl perl_modules perl_require perl_set \
               rewrite_by_lua_block set_by_lua_block vhost_traffic_status_display \
               vhost_traffic_status_zone xml_entities xslt_last_modified xslt_param \
-              xslt_string_param xslt_stylesheet xslt_types zstd zstd_static",
+              xslt_string_param xslt_stylesheet xslt_types zstd ",
         )],
     },
     Group {
@@ -222,7 +222,7 @@ const GROUPS: &[Group] = &[
               charset_map \
               create_full_put_path \
               dav_access dav_methods disable_symlinks early_hints empty_gif \
-              flv gunzip gunzip_buffers gzip_static \
+              flv gunzip gunzip_buffers \
               log_format \
               min_delete_depth \
               mirror mirror_request_body modern_browser modern_browser_value mp4 \

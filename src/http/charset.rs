@@ -65,7 +65,6 @@ pub fn filter(request: &mut Request<'_>) -> Option<()> {
         || !response.charset.is_empty()
         || response.content_type.is_empty()
         || response.content_type.starts_with(b"multipart/byteranges")
-        || !response.content_encoding.is_empty()
         // Old browsers took it for that of the next page (nginx).
         || matches!(response.status, 301 | 302)
         || !conf.types.has(response.content_type)

@@ -3,6 +3,7 @@
 
 use super::file_cache::File;
 use super::gzip::{self, Choice};
+use super::precompressed;
 use super::request::Request;
 use super::step::{Answer, Part, Step};
 use crate::proto::conditional::{self, Validators, Verdict};
@@ -26,7 +27,7 @@ pub fn of_file<'r>(request: &mut Request<'r>, file: Rc<File>) -> Step<'r> {
             Verdict::PreconditionFailed => return Step::Status(412),
         }
     }
-    let ranges = core.max_ranges > 0;
+    let ranges = precompressed::has_ranges(request);
     let Some(wanted) = request.header(Known::Range).filter(|_| ranges) else {
         return Step::Answer(Answer::File { file, part: Part::Whole });
     };

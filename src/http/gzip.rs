@@ -151,14 +151,14 @@ fn choose(request: &Request<'_>, content_type: &[u8], length: Option<u64>, statu
     {
         return Choice::Plain;
     }
-    if is_welcome(request, conf) { Choice::Compressed } else { Choice::Varies }
+    if is_welcome(request) { Choice::Compressed } else { Choice::Varies }
 }
 
 /// The same for a file, before filters have had their say: what they say decides for
 /// proxies.
 pub fn of_file(request: &Request<'_>, file: &File) -> Choice {
     let conf = &request.location.conf.gzip;
-    match conf.gzip {
+    match conf.gzip && request.precompressed.is_empty() {
         false => Choice::Plain,
         true if request.header(Known::Via).is_some() && !conf.proxied.any => Choice::Varies,
         true => {
@@ -169,7 +169,8 @@ pub fn of_file(request: &Request<'_>, file: &File) -> Choice {
 }
 
 /// Whether the client takes it (ngx_http_gzip_ok).
-fn is_welcome<'r>(request: &Request<'r>, conf: &'r Loc) -> bool {
+pub fn is_welcome(request: &Request<'_>) -> bool {
+    let conf = &request.location.conf.gzip;
     let Some(accepted) = request.header(Known::AcceptEncoding) else { return false };
     let agent = request.header(Known::UserAgent).unwrap_or_default();
     accept_encoding::accepts(accepted, b"gzip")
@@ -221,7 +222,7 @@ pub fn filter(request: &mut Request<'_>) -> Option<()> {
     let status = if response.status == 206 { 200 } else { response.status };
     let whole = response.content_range.map(|(_, whole)| whole).or(response.length);
     let choice = choose(request, response.content_type, whole, status);
-    request.response.vary = choice != Choice::Plain && conf.vary;
+    request.response.vary |= choice != Choice::Plain && conf.vary;
     // Parts are parts of the plain bytes.
     if choice != Choice::Compressed || request.response.status == 206 {
         return Some(());

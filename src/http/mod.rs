@@ -34,6 +34,7 @@ pub mod map;
 mod output;
 mod paths;
 mod permission;
+pub mod precompressed;
 mod proxied;
 pub mod proxy_cache;
 mod ready;

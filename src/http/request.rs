@@ -69,6 +69,8 @@ pub struct Request<'r> {
     pub body_refused: bool,
     /// What `Location` says.
     pub moved: Option<Target<'r>>,
+    /// How the file is compressed that stands for the one asked for; empty: as it is.
+    pub precompressed: &'static [u8],
     /// The size of the file that no wanted range is in (416).
     pub unsatisfied: Option<u64>,
     /// What came of its limits, once they were asked.
@@ -156,6 +158,7 @@ impl<'r> Request<'r> {
             err_status: 0,
             body_refused: false,
             moved: None,
+            precompressed: b"",
             unsatisfied: None,
             limit_req: None,
             limit_conn: None,

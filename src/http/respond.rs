@@ -1,5 +1,6 @@
 //! Sending an answer: its head, its body, and what is counted of both.
 
+use super::core::Alias;
 use super::file_cache::File;
 use super::gzip::{self, Choice};
 use super::output::Output;
@@ -8,7 +9,7 @@ use super::request::Request;
 use super::response::{self, Response};
 use super::send::{self, Source};
 use super::step::{Answer, Part as Wanted, Target};
-use super::{charset, headers};
+use super::{charset, headers, precompressed};
 use crate::log::Level;
 use crate::proto::range::Multipart;
 use crate::proto::request::{Known, Method, Version};
@@ -79,8 +80,9 @@ fn describe(request: &mut Request<'_>, file: &File, length: u64) {
     validate(request, file);
     let content_type = request.content_type();
     let status = request.status_of(200);
-    let core = &request.location.conf.core;
+    let ranges = precompressed::has_ranges(request);
     let response = &mut request.response;
+    response.content_encoding = request.precompressed;
     response.status = status;
     if status != 204 {
         response.content_type = content_type;
@@ -89,7 +91,7 @@ fn describe(request: &mut Request<'_>, file: &File, length: u64) {
     if !matches!(status, 200 | 206 | 304) {
         response.last_modified = None;
     }
-    response.accept_ranges = status == 200 && core.max_ranges > 0;
+    response.accept_ranges = status == 200 && ranges;
 }
 
 /// The head of a whole file: as it was left by an earlier answer, or made and left.
@@ -172,6 +174,9 @@ fn is_usual(request: &Request<'_>) -> bool {
         && request.unsatisfied.is_none()
         && request.moved.is_none()
         && request.response.early.is_empty()
+        && request.location.conf.precompressed.is_off()
+        // Of one file, whatever the URI and so its type.
+        && request.location.conf.core.root.alias != Alias::Whole
         && request.location.conf.headers.is_constant()
         && request.location.conf.charset.is_constant()
         && !request.http.variables.look_at_answers()

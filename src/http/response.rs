@@ -199,11 +199,23 @@ fn put_entity(request: &Request<'_>, out: &mut Writer<'_>) {
         out.put(response.etag);
         out.put(b"\r\n");
     }
-    response.late.put(out);
-    if !response.content_encoding.is_empty() {
-        out.put(b"Content-Encoding: ");
-        out.put(response.content_encoding);
-        out.put(b"\r\n");
+    let coding = |out: &mut Writer<'_>| {
+        if !response.content_encoding.is_empty() {
+            out.put(b"Content-Encoding: ");
+            out.put(response.content_encoding);
+            out.put(b"\r\n");
+        }
+    };
+    // What came with its coding says so before filters have their say.
+    match request.precompressed {
+        b"" => {
+            response.late.put(out);
+            coding(out);
+        }
+        _ => {
+            coding(out);
+            response.late.put(out);
+        }
     }
     if response.accept_ranges {
         out.put(b"Accept-Ranges: bytes\r\n");

@@ -3,6 +3,7 @@
 use super::file_cache::Found;
 use super::filters;
 use super::paths::{look_up, with_path};
+use super::precompressed;
 use super::request::Request;
 use super::step::{self, Step, Target};
 use crate::log::Level;
@@ -14,6 +15,9 @@ use crate::text::escape::Shown;
 pub fn find<'r>(request: &mut Request<'r>) -> Step<'r> {
     if !matches!(request.method, Method::Get | Method::Head | Method::Post) {
         return Step::Status(405);
+    }
+    if let Some(file) = precompressed::find(request) {
+        return filters::of_file(request, file);
     }
     match look_up(request, b"") {
         Found::File(_) if request.method == Method::Post => Step::Status(405),

@@ -6,14 +6,34 @@ use crate::text::ascii;
 
 /// Whether the header lets `coding` (in lower case) be sent.
 pub fn accepts(header: &[u8], coding: &[u8]) -> bool {
+    weight(header, coding) > 0
+}
+
+/// How much `coding` is liked, in thousandths; 0: it is not to be sent.
+pub fn weight(header: &[u8], coding: &[u8]) -> u32 {
     for member in ascii::list(header) {
         let mut parts = member.splitn(2, |&b| b == b';').map(ascii::trim_ows);
         let name = parts.next().unwrap_or_default();
         if ascii::eq_ignore_case(name, coding) {
-            return parts.next().is_none_or(is_positive);
+            return match parts.next() {
+                None => 1000,
+                Some(weight) if is_positive(weight) => thousandths(weight),
+                Some(_) => 0,
+            };
         }
     }
-    false
+    0
+}
+
+/// Of `q=0.25`, which is known to be well-formed.
+fn thousandths(weight: &[u8]) -> u32 {
+    match weight.get(2..) {
+        Some([b'0', b'.', decimals @ ..]) => {
+            let digits = decimals.iter().chain(b"000").take(3);
+            digits.fold(0, |value, digit| value * 10 + u32::from(digit - b'0'))
+        }
+        _ => 1000,
+    }
 }
 
 /// `q=` and a number above 0 up to 1, with at most three decimals.
@@ -35,6 +55,22 @@ fn is_positive(weight: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn weights() {
+        for (header, want) in [
+            ("br", 1000),
+            ("br;q=1.0", 1000),
+            ("gzip, br;q=0.5", 500),
+            ("br;q=0.25", 250),
+            ("br;q=0.001", 1),
+            ("br;q=0", 0),
+            ("br;q=7", 0),
+            ("gzip", 0),
+        ] {
+            assert_eq!(weight(header.as_bytes(), b"br"), want, "{header:?}");
+        }
+    }
 
     #[test]
     fn gzip() {

@@ -92,6 +92,7 @@ modules! {
         limit_conn,
         limit_req,
         log,
+        precompressed,
         realip,
         rewrite,
         try_files;
