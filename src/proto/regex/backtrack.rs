@@ -7,6 +7,7 @@
 use super::program::{Inst, NO_MARK, Pc, Program};
 use super::rows::{Rows, WINDOW};
 use super::{NOWHERE, Scratch};
+use crate::text::scan;
 
 /// Bits for marks passed.
 const BITS: usize = 256 * 1024;
@@ -112,6 +113,13 @@ impl Run<'_> {
                     at += 1;
                     next
                 }
+                Inst::Literal(literal, _, next) => {
+                    at = match program.literal_end(literal, text, at) {
+                        Some(end) => end,
+                        None => return Some(false),
+                    };
+                    next
+                }
                 Inst::Choose(set, first, second) => {
                     if program.set_is_next(set, text, at) {
                         first
@@ -157,10 +165,15 @@ impl Run<'_> {
     /// Where a `Run` ends; `None` if it comes to a mark that was passed.
     #[inline]
     fn run(&mut self, set: u16, mark: u32, mut at: usize) -> Option<usize> {
-        let set = self.program.sets.get(usize::from(set))?;
+        let number = usize::from(set);
+        let set = self.program.sets.get(number)?;
         let rest = self.text.get(at..)?;
         if mark == NO_MARK {
-            return Some(at + rest.iter().take_while(|byte| set.has(**byte)).count());
+            let length = match self.program.stops.get(number)? {
+                Some(stop) => scan::byte(rest, *stop),
+                None => rest.iter().position(|byte| !set.has(*byte)),
+            };
+            return Some(at + length.unwrap_or(rest.len()));
         }
         for byte in rest {
             if !self.pass(mark, at) {

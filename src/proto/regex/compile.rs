@@ -65,9 +65,24 @@ pub fn compile(node: &Node, groups: usize) -> Result<Program> {
     if hints.anchored && shape::unmark(&mut code, &mut start) {
         marks = 0;
     }
-    let (code, sets) = (code.into(), sets.into_list());
-    let (looks, regions, rows) = (looks.into(), regions.into(), rows.len());
-    Ok(Program { code, sets, start, marks, slots, looks, regions, rows, steps, back, reach, hints })
+    let literals = shape::literals(&mut code);
+    let sets = sets.into_list();
+    Ok(Program {
+        code: code.into(),
+        stops: sets.iter().map(|set| set.not().single()).collect(),
+        sets,
+        literals,
+        start,
+        marks,
+        slots,
+        looks: looks.into(),
+        regions: regions.into(),
+        rows: rows.len(),
+        steps,
+        back,
+        reach,
+        hints,
+    })
 }
 
 impl Compiler {

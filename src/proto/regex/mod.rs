@@ -176,7 +176,10 @@ impl Program {
                     }
                     next
                 }
-                Inst::Assert(_, next) | Inst::Look(_, next) | Inst::Mark(_, next) => next,
+                Inst::Assert(_, next)
+                | Inst::Look(_, next)
+                | Inst::Mark(_, next)
+                | Inst::Literal(_, next, _) => next,
                 Inst::Split(..) | Inst::Match | Inst::Fail => return,
             }
         }

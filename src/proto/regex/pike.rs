@@ -146,6 +146,7 @@ impl Walk<'_> {
                     self.stack.push(Task::Follow(second));
                     first
                 }
+                Inst::Literal(_, first, _) => first,
                 Inst::Choose(set, first, second) => {
                     if self.program.set_is_next(set, self.text, at) { first } else { second }
                 }

@@ -30,6 +30,9 @@ pub enum Inst {
     /// Takes all bytes of the set that come, and then goes on; there is a mark
     /// before each of them. It has no way out while such a byte comes.
     Run(u16, u32, Pc),
+    /// Takes the bytes of the literal of this number and goes the second way.
+    /// The first way takes them one by one.
+    Literal(u16, Pc, Pc),
     Match,
     Fail,
 }
@@ -40,6 +43,9 @@ pub enum Inst {
 pub struct Program {
     pub code: Box<[Inst]>,
     pub sets: Box<[Set]>,
+    /// The byte that a set has not, if it is one.
+    pub stops: Box<[Option<u8>]>,
+    pub literals: Box<[Box<[u8]>]>,
     pub start: Pc,
     /// How many `Mark`s there are.
     pub marks: usize,
@@ -126,7 +132,8 @@ impl Inst {
             | Inst::Run(_, _, next) => (Some(next), None),
             Inst::Split(first, second)
             | Inst::Choose(_, first, second)
-            | Inst::Guard(_, first, second) => (Some(first), Some(second)),
+            | Inst::Guard(_, first, second)
+            | Inst::Literal(_, first, second) => (Some(first), Some(second)),
             Inst::Match | Inst::Fail => (None, None),
         };
         first.into_iter().chain(second)
@@ -144,7 +151,8 @@ impl Inst {
             | Inst::Run(_, _, next) => *next = to(*next),
             Inst::Split(first, second)
             | Inst::Choose(_, first, second)
-            | Inst::Guard(_, first, second) => {
+            | Inst::Guard(_, first, second)
+            | Inst::Literal(_, first, second) => {
                 *first = to(*first);
                 *second = to(*second);
             }
@@ -162,6 +170,14 @@ impl Program {
     #[inline(always)]
     pub fn set_has(&self, set: u16, byte: u8) -> bool {
         self.sets.get(usize::from(set)).is_some_and(|set| set.has(byte))
+    }
+
+    /// Where the literal ends that begins at `at`.
+    #[inline(always)]
+    pub fn literal_end(&self, literal: u16, text: &[u8], at: usize) -> Option<usize> {
+        let literal = self.literals.get(usize::from(literal))?;
+        let end = at + literal.len();
+        scan::same(text.get(at..end)?, literal).then_some(end)
     }
 
     /// Whether the next byte is one of the set.
@@ -197,7 +213,7 @@ impl Program {
                     }
                 }
                 Inst::Assert(assert, next) if assert.holds(text, at) => next,
-                Inst::Save(_, next) | Inst::Mark(_, next) => next,
+                Inst::Save(_, next) | Inst::Mark(_, next) | Inst::Literal(_, next, _) => next,
                 inst => return matches!(inst, Inst::Match),
             }
         }

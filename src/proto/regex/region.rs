@@ -109,8 +109,8 @@ pub fn steps(code: &[Inst], order: &[Pc]) -> (Vec<Step>, Vec<u32>) {
             Inst::Look(look, next) => Step::Look(look, number(next)),
             Inst::Save(..) => return None,
             Inst::Match => Step::Yes,
-            // Marks and runs are made later than regions.
-            Inst::Mark(..) | Inst::Run(..) | Inst::Fail => Step::No,
+            // Marks, runs and literals are made later than regions.
+            Inst::Mark(..) | Inst::Run(..) | Inst::Literal(..) | Inst::Fail => Step::No,
         })
     }));
     (steps, numbers)

@@ -115,7 +115,8 @@ fn next(inst: Inst, nexts: &[Next], sets: &Sets) -> Next {
             of(then)
         }
         Inst::Match => Next::ANY,
-        Inst::Fail => Next::NONE,
+        // Literals are made later.
+        Inst::Literal(..) | Inst::Fail => Next::NONE,
     }
 }
 
@@ -164,4 +165,31 @@ pub fn unmark(code: &mut [Inst], start: &mut Pc) -> bool {
     }
     *start = after[*start as usize];
     true
+}
+
+/// Makes one instruction of each row of bytes, which stays for who takes them
+/// one by one.
+pub fn literals(code: &mut Vec<Inst>) -> Box<[Box<[u8]>]> {
+    const SHORT: usize = 2;
+    let size = code.len();
+    let mut inside = vec![false; size];
+    for inst in &*code {
+        if let Inst::Byte(_, next) = inst {
+            inside[*next as usize] = true;
+        }
+    }
+    let mut literals: Vec<Box<[u8]>> = Vec::new();
+    for head in (0..size).filter(|head| !inside[*head]) {
+        let (mut bytes, mut after) = (Vec::new(), head as Pc);
+        while let Inst::Byte(byte, next) = code[after as usize] {
+            bytes.push(byte);
+            after = next;
+        }
+        if bytes.len() >= SHORT {
+            code.push(code[head]);
+            code[head] = Inst::Literal(literals.len() as u16, code.len() as Pc - 1, after);
+            literals.push(bytes.into());
+        }
+    }
+    literals.into()
 }
