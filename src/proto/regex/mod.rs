@@ -9,7 +9,6 @@
 //!
 //! Matching allocates nothing and needs memory by the size of the program, not
 //! of the text: it is in a [`Scratch`], which all expressions share.
-#![allow(dead_code, reason = "written before the directives that use it")]
 mod around;
 mod backtrack;
 mod class;
@@ -115,7 +114,11 @@ impl Regex {
         if !self.program.hints.allow(text) {
             return false;
         }
-        scratch.rows.start();
+        if self.program.rows > 0 {
+            // Without room the rows would answer wrongly; it was made before.
+            scratch.rows.reserve_for(&self.program);
+            scratch.rows.start();
+        }
         backtrack::run(&self.program, scratch, text)
             .unwrap_or_else(|| pike::run(&self.program, scratch, text))
     }

@@ -51,8 +51,6 @@ pub struct Look {
 }
 
 impl Node {
-    pub const EMPTY: Node = Node::Concat(Vec::new());
-
     /// Whether it can match without taking a byte.
     pub fn can_be_empty(&self) -> bool {
         match self {
