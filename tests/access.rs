@@ -1,4 +1,5 @@
 //! Who may: `allow`, `deny`, `auth_basic`, `satisfy`, `limit_except`.
+use crate::allocations::allocations;
 use crate::common::*;
 use std::time::{Duration, Instant};
 
@@ -287,14 +288,6 @@ fn checking_allocates_nothing() {
         load(100);
         assert_eq!(allocations(&limpet), before, "{target} allocates");
     }
-}
-
-fn allocations(limpet: &Limpet) -> u64 {
-    let output = limpet.run(&["-s", "status", "--json"]);
-    let json = String::from_utf8_lossy(&output.stdout).into_owned();
-    let (_, worker) = json.split_once("\"kind\":\"worker\"").expect(&json);
-    let (_, value) = worker.split_once("\"allocations\":").expect(&json);
-    value.split([',', '}']).next().unwrap().parse().expect(&json)
 }
 
 #[test]

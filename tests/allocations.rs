@@ -54,7 +54,8 @@ fn load(clients: &mut [Client], target: &str, status: u16, count: usize) {
     }
 }
 
-fn allocations(limpet: &Limpet) -> u64 {
+/// Since the one worker was ready.
+pub fn allocations(limpet: &Limpet) -> u64 {
     figure(limpet, "allocations")
 }
 

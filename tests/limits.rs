@@ -1,4 +1,5 @@
 //! `limit_req` and `limit_conn`: how many, how often, and what stays when workers die.
+use crate::allocations::allocations;
 use crate::common::*;
 use std::time::{Duration, Instant};
 
@@ -216,6 +217,30 @@ fn zones_live_on_in_a_reload_and_are_shared_by_workers() {
     assert_eq!(limpet.get("/c/file?key=a").status, 503, "an old worker still sends");
     drop(held);
     eventually("the place", || limpet.get("/c/file?key=a").status == 200);
+}
+
+/// Neither for a key that is known nor for a new one, with others going in its place.
+#[test]
+fn limits_allocate_nothing() {
+    if drives_nginx() {
+        return;
+    }
+    let limpet = start(
+        "limit_req_zone $arg_key zone=r:32k rate=1000r/s; limit_conn_zone $arg_key zone=c:32k;",
+        "location / { limit_req zone=r burst=100000 nodelay; limit_conn c 100; }",
+    );
+    let mut client = limpet.client();
+    let mut load = |rounds| {
+        for round in 0..rounds {
+            let request = |n| format!("GET /file?key={n} HTTP/1.1\r\nHost: a\r\n\r\n");
+            client.send((0..20).map(|n| request(round * n)).collect::<String>());
+            (0..20).for_each(|_| assert_eq!(client.response().status, 200));
+        }
+    };
+    load(20);
+    let before = allocations(&limpet);
+    load(500);
+    assert_eq!(allocations(&limpet), before);
 }
 
 /// Beyond nginx, whose counts stay for ever.
