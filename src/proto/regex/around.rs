@@ -113,6 +113,18 @@ impl Compiler {
         Ok(row)
     }
 
+    /// The first match is the only one: a split becomes a choice where the next
+    /// byte tells that its first way matches.
+    pub fn decide_whole(&mut self, start: Pc) {
+        let inside = 0..self.code.len() as Pc;
+        let order = region::order(&self.code, start, &inside);
+        for (pc, choice) in self.choices(&order, &inside) {
+            if let (Ok(choice), Some(inst)) = (choice, self.code.get_mut(pc as usize)) {
+                *inst = choice;
+            }
+        }
+    }
+
     /// The splits of a region and what becomes of each: a choice that the next
     /// byte decides, or its two ways, of which a row must tell.
     fn choices(&mut self, order: &[Pc], inside: &std::ops::Range<Pc>) -> Vec<(Pc, Choice)> {

@@ -50,6 +50,7 @@ pub fn compile(node: &Node, groups: usize) -> Result<Program> {
     let close = compiler.emit(Inst::Save(1, end))?;
     let body = compiler.node(node, Exits { empty: close, taken: close })?;
     let mut start = compiler.emit(Inst::Save(0, body))?;
+    compiler.decide_whole(start);
     let Compiler { mut code, mut sets, looks, regions, rows, back, slots, .. } = compiler;
     let reach = rows.iter().try_fold(0, |most: usize, reach| Some(most.max((*reach)?)));
     let steps = regions.iter().map(|region| region.steps.len()).sum();
