@@ -206,6 +206,15 @@ fn the_command_line_is_that_of_nginx() {
     {
         assert!(help.contains(&format!("\n  {option} ")), "{option} in {help}");
     }
+    if !drives_nginx() {
+        let output = run(&place, &["-h", "directives"]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        let what = "paths to look for, in order, and where to go when there is none";
+        let entry = format!(
+            "\n  try_files\n      {what}\n      default: none\n      context: server, location\n\n"
+        );
+        assert!(output.status.success() && text.contains(&entry), "{text}");
+    }
     assert!(ask(&["-V"]).1.contains("configure arguments: --"));
 }
 

@@ -1,5 +1,6 @@
 //! The command line: what is asked for, and who does it.
 
+mod directives;
 mod options;
 mod tester;
 mod texts;
@@ -33,6 +34,9 @@ pub fn run(args: &[OsString]) -> i32 {
 }
 
 fn obey(options: &Options, args: &[OsString]) -> i32 {
+    if options.directives {
+        return put(&directives::text());
+    }
     if options.version {
         print(&texts::shown(options));
         if !options.wishes.test {
@@ -71,6 +75,11 @@ fn pid_file(signal: Signal, options: &Options, source: &Source) -> Result<PathBu
 /// `limpet: text`
 fn say(text: &str) {
     print(&format!("limpet: {text}\n"));
+}
+
+/// What is long and asked for goes to stdout.
+fn put(text: &str) -> i32 {
+    i32::from(io::write_all(fd::STDOUT, text.as_bytes()).is_err())
 }
 
 /// To stderr, as nginx does: there is nobody to tell when even that fails.

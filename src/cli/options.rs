@@ -13,6 +13,8 @@ pub struct Options {
     /// `-c`, `-p`, `-e`, `-g`, `-t`, and a folder to serve.
     pub wishes: Wishes,
     pub help: bool,
+    /// `-h directives`
+    pub directives: bool,
     pub version: bool,
     /// `-V`: the version and how it was built.
     pub build: bool,
@@ -135,6 +137,10 @@ impl Options {
     }
 
     fn folder(&mut self, arg: &OsStr) -> Result<(), String> {
+        if self.help && arg == "directives" {
+            self.directives = true;
+            return Ok(());
+        }
         let why = match Path::new(arg) {
             _ if self.wishes.folder.is_some() => "one directory is served",
             path if path.is_dir() => "",
@@ -179,6 +185,7 @@ mod tests {
         assert_eq!(parse("-").unwrap(), Options::default());
         let shown = parse("-?V").unwrap();
         assert!(shown.help && shown.version && shown.build);
+        assert!(parse("-h directives").unwrap().directives);
         assert_eq!(parse("/").unwrap().wishes.folder, Some("/".into()));
     }
 

@@ -23,6 +23,7 @@ fn help() -> String {
 
 Options:
   -?,-h         : this help
+  -h directives : every directive, its contexts and default, and what it is
   -v            : show version and exit
   -V            : show version and how it was built then exit
   -t            : test configuration and exit

@@ -1,0 +1,31 @@
+//! `limpet -h directives`: the tables of REFERENCE.md, for a terminal.
+
+const REFERENCE: &str = include_str!("../../REFERENCE.md");
+
+/// Every directive: its name, contexts and default, and what it is.
+pub fn text() -> String {
+    let (told, _) = REFERENCE.split_once("## What is refused").unwrap_or((REFERENCE, ""));
+    let (mut text, mut title) = (String::new(), None);
+    for line in told.lines() {
+        if let Some(next) = line.strip_prefix("## ") {
+            title = Some(next);
+        } else if let Some([name, contexts, default, what]) = cells(line) {
+            // Only of sections that have directives.
+            if let Some(title) = title.take() {
+                text += &format!("{title}\n\n");
+            }
+            let default = if default.is_empty() { "none" } else { default };
+            text += &format!("  {name}\n      {what}\n");
+            text += &format!("      default: {default}\n      context: {contexts}\n\n");
+        }
+    }
+    text.replace('`', "")
+}
+
+/// The four cells of a directive's row.
+fn cells(line: &str) -> Option<[&str; 4]> {
+    let row = line.strip_prefix("| `")?.strip_suffix('|')?;
+    let (name, rest) = row.split_once("` | ")?;
+    let mut cells = rest.splitn(3, '|').map(str::trim);
+    Some([name, cells.next()?, cells.next()?, cells.next()?])
+}
