@@ -352,6 +352,23 @@ mod tests {
     }
 
     #[test]
+    fn what_the_dead_held_goes_when_the_lock_can_be_had() {
+        fn forget(zone: &Zone, dead: Pid) -> bool {
+            let Some(locked) = zone.lock() else { return false };
+            locked.set_root(locked.root() + dead as usize);
+            true
+        }
+        let zone = Zone::create(Spec { forget: Some(forget), ..spec("forgetful") }).unwrap();
+        zone.forget(1);
+        let locked = zone.lock().unwrap();
+        zone.forget(10);
+        assert_eq!(locked.root(), 1, "a holder that has stopped");
+        drop(locked);
+        zone.forget(100);
+        assert_eq!(zone.lock().unwrap().root(), 111);
+    }
+
+    #[test]
     fn a_fault_can_be_asked_for() {
         child(|| {
             crate::sys::env::set("LIMPET_DIE_IN_LOCK", "doomed:3");

@@ -96,3 +96,85 @@ pub fn forget(zone: &Zone, dead: Pid) -> bool {
     let is_dead = |count: &Count| count.owner.load(Relaxed) == dead as u32;
     table::with(zone, |table: &Table<'_, Count>| table.remove_all(is_dead)).is_some()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shm::directory::Directory;
+    use crate::shm::table::table;
+    use crate::shm::zone::Spec;
+    use crate::sys::process::Fork;
+
+    fn opened() -> Handle {
+        let mut directory = Directory::default();
+        let spec = Spec {
+            name: "one".into(),
+            size: 64 * 1024,
+            owner: "test",
+            key: String::new(),
+            layout: 1,
+            noreuse: false,
+            verify: table::<Count>,
+            forget: Some(forget),
+        };
+        let handle = directory.declare(spec).unwrap();
+        directory.open(None, |_, _| {}).unwrap();
+        handle
+    }
+
+    fn records(zone: &Handle) -> usize {
+        table::with(zone.zone().unwrap(), |table: &Table<'_, Count>| Ok(table.len())).unwrap()
+    }
+
+    #[test]
+    fn what_is_taken_is_given_back() {
+        let zone = opened();
+        let one = take(&zone, b"a", 2).unwrap().unwrap();
+        let two = take(&zone, b"a", 2).unwrap().unwrap();
+        assert!(take(&zone, b"a", 2).unwrap().is_none());
+        assert!(take(&zone, b"b", 1).unwrap().is_some());
+        release(&zone, one);
+        assert!(take(&zone, b"a", 2).unwrap().is_some());
+        release(&zone, two);
+        release(&zone, two);
+        assert_eq!(records(&zone), 1, "of a key that nobody counts there is no record");
+    }
+
+    #[test]
+    fn a_zone_made_empty_is_owed_nothing() {
+        let zone = opened();
+        let old = take(&zone, b"a", 1).unwrap().unwrap();
+        zone.zone().unwrap().lock().unwrap().rebuild();
+        let new = take(&zone, b"a", 1).unwrap().unwrap();
+        release(&zone, old);
+        assert!(take(&zone, b"a", 1).unwrap().is_none());
+        release(&zone, new);
+        assert_eq!(records(&zone), 0);
+    }
+
+    #[test]
+    fn what_could_not_be_given_back_is_owed() {
+        let zone = opened();
+        let taken = take(&zone, b"a", 1).unwrap().unwrap();
+        let locked = zone.zone().unwrap().lock().unwrap();
+        release(&zone, taken);
+        drop(locked);
+        assert_eq!(records(&zone), 1);
+        assert!(take(&zone, b"a", 1).unwrap().is_some());
+    }
+
+    #[test]
+    fn the_dead_hold_nothing() {
+        let zone = opened();
+        assert!(take(&zone, b"a", 9).unwrap().is_some());
+        let Fork::Parent(pid) = process::fork().unwrap() else {
+            let taken = (0..8).all(|_| take(&zone, b"a", 9).unwrap().is_some());
+            process::exit(i32::from(!taken))
+        };
+        assert_eq!(process::waitpid(pid), Ok(process::Status::Exited(0)));
+        assert!(take(&zone, b"a", 9).unwrap().is_none());
+        zone.zone().unwrap().forget(pid);
+        assert!(take(&zone, b"a", 3).unwrap().is_some());
+        assert!(take(&zone, b"a", 2).unwrap().is_none());
+    }
+}
