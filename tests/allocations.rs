@@ -11,13 +11,19 @@ fn a_hundred_thousand_requests_allocate_nothing() {
     place.write("html/1k.txt", vec![b'x'; 1024]);
     let limpet = Limpet::start_in(
         place,
-        "error_log @DIR@/error.log warn;
+        "error_log @DIR@/error.log warn; user root;
          events { }
          http {
              access_log @DIR@/access.log; log_not_found off; keepalive_requests 1000000;
              server {
                  listen 8080; root @DIR@/html;
                  location /return { return 200 ok; }
+                 location /json { access_log @DIR@/json.log json; return 200 ok; }
+                 location /named {
+                     access_log @DIR@/$host.log json if=$request_id;
+                     open_log_file_cache max=2;
+                     return 200 ok;
+                 }
                  location /app/ { try_files $uri $uri/ /1k.txt?of=$uri; }
                  location ~ ^/files/(?<name>.*)$ { rewrite \\.txt$ /$name last; }
              }
@@ -27,6 +33,8 @@ fn a_hundred_thousand_requests_allocate_nothing() {
         ("/1k.txt", 200),
         ("/missing", 404),
         ("/return", 200),
+        ("/json", 200),
+        ("/named", 200),
         ("/app/x/y?z", 200),
         ("/files/1k.txt", 200),
     ] {

@@ -4,7 +4,7 @@
 use super::Cx;
 use super::error::Error;
 use super::tree::{Node, Pos, Word};
-use crate::log::{self, Entry, ErrorLog, Files, Level, LogFile, Refused, Target};
+use crate::log::{self, Entry, ErrorLog, Files, Form, Level, LogFile, Refused, Target};
 use crate::sys::addr::Ip;
 use crate::sys::errno::Errno;
 use std::cell::{Cell, OnceCell, RefCell};
@@ -44,7 +44,7 @@ impl LogPath {
 /// The `error_log` lines of one level.
 #[derive(Default)]
 pub struct ErrorLogs {
-    lines: RefCell<Vec<(Rc<LogPath>, Level)>>,
+    lines: RefCell<Vec<(Rc<LogPath>, Level, Form)>>,
     log: OnceCell<ErrorLog>,
 }
 
@@ -70,8 +70,8 @@ impl ErrorLogs {
 
     fn make_ready(&self) {
         let lines = self.lines.borrow();
-        let targets = lines.iter().filter_map(|(path, level)| {
-            Some(Target { file: Rc::clone(path.file()?), level: *level })
+        let targets = lines.iter().filter_map(|(path, level, form)| {
+            Some(Target { file: Rc::clone(path.file()?), level: *level, form: *form })
         });
         _ = self.log.set(ErrorLog::new(targets));
     }
@@ -107,12 +107,23 @@ impl Cx {
         self.logs.path(None, name)
     }
 
-    /// `error_log FILE [LEVEL];` in any context: one more line of its level.
+    /// `error_log FILE [LEVEL] [format=json];` in any context: one more line of its level.
     pub fn error_log(&mut self, node: Node, logs: &ErrorLogs) -> Result<(), Error> {
-        let levels: Vec<&[u8]> = node.args().skip(1).map(Word::bytes).collect();
+        let (mut levels, mut form) = (Vec::new(), Form::Plain);
+        for word in node.args().skip(1) {
+            match word.strip_prefix(b"format=") {
+                None => levels.push(word.bytes()),
+                Some(b"json") => form = Form::Json,
+                Some(b"plain") => form = Form::Plain,
+                Some(_) => {
+                    let text = format!("unknown error log format \"{}\"", word.part(7));
+                    return Err(Error::at(word, text).hint("it is \"json\" or \"plain\""));
+                }
+            }
+        }
         let level = Level::of_directive(&levels).map_err(|text| Error::at(node.arg(1), text))?;
         let path = self.log_path(node.arg(0), None)?;
-        logs.lines.borrow_mut().push((path, level));
+        logs.lines.borrow_mut().push((path, level, form));
         Ok(())
     }
 
@@ -127,7 +138,7 @@ impl Cx {
     pub fn default_error_log(&mut self, name: &[u8]) {
         if self.main_error_log.lines.borrow().is_empty() {
             let path = self.default_log(name);
-            self.main_error_log.lines.borrow_mut().push((path, Level::Error));
+            self.main_error_log.lines.borrow_mut().push((path, Level::Error, Form::Plain));
         }
     }
 

@@ -15,6 +15,7 @@ mod env;
 mod error;
 mod glob;
 mod lexer;
+mod log_format;
 mod logs;
 mod networks;
 mod pattern;
@@ -33,6 +34,8 @@ pub use crate::text::escape::Shown;
 pub use directive::{Args, Context, Directive, Index, Shape, apply, contexts_of, put};
 pub use embedded::DEFAULTS;
 pub use error::{Error, Errors};
+use log_format::LogFormats;
+pub use log_format::{Escape, LogFormat};
 use logs::Logs;
 pub use logs::{ErrorLogs, Hold, LogPath};
 pub use pattern::Pattern;
@@ -44,7 +47,7 @@ pub use template::{Part, Template};
 pub use tree::{Node, Nodes, Pos, Tree, Word};
 #[cfg(test)]
 pub use unsupported::names as unsupported_names;
-pub use value::{Msec, choice, flag, literal, number, off, size, time_msec};
+pub use value::{Msec, choice, flag, number, off, size, time_msec};
 pub use value::{parse_number, parse_off, parse_size, parse_time};
 pub use zones::{Zones, name_and_size};
 
@@ -71,6 +74,8 @@ pub struct Cx {
     pub zones: Zones,
     /// The variables of the block that is being read.
     pub variables: Registry,
+    /// The formats of access logs that it has named so far.
+    pub log_formats: LogFormats,
     /// Room to match the block's regular expressions in.
     pub regex_room: regex::Scratch,
     logs: Logs,
@@ -86,6 +91,7 @@ impl Cx {
             main_error_log: Rc::default(),
             zones: Zones::default(),
             variables: Registry::default(),
+            log_formats: LogFormats::default(),
             regex_room: regex::Scratch::default(),
             logs: Logs::default(),
         };

@@ -32,7 +32,7 @@ pub struct Entry {
 }
 
 impl Registry {
-    fn id(&mut self, name: &[u8]) -> VarId {
+    pub(super) fn id(&mut self, name: &[u8]) -> VarId {
         let name = name.to_ascii_lowercase();
         if let Some(id) = self.by_name.get(&*name) {
             return *id;

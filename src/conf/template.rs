@@ -19,6 +19,10 @@ pub enum Part {
 }
 
 impl Template {
+    pub fn new(parts: Vec<Part>) -> Template {
+        Template { parts: parts.into() }
+    }
+
     pub fn parts(&self) -> &[Part] {
         &self.parts
     }
@@ -57,9 +61,18 @@ pub enum Piece<'t> {
     Capture(u8),
 }
 
+/// Why a text is none: what is wrong at which byte.
+pub struct BadText {
+    pub at: usize,
+    pub text: String,
+}
+
 /// A text cut at its variables (ngx_http_script_compile): `$name`, `${name}`, `$1`.
 pub fn pieces<'t>(word: Word<'t>) -> Result<Vec<Piece<'t>>, Error> {
-    let text = word.bytes();
+    cut(word.bytes()).map_err(|bad| Error::at(word.part(bad.at), bad.text))
+}
+
+pub fn cut(text: &[u8]) -> Result<Vec<Piece<'_>>, BadText> {
     let mut pieces = Vec::new();
     let mut rest = text;
     while let Some(dollar) = rest.iter().position(|byte| *byte == b'$') {
@@ -81,13 +94,13 @@ pub fn pieces<'t>(word: Word<'t>) -> Result<Vec<Piece<'t>>, Error> {
         rest = behind;
         if braced {
             rest = rest.strip_prefix(b"}").ok_or_else(|| {
-                let text = "the closing bracket in \"";
                 let name = String::from_utf8_lossy(name);
-                Error::at(word.part(at), format!("{text}{name}\" variable is missing"))
+                let text = format!("the closing bracket in \"{name}\" variable is missing");
+                BadText { at, text }
             })?;
         }
         if name.is_empty() {
-            return Err(Error::at(word.part(at), "invalid variable name"));
+            return Err(BadText { at, text: "invalid variable name".into() });
         }
         pieces.push(Piece::Name(name));
     }

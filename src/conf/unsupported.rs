@@ -223,11 +223,10 @@ const GROUPS: &[Group] = &[
               create_full_put_path \
               dav_access dav_methods disable_symlinks early_hints empty_gif \
               flv gunzip gunzip_buffers \
-              log_format \
               min_delete_depth \
               mirror mirror_request_body modern_browser modern_browser_value mp4 \
               mp4_buffer_size mp4_max_buffer_size mp4_start_key_frame \
-              open_log_file_cache post_action \
+              post_action \
               random_index referer_hash_bucket_size \
               referer_hash_max_size secure_link \
               secure_link_md5 secure_link_secret slice \

@@ -2,7 +2,7 @@
 //! with nginx's words for what is wrong (ngx_parse.c, ngx_conf_file.c).
 
 use super::error::Error;
-use super::tree::{Node, Word};
+use super::tree::Node;
 
 /// Milliseconds.
 pub type Msec = u64;
@@ -123,13 +123,6 @@ fn unit(text: &[u8], msec: bool) -> Option<(u32, u64, usize)> {
         [] | [b' ', ..] => Some((9, 1, 0)),
         _ => None,
     }
-}
-
-/// A text that must mean itself.
-pub fn literal(word: Word<'_>) -> Result<&[u8], Error> {
-    let Some(at) = word.iter().position(|byte| *byte == b'$') else { return Ok(word.bytes()) };
-    let text = "variables are not supported by limpet here: they are not built yet";
-    Err(Error::at(word.part(at), text))
 }
 
 /// One of a few words: `invalid value "y"` for any other.

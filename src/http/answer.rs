@@ -68,6 +68,10 @@ pub fn refuse<'r>(request: &mut Request<'r>, bad: Bad, pipelined: bool) -> Progr
         true => request.log_reading(pipelined, None, format_args!("{bad}: \"{shown}{cut}\"")),
         false => request.log_reading(pipelined, None, format_args!("{bad}")),
     }
+    if request.head.has_line() {
+        // For the log: it may be no path, which changes nothing any more.
+        let _ = request.normalise();
+    }
     request.keep_alive = false;
     conclude(request, Step::Status(bad.status()))
 }

@@ -21,6 +21,7 @@ use crate::proto::request::{Bad, Head, Outcome, Rules};
 use crate::sys::errno::Errno;
 use crate::sys::socket;
 use crate::text::escape::Shown;
+use crate::time;
 
 /// Pipelined requests answered before the other connections have their turn.
 const BATCH: u32 = 64;
@@ -44,6 +45,8 @@ struct Here<'h> {
     worker: &'static Worker,
     http: &'h Http,
     site: &'h Site,
+    /// When the request began to arrive.
+    started_at: u64,
 }
 
 /// Serves requests from `input`; gives the connection back when it is idle and may
@@ -72,7 +75,7 @@ pub fn run(
             conn.debug(&site.default_server, format_args!("client {} connected", conn.peer));
         }
         loop {
-            let here = Here { worker, http: &http, site };
+            let here = Here { worker, http: &http, site, started_at: time::unix_ms() };
             let ending = one(here, &mut conn, &mut input, &mut output, &mut limits).await;
             match ending {
                 Ending::Kept => {}
@@ -159,7 +162,7 @@ fn one(
     limits: &mut Limits,
 ) -> impl Future<Output = Ending> {
     async move {
-        let Here { worker, http, site } = here;
+        let Here { worker, http, site, started_at } = here;
         let mut head = Head::default();
         let scratch = worker.scratch();
         let bad = match read_head(here, conn, input, output, (&mut head, limits)).await {
@@ -171,7 +174,8 @@ fn one(
         };
         conn.requests += 1;
         let ending = {
-            let origin = Origin { worker, conn, http, site, scratch: &scratch };
+            let (scratch, pipelined) = (&scratch, limits.pipelined);
+            let origin = Origin { worker, conn, http, site, scratch, started_at, pipelined };
             let mut request = Request::new(origin, input.bytes(), &head);
             // A body that waits to be asked for, and is not: whether it comes, nobody
             // knows, so nothing can follow it (RFC 9110 10.1.1).
@@ -191,6 +195,7 @@ fn one(
             let line = Shown(head.line.of(input.bytes()));
             request.log(Level::Debug, None, format_args!("http request line: \"{line}\""));
             let sent = respond::send(&mut request, &found, output).await;
+            request.complete = sent.is_ok() && !matches!(found, Answer::Close { .. });
             tell_end(&request);
             log::record(&request);
             if let Err(errno) = sent {
@@ -266,7 +271,7 @@ fn read_head(
     (head, limits): (&mut Head, &Limits),
 ) -> impl Future<Output = Result<Option<Bad>, Ending>> {
     async move {
-        let Here { worker, http, site } = here;
+        let Here { worker, http, site, started_at } = here;
         let server = &site.default_server;
         let rules = rules(&server.conf.core);
         let mut deadline = None;
@@ -295,7 +300,8 @@ fn read_head(
                 Err(errno) => Some(errno),
             };
             let scratch = worker.scratch();
-            let origin = Origin { worker, conn, http, site, scratch: &scratch };
+            let (scratch, pipelined) = (&scratch, limits.pipelined);
+            let origin = Origin { worker, conn, http, site, scratch, started_at, pipelined };
             let request = Request::new(origin, input.bytes(), head);
             abandoned(request, limits.pipelined, errno);
             return Err(Ending::Broken);

@@ -14,14 +14,13 @@ use super::variables::{Slot, Slots};
 use super::worker::Worker;
 use crate::conf::{Pattern, VarId};
 use crate::event;
-use crate::log::{Entry, Level};
+use crate::log::Level;
 use crate::mem::buffers::Scratch;
 use crate::proto::conditional::Conditions;
 use crate::proto::regex::Captures;
 use crate::proto::request::{Head, Known, Method, Version};
 use crate::proto::uri;
 use crate::sys::addr::Peer;
-use crate::sys::errno::Errno;
 use crate::sys::socket;
 use crate::text::ascii;
 use crate::text::escape::{self, Shown};
@@ -29,7 +28,7 @@ use crate::text::writer::Writer;
 use crate::time;
 use crate::vars::{Subject, Value};
 use std::cell::{Cell, OnceCell};
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::rc::Rc;
 
 pub struct Request<'r> {
@@ -96,10 +95,16 @@ pub struct Request<'r> {
     pub own_rate: Option<u64>,
     /// When its first byte came, in ms since 1970.
     pub started_at: u64,
+    /// It came together with the one before.
+    pub pipelined: bool,
     /// Bytes of the head that were sent.
     pub head_sent: u64,
     /// Bytes of the body that were sent.
     pub body_sent: u64,
+    /// All of the answer was sent.
+    pub complete: bool,
+    /// `$request_id`, once somebody has asked for it.
+    pub id: Cell<Value<'r>>,
     /// Values that directives have made; see `http::variables`.
     slots: OnceCell<Slots<'r>>,
     /// Variables being evaluated inside each other.
@@ -127,12 +132,14 @@ pub struct Origin<'r> {
     pub http: &'r Http,
     pub site: &'r Site,
     pub scratch: &'r Scratch,
+    pub started_at: u64,
+    pub pipelined: bool,
 }
 
 impl<'r> Request<'r> {
     /// A request whose path is not known yet; see [`Request::normalise`].
     pub fn new(origin: Origin<'r>, bytes: &'r [u8], head: &'r Head) -> Request<'r> {
-        let Origin { worker, conn, http, site, scratch } = origin;
+        let Origin { worker, conn, http, site, scratch, started_at, pipelined } = origin;
         let server = &*site.default_server;
         let mut request = Request {
             worker,
@@ -171,9 +178,12 @@ impl<'r> Request<'r> {
             coder: None,
             limit_rate: None,
             own_rate: None,
-            started_at: time::unix_ms(),
+            started_at,
+            pipelined,
             head_sent: 0,
             body_sent: 0,
+            complete: false,
+            id: Cell::new(None),
             slots: OnceCell::new(),
             depth: Cell::new(0),
             captures: Cell::new(None),
@@ -366,6 +376,16 @@ impl<'r> Request<'r> {
         }
     }
 
+    /// Bytes of the request that were read for it.
+    pub fn length(&self) -> u64 {
+        self.head.consumed().into()
+    }
+
+    /// Milliseconds since it began to arrive.
+    pub fn age(&self) -> u64 {
+        time::unix_ms().saturating_sub(self.started_at)
+    }
+
     pub fn header(&self, known: Known) -> Option<&'r [u8]> {
         self.head.get(self.bytes, known)
     }
@@ -399,46 +419,6 @@ impl<'r> Request<'r> {
         disable.msie6 && self.method == Method::Post && browser::is_msie6(agent())
             || disable.safari && browser::is_safari(agent())
     }
-
-    pub fn log_info(&self, errno: Option<Errno>, text: fmt::Arguments<'_>) {
-        self.log(Level::Info, errno, text);
-    }
-
-    /// The same while the head is being read.
-    pub fn log_reading(&mut self, pipelined: bool, errno: Option<Errno>, text: fmt::Arguments<'_>) {
-        self.action = match (self.head.has_line(), pipelined) {
-            (true, _) => " while reading client request headers",
-            (false, false) => " while reading client request line",
-            (false, true) => " while reading client pipelined request line",
-        };
-        self.log_info(errno, text);
-        self.action = "";
-    }
-
-    /// Header lines that are ignored for their names are told of.
-    pub fn tell_left_out(&mut self) {
-        for line in self.head.left_out(self.bytes) {
-            let line = Shown(line);
-            let text = format_args!("client sent invalid header line: \"{line}\"");
-            self.log_reading(false, None, text);
-        }
-    }
-
-    /// Whether [`Request::log`] would write anything at this level.
-    pub fn would_log(&self, level: Level) -> bool {
-        self.location.conf.core.error_log.enabled(level, self.conn.peer.ip)
-    }
-
-    /// Writes to the error log of the request's location, with its context.
-    pub fn log(&self, level: Level, errno: Option<Errno>, text: fmt::Arguments<'_>) {
-        let log = &self.location.conf.core.error_log;
-        let client = self.conn.peer.ip;
-        if log.enabled(level, client) {
-            let context = Context(self);
-            let connection = self.conn.number;
-            log.put(&Entry { level, connection, errno, text, context: Some(&context) }, client);
-        }
-    }
 }
 
 impl<'r> Subject<'r> for Request<'r> {
@@ -468,27 +448,5 @@ impl<'r> Subject<'r> for Request<'r> {
         }
         self.captures.set(self.scratch.place(Captured { text, groups }));
         true
-    }
-}
-
-/// What nginx adds to the lines of a request.
-struct Context<'a, 'r>(&'a Request<'r>);
-
-impl fmt::Display for Context<'_, '_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let request = self.0;
-        write!(f, "{}, client: {}", request.action, request.client.ip)?;
-        write!(f, ", server: {}", Shown(&request.server.name))?;
-        let line = request.line();
-        if !line.is_empty() {
-            write!(f, ", request: \"{}\"", Shown(line))?;
-        }
-        if let Some(host) = request.header(Known::Host) {
-            write!(f, ", host: \"{}\"", Shown(host))?;
-        }
-        if let Some(referer) = request.header(Known::Referer) {
-            write!(f, ", referrer: \"{}\"", Shown(referer))?;
-        }
-        Ok(())
     }
 }

@@ -150,11 +150,11 @@ pub fn put(request: &Request<'_>, out: &mut Writer<'_>) {
         out.put(b"\r\nLast-Modified: ");
         out.put(&date::http(last_modified));
     }
-    let absolute = request.moved.as_ref().filter(|to| core.absolute_redirect && to.is_path());
-    if let Some(to) = absolute {
+    let is_absolute = |to: &&Target<'_>| core.absolute_redirect && to.is_path();
+    let absolute = request.moved.as_ref().filter(is_absolute);
+    if absolute.is_some() {
         out.put(b"\r\nLocation: ");
-        put_origin(request, out);
-        put_target(request, to, out);
+        put_location(request, out);
     }
     if response.chunked {
         out.put(b"\r\nTransfer-Encoding: chunked");
@@ -165,9 +165,9 @@ pub fn put(request: &Request<'_>, out: &mut Writer<'_>) {
     }
     out.put(b"\r\n");
     response.early.put(out);
-    if let (Some(to), None) = (&request.moved, absolute) {
+    if request.moved.is_some() && absolute.is_none() {
         out.put(b"Location: ");
-        put_target(request, to, out);
+        put_location(request, out);
         out.put(b"\r\n");
     }
     put_entity(request, out);
@@ -227,6 +227,18 @@ fn put_entity(request: &Request<'_>, out: &mut Writer<'_>) {
     }
 }
 
+/// Where a redirect leads, as `Location` says it.
+pub fn put_location(request: &Request<'_>, out: &mut Writer<'_>) {
+    let Some(to) = &request.moved else { return };
+    if request.location.conf.core.absolute_redirect && to.is_path() {
+        put_origin(request, out);
+    }
+    match to {
+        Target::Text(text) => out.put(text),
+        Target::Directory => request.put_directory(out),
+    }
+}
+
 /// What makes a path in `Location` absolute: scheme, host and port.
 fn put_origin(request: &Request<'_>, out: &mut Writer<'_>) {
     let core = &request.location.conf.core;
@@ -243,12 +255,5 @@ fn put_origin(request: &Request<'_>, out: &mut Writer<'_>) {
     if core.port_in_redirect && port != 80 && port != 0 {
         out.put(b":");
         out.put_u64(u64::from(port));
-    }
-}
-
-fn put_target(request: &Request<'_>, to: &Target<'_>, out: &mut Writer<'_>) {
-    match to {
-        Target::Text(text) => out.put(text),
-        Target::Directory => request.put_directory(out),
     }
 }

@@ -56,6 +56,14 @@ pub enum Target<'r> {
 }
 
 impl Target<'_> {
+    /// Bytes of its own.
+    pub fn len(&self) -> usize {
+        match self {
+            Target::Text(text) => text.len(),
+            Target::Directory => 0,
+        }
+    }
+
     /// Without scheme and host.
     pub fn is_path(&self) -> bool {
         match self {

@@ -22,6 +22,8 @@ const INPUT: usize = 8 * 1024;
 const OUTPUT: usize = 32 * 1024;
 /// Values, captures, paths; touched as far as it is used.
 const SCRATCH: usize = 64 * 1024;
+/// What in a line of a log is not of its head.
+const LINE: usize = 64 * 1024;
 const PATH_MAX: usize = 4096;
 const _: () = assert!(OUTPUT >= 2 * output::HEAD_MOST);
 
@@ -54,8 +56,8 @@ impl Worker {
     /// `next_number` gives each connection its `*N`.
     fn new(http: Rc<Http>, connections: usize, next_number: fn() -> u64) -> Option<Worker> {
         let large = largest_head(&http).max(INPUT);
-        // Each byte of a head may be written as four.
-        let line = Pool::new(1, 4 * large + 4096)?.take()?;
+        // Each byte of a head may be written as six, and some of them several times.
+        let line = Pool::new(1, 24 * large + LINE)?.take()?;
         let headers = proxied::Headers::default();
         headers.fit(&http, connections + 1)?;
         Some(Worker {

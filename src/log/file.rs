@@ -36,6 +36,15 @@ impl LogFile {
         Rc::new(LogFile { name: name.into(), sink: Sink::Lines(Queue::new(output)) })
     }
 
+    /// One of perhaps thousands: it keeps few lines.
+    pub(super) fn of_many(name: &[u8], output: Output) -> Rc<LogFile> {
+        let file = LogFile::new(name, output);
+        if let Sink::Lines(queue) = &file.sink {
+            queue.lines.borrow_mut().keep_few();
+        }
+        file
+    }
+
     pub(super) fn syslog(name: &[u8], syslog: Syslog) -> Rc<LogFile> {
         Rc::new(LogFile { name: name.into(), sink: Sink::Syslog(syslog) })
     }
@@ -288,7 +297,11 @@ mod tests {
 
     fn errors_to(file: &Rc<LogFile>) {
         log::console(false);
-        log::set(ErrorLog::new([Target { file: Rc::clone(file), level: Level::Info }]));
+        log::set(ErrorLog::new([Target {
+            file: Rc::clone(file),
+            level: Level::Info,
+            form: log::Form::Plain,
+        }]));
     }
 
     fn read(reader: &OwnedFd) -> String {

@@ -21,7 +21,23 @@ pub struct Entry<'a> {
     pub errno: Option<Errno>,
     pub text: fmt::Arguments<'a>,
     /// `, client: …, server: …`, left out of debug lines as in nginx.
-    pub context: Option<&'a dyn Display>,
+    pub context: Option<&'a dyn Context>,
+}
+
+/// What an entry is about.
+pub trait Context {
+    /// What was being done: ` while reading client request line`, or nothing.
+    fn action(&self) -> &str;
+
+    /// Gives each field to `put`, in nginx's order.
+    fn fields(&self, put: &mut dyn FnMut(Field<'_>));
+}
+
+pub struct Field<'a> {
+    pub name: &'static str,
+    pub value: &'a dyn Display,
+    /// In quotes, where it is not in quotes anyway.
+    pub quoted: bool,
 }
 
 /// A rendered entry.
@@ -47,9 +63,20 @@ impl Line {
             line.put_errno(errno);
         }
         if let Some(context) = entry.context.filter(|_| entry.level != Level::Debug) {
-            let _ = write!(line, "{context}");
+            line.put_context(context);
         }
         line
+    }
+
+    fn put_context(&mut self, context: &dyn Context) {
+        // Nothing can fail, as above.
+        let _ = self.write_str(context.action());
+        context.fields(&mut |Field { name, value, quoted }| {
+            let _ = match quoted {
+                true => write!(self, ", {name}: \"{value}\""),
+                false => write!(self, ", {name}: {value}"),
+            };
+        });
     }
 
     /// The whole line, without a newline.
@@ -98,7 +125,7 @@ fn escaped(byte: u8) -> [u8; 4] {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
     use crate::text::escape::Shown;
 
@@ -107,6 +134,20 @@ mod tests {
         let text = std::str::from_utf8(line.bytes()).unwrap();
         assert_eq!(&text[20..], expected);
         assert!(text[20..].ends_with(std::str::from_utf8(line.message()).unwrap()));
+    }
+
+    /// A context for tests.
+    pub struct Request;
+
+    impl Context for Request {
+        fn action(&self) -> &str {
+            " while reading"
+        }
+
+        fn fields(&self, put: &mut dyn FnMut(Field<'_>)) {
+            put(Field { name: "client", value: &"127.0.0.1", quoted: false });
+            put(Field { name: "request", value: &"GET /\u{1b} HTTP/1.1", quoted: true });
+        }
     }
 
     const PLAIN: Entry<'static> = Entry {
@@ -125,12 +166,12 @@ mod tests {
             connection: 34,
             errno: Some(Errno::ENOENT),
             text: format_args!("open() \"/x\" failed"),
-            context: Some(&", client: 127.0.0.1"),
+            context: Some(&Request),
         };
         check(
             &failed,
-            "[error] 12#12: *34 open() \"/x\" failed (2: No such file or directory), \
-             client: 127.0.0.1",
+            "[error] 12#12: *34 open() \"/x\" failed (2: No such file or directory) \
+             while reading, client: 127.0.0.1, request: \"GET /\\x1B HTTP/1.1\"",
         );
         let debug = Entry { level: Level::Debug, errno: None, ..failed };
         check(&debug, "[debug] 12#12: *34 open() \"/x\" failed");

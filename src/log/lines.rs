@@ -6,6 +6,8 @@
 
 /// What a log keeps for a reader that does not read.
 const ROOM: usize = 64 * 1024;
+/// The same for one of many.
+const LITTLE_ROOM: usize = 4 * 1024;
 
 pub struct Lines {
     bytes: Vec<u8>,
@@ -24,6 +26,10 @@ impl Lines {
     /// Room for a `buffer=` and a line that does not fit any more.
     pub fn set_room(&mut self, held: usize) {
         self.room = ROOM.saturating_add(held);
+    }
+
+    pub fn keep_few(&mut self) {
+        self.room = LITTLE_ROOM;
     }
 
     /// False if there is no room.

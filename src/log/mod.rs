@@ -9,9 +9,11 @@
 //! no log ever makes the process wait, or ends it. In a worker (`batch(true)`) lines
 //! of one loop turn leave together in `flush`; elsewhere at once.
 
+mod cache;
 mod clients;
 mod file;
 mod files;
+mod json;
 mod level;
 mod line;
 mod lines;
@@ -22,11 +24,12 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
+pub use cache::{Cache, CacheLimits, append};
 pub use clients::{debug_clients, is_debugged};
 pub use file::LogFile;
 pub use files::{Files, Refused};
 pub use level::Level;
-pub use line::Entry;
+pub use line::{Context, Entry, Field};
 
 use crate::sys::{Errno, clock, fd, io, process};
 use crate::time;
@@ -46,6 +49,16 @@ pub struct ErrorLog {
 pub struct Target {
     pub file: Rc<LogFile>,
     pub level: Level,
+    pub form: Form,
+}
+
+/// What a line looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// nginx's.
+    #[default]
+    Plain,
+    Json,
 }
 
 impl ErrorLog {
@@ -68,9 +81,12 @@ impl ErrorLog {
     pub fn put(&self, entry: &Entry<'_>) {
         let line = Line::render(entry, pid());
         let mut shown = false;
-        for Target { file, level } in self.targets.iter() {
+        for Target { file, level, form } in self.targets.iter() {
             if entry.level <= *level || self.debug {
-                file.entry(entry.level, line.bytes());
+                match form {
+                    Form::Plain => file.entry(entry.level, line.bytes()),
+                    Form::Json => put_object(entry, file),
+                }
                 shown |= file.is_stderr();
                 if entry.level <= Level::Crit || !STATE.with(|state| state.batch.get()) {
                     file.flush();
@@ -81,6 +97,12 @@ impl ErrorLog {
             show(entry.level, line.message());
         }
     }
+}
+
+#[cold]
+fn put_object(entry: &Entry<'_>, file: &Rc<LogFile>) {
+    let mut room = [0; json::MAX];
+    file.entry(entry.level, json::render(entry, pid(), &mut room));
 }
 
 /// An entry of the process's own log: `log!(Level::Alert, errno e, "kill({pid}) failed")`.

@@ -7,7 +7,7 @@
 //! terminal of somebody else is left, and is written as nginx writes everything.
 
 use std::cell::Cell;
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::io::IoSlice;
 use std::os::fd::{OwnedFd, RawFd};
 
@@ -41,13 +41,11 @@ enum Way {
 impl Output {
     /// By path; made if it does not exist.
     pub fn open(path: &[u8]) -> Result<Output> {
-        let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
-        let flags = file::APPEND | file::NONBLOCK | file::NOCTTY;
-        let fd = match file::open(&path, flags | file::WRONLY | file::CREAT, 0o644) {
-            // A fifo that nobody reads yet. Being a reader too, we need not wait for one.
-            Err(Errno::ENXIO) => file::open(&path, flags | file::RDWR, 0)?,
-            result => result?,
-        };
+        Output::at(&CString::new(path).map_err(|_| Errno::EINVAL)?)
+    }
+
+    pub fn at(path: &CStr) -> Result<Output> {
+        let fd = open(path)?;
         let waits = file::fstat(&fd)?.is_fifo() || fd::is_terminal(&fd);
         let way = if waits { Way::Own } else { Way::Plain };
         Ok(Output::new(fd, way))
@@ -102,6 +100,16 @@ impl Output {
 
     pub fn fd(&self) -> &OwnedFd {
         &self.fd
+    }
+}
+
+/// Opens a file for lines, which make it if it does not exist.
+pub fn open(path: &CStr) -> Result<OwnedFd> {
+    let flags = file::APPEND | file::NONBLOCK | file::NOCTTY;
+    match file::open(path, flags | file::WRONLY | file::CREAT, 0o644) {
+        // A fifo that nobody reads yet. Being a reader too, we need not wait for one.
+        Err(Errno::ENXIO) => file::open(path, flags | file::RDWR, 0),
+        result => result,
     }
 }
 

@@ -4,6 +4,7 @@
 //! counted. A dead server is tried again once a second.
 
 use std::cell::{Cell, RefCell};
+use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 
 use super::{Level, log};
@@ -12,8 +13,8 @@ use crate::sys::{Errno, Result, process, socket};
 use crate::text::writer::Writer;
 use crate::time;
 
-/// nginx's NGX_SYSLOG_MAX_STR: an error line and the longest header.
-const MAX: usize = 2048 + 4 + 15 + 1 + HOSTNAME_MAX + 1 + TAG_MAX + 2;
+/// The longest header: `<190>`, date, host and tag, and what parts them.
+const HEADER: usize = 5 + 15 + 1 + HOSTNAME_MAX + 1 + TAG_MAX + 2;
 const HOSTNAME_MAX: usize = 64;
 const TAG_MAX: usize = 32;
 const RETRY_MS: u64 = 1000;
@@ -33,11 +34,10 @@ pub struct Syslog {
 
 impl Syslog {
     pub fn send(&self, severity: u8, line: &[u8]) {
-        let mut room = [0; MAX];
-        let mut message = Writer::new(&mut room);
-        self.header(severity, &mut message);
-        message.put(&line[..line.len().min(message.left())]);
-        match self.send_datagram(message.written()) {
+        let mut room = [0; HEADER];
+        let mut header = Writer::new(&mut room);
+        self.header(severity, &mut header);
+        match self.send_datagram(&[IoSlice::new(header.written()), IoSlice::new(line)]) {
             Ok(()) => self.failing.set(false),
             Err(e) => {
                 super::count_dropped(1);
@@ -61,7 +61,7 @@ impl Syslog {
         message.put(b": ");
     }
 
-    fn send_datagram(&self, message: &[u8]) -> Result<()> {
+    fn send_datagram(&self, message: &[IoSlice<'_>]) -> Result<()> {
         if time::now_ms() < self.retry_at.get() {
             return Err(Errno::EAGAIN);
         }
@@ -72,7 +72,7 @@ impl Syslog {
         };
         // A UDP socket reports here that an earlier datagram met a closed port:
         // that is no reason to give up this one's socket, so it is kept.
-        let sent = socket::send(&open, message, socket::DONTWAIT);
+        let sent = socket::send_parts(&open, message, socket::DONTWAIT);
         if sent.is_ok() || !self.server.is_unix() || sent == Err(Errno::EAGAIN) {
             *socket = Some(open);
         }

@@ -15,7 +15,7 @@ use super::upgrade::{self, Executable};
 use super::{signals, single};
 use crate::cycle::source::Source;
 use crate::cycle::{self, Cycle, Refused};
-use crate::log::{self, ErrorLog, Files, Level, Target, log};
+use crate::log::{self, ErrorLog, Files, Form, Level, Target, log};
 use crate::shm;
 use crate::sys::limits::{self, Limit, Resource};
 use crate::sys::process::{self, Pid};
@@ -134,7 +134,7 @@ fn begin(cycle: &mut Cycle, start: &mut Start) -> Result<Begun, Refused> {
 fn speak_as_successor() {
     let files = Files::new("/");
     if let Ok(file) = files.open(b"stderr") {
-        log::set(ErrorLog::new([Target { file, level: Level::Notice }]));
+        log::set(ErrorLog::new([Target { file, level: Level::Notice, form: Form::Plain }]));
         log::console(false);
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Each kind has a function that counts the bytes of the result, so that the
 //! caller can size its room, and one that writes them; they share one rule.
+use crate::text::scan;
 use crate::text::writer::Writer;
 use std::fmt;
 
@@ -69,7 +70,7 @@ pub fn uri(text: &[u8], kind: Uri, out: &mut Writer<'_>) {
     runs(
         text,
         out,
-        |b| FORBIDDEN[usize::from(b)] & bit != 0,
+        |rest| rest.iter().position(|&b| FORBIDDEN[usize::from(b)] & bit != 0),
         |b, out| {
             let [high, low] = upper_hex(b);
             out.put(&[b'%', high, low]);
@@ -119,7 +120,7 @@ pub fn html(text: &[u8], out: &mut Writer<'_>) {
     runs(
         text,
         out,
-        |b| html_entity(b).is_some(),
+        |rest| rest.iter().position(|&b| html_entity(b).is_some()),
         |b, out| {
             out.put(html_entity(b).unwrap_or_default());
         },
@@ -138,7 +139,7 @@ pub fn log_len(text: &[u8]) -> usize {
 /// Writes `text` with `\xXX` for control bytes, 8-bit bytes, `"` and `\`
 /// (`escape=default` of `log_format`).
 pub fn log(text: &[u8], out: &mut Writer<'_>) {
-    runs(text, out, odd_in_log, |b, out| {
+    runs(text, out, scan::odd_in_log, |b, out| {
         let [high, low] = upper_hex(b);
         out.put(&[b'\\', b'x', high, low]);
     });
@@ -173,7 +174,7 @@ pub fn json_len(text: &[u8]) -> usize {
 /// Writes `text` for the inside of a JSON string (`escape=json`); bytes above
 /// 0x7f pass as they are.
 pub fn json(text: &[u8], out: &mut Writer<'_>) {
-    runs(text, out, odd_in_json, |b, out| match json_short(b) {
+    runs(text, out, scan::odd_in_json, |b, out| match json_short(b) {
         Some(short) => out.put(&[b'\\', short]),
         None => {
             let [high, low] = upper_hex(b);
@@ -203,16 +204,17 @@ fn hex(bytes: &[u8], f: &mut fmt::Formatter) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "\\x{byte:02X}"))
 }
 
-/// Copies runs of harmless bytes at once and gives each odd byte to `escape`.
+/// Copies runs of harmless bytes at once and gives each odd byte, which `odd` finds, to
+/// `escape`.
 #[inline(always)]
 fn runs(
     text: &[u8],
     out: &mut Writer<'_>,
-    odd: impl Fn(u8) -> bool,
+    odd: impl Fn(&[u8]) -> Option<usize>,
     escape: impl Fn(u8, &mut Writer<'_>),
 ) {
     let mut rest = text;
-    while let Some(at) = rest.iter().position(|&b| odd(b)) {
+    while let Some(at) = odd(rest) {
         let (run, tail) = rest.split_at(at);
         out.put(run);
         let Some((&b, after)) = tail.split_first() else { return };

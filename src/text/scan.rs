@@ -31,6 +31,13 @@ const fn below_or_del(word: u64, limit: u8) -> u64 {
     (!reaches | is_last) & !word & HIGH
 }
 
+/// Flags the bytes of `word` that are below `limit`.
+#[inline(always)]
+const fn below(word: u64, limit: u8) -> u64 {
+    let low = word & !HIGH;
+    !(low + repeat(0x80 - limit)) & !word & HIGH
+}
+
 /// The first place that a word test flags and a byte test confirms.
 #[inline(always)]
 fn find(bytes: &[u8], flag: impl Fn(u64) -> u64, test: impl Fn(u8) -> bool) -> Option<usize> {
@@ -68,6 +75,22 @@ pub fn control(bytes: &[u8]) -> Option<usize> {
 #[inline]
 pub fn blank_or_control(bytes: &[u8]) -> Option<usize> {
     find(bytes, |word| below_or_del(word, 0x21), |b| (b <= 0x20) | (b == 0x7f))
+}
+
+/// Where the first byte stands that a log does not take as it is: control bytes, 8-bit
+/// bytes, `"` and `\`.
+#[inline]
+pub fn odd_in_log(bytes: &[u8]) -> Option<usize> {
+    let flag =
+        |word| below_or_del(word, 0x20) | equal(word, b'"') | equal(word, b'\\') | word & HIGH;
+    find(bytes, flag, |b| (b < 0x20) | (b == 0x7f) | !b.is_ascii() | (b == b'"') | (b == b'\\'))
+}
+
+/// The same for a JSON string: control bytes, `"` and `\`.
+#[inline]
+pub fn odd_in_json(bytes: &[u8]) -> Option<usize> {
+    let flag = |word| below(word, 0x20) | equal(word, b'"') | equal(word, b'\\');
+    find(bytes, flag, |b| (b < 0x20) | (b == b'"') | (b == b'\\'))
 }
 
 /// Whether two slices are equal. Paths and names are short, and a call of memcmp
@@ -115,6 +138,11 @@ mod tests {
         assert_eq!(control(text), text.iter().position(|b| b.is_ascii_control()));
         let blank = |b: &u8| b.is_ascii_control() || *b == b' ';
         assert_eq!(blank_or_control(text), text.iter().position(blank));
+        let quote = |b: &u8| matches!(b, b'"' | b'\\');
+        let odd = |b: &u8| quote(b) || b.is_ascii_control() || !b.is_ascii();
+        assert_eq!(odd_in_log(text), text.iter().position(odd));
+        let odd = |b: &u8| quote(b) || *b < b' ';
+        assert_eq!(odd_in_json(text), text.iter().position(odd));
     }
 
     #[test]

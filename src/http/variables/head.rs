@@ -1,6 +1,8 @@
 //! What the header lines of the request say.
 
+use super::connection::{self, number};
 use super::{BuiltIn, built_in};
+use crate::http::auth_basic;
 use crate::http::request::Request;
 use crate::proto::request::Known;
 use crate::text::ascii;
@@ -9,7 +11,17 @@ use crate::vars::{Subject, Value};
 pub static TABLE: &[BuiltIn] = &[
     built_in("host", host),
     built_in("content_length", |request| request.header(Known::ContentLength)),
-    built_in("content_type", |request| request.header(Known::ContentType)),
+    built_in("content_type", |request| known(request, Known::ContentType)),
+    built_in("request_port", |request| match request.head.port {
+        Some(port) => number(request, port.into()),
+        None => Some(b""),
+    }),
+    built_in("is_request_port", |request| {
+        Some(if request.head.port.is_some() { b":" } else { b"" })
+    }),
+    // Whether or not anybody checks it.
+    built_in("remote_user", |request| auth_basic::credentials(request).map(|(user, _)| user)),
+    built_in("proxy_add_x_forwarded_for", forwarded),
 ];
 
 /// The name in the request, in lower case; else the server's.
@@ -24,15 +36,40 @@ fn host<'r>(request: &Request<'r>) -> Value<'r> {
     }
 }
 
-/// `$http_name`: the lines of that name (dashes as underscores), joined as a list.
-pub fn header<'r>(request: &Request<'r>, name: &'r [u8]) -> Value<'r> {
-    joined(request, name, if name == b"cookie" { b"; " } else { b", " })
+/// Who the request came from, and through whom.
+fn forwarded<'r>(request: &Request<'r>) -> Value<'r> {
+    let client = connection::remote_addr(request)?;
+    match known(request, Known::XForwardedFor) {
+        None => Some(client),
+        Some(others) => request.scratch().concat(&[others, b", ", client]),
+    }
 }
 
-fn joined<'r>(request: &Request<'r>, name: &[u8], between: &[u8]) -> Value<'r> {
+/// `$http_name` of a header that the head has a place for.
+pub fn known<'r>(request: &Request<'r>, known: Known) -> Value<'r> {
+    match request.head.is_repeated(known) {
+        false => request.header(known),
+        true => {
+            let dashed = known.name();
+            let between: &[u8] = if known == Known::Cookie { b"; " } else { b", " };
+            joined(request, |name| ascii::eq_ignore_case(name, dashed), between)
+        }
+    }
+}
+
+/// `$http_name`: the lines of that name (dashes as underscores), joined as a list.
+pub fn header<'r>(request: &Request<'r>, name: &'r [u8]) -> Value<'r> {
+    joined(request, |field| is_called(field, name), b", ")
+}
+
+fn joined<'r>(
+    request: &Request<'r>,
+    is_wanted: impl Fn(&[u8]) -> bool,
+    between: &[u8],
+) -> Value<'r> {
     let fields = || {
         let all = request.head.fields(request.bytes);
-        all.filter(|field| is_called(field.name, name)).map(|field| field.value)
+        all.filter(|field| is_wanted(field.name)).map(|field| field.value)
     };
     let mut values = fields();
     let first = values.next()?;

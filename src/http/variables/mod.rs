@@ -7,47 +7,76 @@
 //! To add a built-in variable, put it into the table of the module that knows it, and that
 //! table into [`TABLES`].
 
+mod absent;
+mod answer;
 pub mod connection;
 mod head;
 mod line;
+mod process;
+mod progress;
 
 pub use line::argument;
 
 use super::request::Request;
 use super::{limit_conn, limit_req, paths, proxied};
-use crate::conf::{Cx, Entry, Error, VarId};
+use crate::conf::{Cx, Entry, Error, Escape, VarId};
 use crate::log::Level;
+use crate::proto::request::Known;
+use crate::sys::process as own;
 use crate::text::distance;
-use crate::text::escape::Shown;
-use crate::vars::Value;
+use crate::text::escape::{self, Shown};
+use crate::text::writer::Writer;
+use crate::vars::{Subject, Value};
 use std::cell::Cell;
 use std::rc::Rc;
 
 /// A built-in variable.
 pub struct BuiltIn {
-    pub name: &'static str,
-    pub get: Getter,
+    name: &'static str,
+    read: Read,
     /// What `set` does with it; `None`: it cannot be set.
-    pub set: Option<Setter>,
+    set: Option<Setter>,
+}
+
+/// How a value is had.
+enum Read {
+    /// It is there, or is made.
+    Get(Getter),
+    /// It is always there, written anew, and needs no escapes: so many bytes at most.
+    Put(usize, Putter),
 }
 
 pub type Getter = for<'r> fn(&Request<'r>) -> Value<'r>;
+pub type Putter = fn(&Request<'_>, &mut Writer<'_>);
 pub type Setter = for<'r> fn(&mut Request<'r>, &'r [u8]);
 /// The variables that begin with a prefix: what follows it is given.
 pub type Prefixed = for<'r> fn(&Request<'r>, &'r [u8]) -> Value<'r>;
 
 pub const fn built_in(name: &'static str, get: Getter) -> BuiltIn {
-    BuiltIn { name, get, set: None }
+    BuiltIn { name, read: Read::Get(get), set: None }
+}
+
+/// One that is written into its line of a log, and made a value of elsewhere.
+pub const fn written(name: &'static str, most: usize, put: Putter) -> BuiltIn {
+    BuiltIn { name, read: Read::Put(most, put), set: None }
+}
+
+pub const fn settable(name: &'static str, get: Getter, set: Setter) -> BuiltIn {
+    BuiltIn { name, read: Read::Get(get), set: Some(set) }
 }
 
 /// All built-in variables.
 static TABLES: &[&[BuiltIn]] = &[
+    absent::TABLE,
+    answer::TABLE,
     connection::TABLE,
     head::TABLE,
-    line::TABLE,
     limit_conn::VARIABLES,
     limit_req::VARIABLES,
+    line::TABLE,
     paths::VARIABLES,
+    process::TABLE,
+    progress::TABLE,
     proxied::VARIABLES,
 ];
 
@@ -57,6 +86,11 @@ static PREFIXES: &[(&str, Prefixed)] = &[
     ("cookie_", head::cookie),
     ("http_", head::header),
     (proxied::TLV_PREFIX, proxied::tlv),
+    ("sent_http_", answer::line),
+    ("sent_trailer_", answer::trailer),
+    ("upstream_cookie_", absent::prefixed),
+    ("upstream_http_", absent::prefixed),
+    ("upstream_trailer_", absent::prefixed),
 ];
 
 /// A variable that a directive makes of others, when it is asked for (`map` and its like).
@@ -76,6 +110,8 @@ pub type Computes = Vec<(VarId, Rc<dyn Computed>)>;
 enum Source {
     BuiltIn(&'static BuiltIn),
     Prefixed(Prefixed, Box<[u8]>),
+    /// `$http_name` of a header whose place in the head is known.
+    Header(Known),
     /// What was put there; `empty`: until then it is an empty text, else nothing.
     Slot {
         empty: bool,
@@ -88,6 +124,8 @@ enum Source {
 pub struct Variables {
     sources: Vec<(Box<[u8]>, Source)>,
     look_at_answers: bool,
+    /// What `$hostname` is.
+    pub hostname: Box<[u8]>,
 }
 
 /// What a request knows of a variable that has a slot.
@@ -122,15 +160,20 @@ impl Variables {
             }
         }
         let look_at_answers = sources.iter().any(|(name, _)| name.starts_with(b"sent_"));
-        Variables { sources, look_at_answers }
+        let hostname = own::hostname().unwrap_or_default().to_ascii_lowercase().into();
+        Variables { sources, look_at_answers, hostname }
     }
 
     /// The value at this moment.
     pub fn get<'r>(&'r self, request: &Request<'r>, id: VarId) -> Value<'r> {
         let (name, source) = self.sources.get(id.0 as usize)?;
         match source {
-            Source::BuiltIn(built_in) => (built_in.get)(request),
+            Source::BuiltIn(BuiltIn { read: Read::Get(get), .. }) => get(request),
+            Source::BuiltIn(BuiltIn { read: Read::Put(most, put), .. }) => {
+                request.made(*most, |out| put(request, out))
+            }
             Source::Prefixed(get, rest) => get(request, rest),
+            Source::Header(known) => head::known(request, *known),
             Source::Slot { empty } => match request.slot(id)?.get() {
                 Slot::Is(value) => value,
                 Slot::Unknown if *empty => {
@@ -167,6 +210,28 @@ impl Variables {
             slot.set(Slot::Is(value));
         }
         value
+    }
+
+    /// Writes the value into a line of a log.
+    pub fn put<'r>(
+        &'r self,
+        request: &Request<'r>,
+        id: VarId,
+        escape: Escape,
+        out: &mut Writer<'_>,
+    ) {
+        if let Some((_, Source::BuiltIn(BuiltIn { read: Read::Put(_, put), .. }))) =
+            self.sources.get(id.0 as usize)
+        {
+            return put(request, out);
+        }
+        match (self.get(request, id), escape) {
+            (None, Escape::Default) => out.put(b"-"),
+            (None, _) => {}
+            (Some(value), Escape::Default) => escape::log(value, out),
+            (Some(value), Escape::Json) => escape::json(value, out),
+            (Some(value), Escape::None) => out.put(value),
+        }
     }
 
     /// `set $name value`
@@ -220,8 +285,19 @@ fn source(entry: &Entry) -> Result<Source, Error> {
 fn prefixed(name: &[u8]) -> Option<Source> {
     PREFIXES.iter().find_map(|(prefix, get)| {
         let rest = name.strip_prefix(prefix.as_bytes())?;
-        Some(Source::Prefixed(*get, rest.into()))
+        Some(match *prefix {
+            "http_" => header(rest),
+            _ => Source::Prefixed(*get, rest.into()),
+        })
     })
+}
+
+fn header(name: &[u8]) -> Source {
+    let dashed: Vec<u8> = name.iter().map(|b| if *b == b'_' { b'-' } else { *b }).collect();
+    match Known::of(&dashed) {
+        Some(known) => Source::Header(known),
+        None => Source::Prefixed(head::header, name.into()),
+    }
 }
 
 fn unknown(entry: &Entry) -> Error {

@@ -391,6 +391,14 @@ impl Head {
         self.phase != Phase::Line
     }
 
+    /// Bytes of the lines that were understood, without empty ones in front.
+    pub fn consumed(&self) -> u32 {
+        match self.phase {
+            Phase::Line => 0,
+            Phase::Fields | Phase::Done => self.at.saturating_sub(self.line.start),
+        }
+    }
+
     /// The line that was being parsed when parsing stopped, for the log.
     pub fn last_line<'a>(&self, buffer: &'a [u8]) -> &'a [u8] {
         let line = buffer.get(self.at as usize..).unwrap_or_default();
