@@ -219,6 +219,56 @@ fn zones_live_on_in_a_reload_and_are_shared_by_workers() {
     eventually("the place", || limpet.get("/c/file?key=a").status == 200);
 }
 
+/// Beyond nginx, which refuses the reload.
+#[test]
+fn a_zone_with_another_key_begins_anew() {
+    if drives_nginx() {
+        return;
+    }
+    let zone = |key| format!("limit_req_zone {key} zone=one:1m rate=1r/m;");
+    let location = "location / { limit_req zone=one nodelay; }";
+    let limpet = start(&zone("$arg_a"), location);
+    assert_eq!(statuses(&limpet, "/file?a=1&b=1", 2), [200, 503]);
+    limpet.reload(&config("", &zone("$arg_b"), location));
+    assert_eq!(statuses(&limpet, "/file?a=1&b=1", 2), [200, 503]);
+    limpet.reload(&config("", &zone("$arg_b"), location));
+    assert_eq!(statuses(&limpet, "/file?a=2&b=1", 2), [503, 503]);
+}
+
+/// Whoever waits for the lock of a worker that has died gets it as soon as that is known.
+#[test]
+fn a_death_with_the_lock_costs_nobody_an_answer() {
+    if drives_nginx() || cfg!(not(debug_assertions)) {
+        return;
+    }
+    let zone = "limit_req_zone $arg_key zone=one:64k rate=1000r/s;";
+    let location = "location / { limit_req zone=one burst=1000 nodelay; }";
+    let config = config("worker_processes 3;", zone, location);
+    let place = Place::new();
+    place.write("html/file", "content");
+    let mut limpet = Limpet::prepare(place, &config);
+    let mut command = limpet.command();
+    command.env("LIMPET_DIE_IN_LOCK", "one:100");
+    limpet.launch_as(command);
+    limpet.wait_workers(3);
+    let (mut served, mut slowest) = (0, Duration::ZERO);
+    for n in 0..1000 {
+        let began = Instant::now();
+        match try_get(limpet.port(8080), &format!("/file?key={}", n % 7)) {
+            Ok(answer) => {
+                assert_eq!(answer.status, 200);
+                served += 1;
+            }
+            Err(_) => slowest = slowest.max(began.elapsed()),
+        }
+        slowest = slowest.max(began.elapsed());
+    }
+    let deaths = limpet.log.count("exited on signal 9");
+    assert!(deaths >= 5 && served >= 1000 - deaths - 1, "{deaths} deaths, {served} served");
+    assert!(slowest < Duration::from_secs(3), "{slowest:?}");
+    assert!(limpet.log.count("died with zone \"one\" locked: Intact") >= deaths);
+}
+
 /// Neither for a key that is known nor for a new one, with others going in its place.
 #[test]
 fn limits_allocate_nothing() {
