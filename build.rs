@@ -7,9 +7,17 @@ fn main() {
     set("LIMPET_TARGET", &env("TARGET"));
     set("LIMPET_RUSTC", &first_line(&env("RUSTC"), &["--version"]));
     set("LIMPET_COMMIT", &commit());
+    lay_out();
+}
+
+/// Where the linker puts what (layout.ld says why). The kernel maps 64 KiB at a time, at
+/// multiples of it: with segments aligned so, what shares them is the same in each process.
+fn lay_out() {
     let layout = format!("{}/src/layout.ld", env("CARGO_MANIFEST_DIR"));
     println!("cargo:rerun-if-changed={layout}");
-    println!("cargo:rustc-link-arg-bins=-T{layout}");
+    for arg in [format!("-T{layout}"), "-z".into(), "max-page-size=65536".into()] {
+        println!("cargo:rustc-link-arg-bins={arg}");
+    }
 }
 
 /// Of a release, since each new one means to build again.

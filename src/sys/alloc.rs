@@ -11,7 +11,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::UnsafeCell;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// Enough for configurations of a few hundred lines; untouched pages cost nothing.
 const STRETCH: usize = 128 * 1024;
@@ -104,22 +104,23 @@ unsafe impl GlobalAlloc for Counted {
 struct Start {
     bytes: UnsafeCell<[u8; STRETCH]>,
     used: AtomicUsize,
-    /// What may be used of it: nothing more once the start is over.
-    end: AtomicUsize,
+    /// The start is over: nothing more is taken from here.
+    over: AtomicBool,
 }
 
 // SAFETY: `used` gives each range of the bytes to one caller, whichever thread asks.
 unsafe impl Sync for Start {}
 
+/// All zero, so that it takes no room in the file.
 static START: Start = Start {
     bytes: UnsafeCell::new([0; STRETCH]),
     used: AtomicUsize::new(0),
-    end: AtomicUsize::new(STRETCH),
+    over: AtomicBool::new(false),
 };
 
 /// The start is over: from now on all comes from the system's allocator.
 pub fn started() {
-    START.end.store(0, Relaxed);
+    START.over.store(true, Relaxed);
 }
 
 impl Start {
@@ -128,14 +129,13 @@ impl Start {
     }
 
     fn take(&self, layout: Layout) -> Option<*mut u8> {
-        let end = self.end.load(Relaxed);
-        if end == 0 || layout.size() > SMALL {
+        if self.over.load(Relaxed) || layout.size() > SMALL {
             return None;
         }
         let mut at = 0;
         let next = |used: usize| {
             at = (self.first() + used).next_multiple_of(layout.align()) - self.first();
-            Some(at + layout.size()).filter(|next| *next <= end)
+            Some(at + layout.size()).filter(|next| *next <= STRETCH)
         };
         self.used.fetch_update(Relaxed, Relaxed, next).ok()?;
         Some(self.bytes.get().cast::<u8>().wrapping_add(at))
@@ -148,7 +148,8 @@ impl Start {
     /// Makes the last block `size` bytes long; false if it is not the last, or too long then.
     fn resize(&self, at: *mut u8, len: usize, size: usize) -> bool {
         let start = at as usize - self.first();
-        let fits = size <= len || (size <= SMALL && start + size <= self.end.load(Relaxed));
+        let grows = !self.over.load(Relaxed) && size <= SMALL && start + size <= STRETCH;
+        let fits = size <= len || grows;
         let last = |used: usize| (used == start + len && fits).then_some(start + size);
         self.used.fetch_update(Relaxed, Relaxed, last).is_ok()
     }
@@ -174,7 +175,7 @@ mod tests {
         Start {
             bytes: UnsafeCell::new([0; STRETCH]),
             used: AtomicUsize::new(0),
-            end: AtomicUsize::new(STRETCH),
+            over: AtomicBool::new(false),
         }
     }
 
@@ -198,7 +199,7 @@ mod tests {
         assert_eq!(take(&start, SMALL + 1, 1), None);
         while take(&start, SMALL, 16).is_some() {}
         assert!(!start.has(at(STRETCH)) && start.used.load(Relaxed) <= STRETCH);
-        start.end.store(0, Relaxed);
+        start.over.store(true, Relaxed);
         assert_eq!(take(&start, 1, 1), None);
     }
 }
