@@ -144,3 +144,29 @@ fn an_error_page_may_have_variables() {
     assert_eq!(limpet.get("/e1/x?a=5").text(), "/told/e1/x a=5 /e1/x?a=5");
     limpet.log.wait("rewrite or internal redirection cycle while internally redirecting to");
 }
+
+#[test]
+fn msie_is_led_on_by_a_page() {
+    let limpet = start(
+        "msie_refresh on;
+         location /moved { return 301 \"/to?a b'<~{}\"; }
+         location /missing { error_page 404 =307 http://other/; }
+         location /seen { return 303 /x; }",
+    );
+    let mut client = limpet.client();
+    let mut ask = |target: &str, agent: &str| {
+        client.send(format!("GET {target} HTTP/1.1\r\nHost: a\r\nUser-Agent: {agent}\r\n\r\n"));
+        client.response()
+    };
+    let msie = "Mozilla/4.0 (compatible; MSIE 7.0; Windows NT 6.0)";
+    for (target, url) in [("/moved", "/to?a%20b%27%3C%7E%7B}"), ("/missing", "http://other/")] {
+        let answer = ask(target, msie);
+        let page = format!(
+            "<html><head><meta http-equiv=\"Refresh\" content=\"0; URL={url}\"></head>\
+             <body></body></html>\r\n"
+        );
+        assert_eq!((answer.status, answer.text(), answer.has("location")), (200, page, false));
+        assert_ne!(ask(target, "curl").status, 200);
+    }
+    assert_eq!(ask("/seen", msie).status, 303);
+}

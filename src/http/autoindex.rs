@@ -102,7 +102,7 @@ pub fn list<'r>(request: &mut Request<'r>) -> Step<'r> {
         Format::Json | Format::Jsonp => listing::json(&entries, callback),
         Format::Xml => listing::xml(&entries),
     };
-    let made = Made { content_type, charset, body };
+    let made = Made { content_type, charset, counted: false, body };
     filters::without_validators(request, 200, Answer::Made(Box::new(made)))
 }
 

@@ -10,6 +10,11 @@ pub fn is_msie6(agent: &[u8]) -> bool {
     }
 }
 
+/// Internet Explorer (`msie_refresh`).
+pub fn is_msie(agent: &[u8]) -> bool {
+    after_msie(agent).is_some() && !has(agent, b"Opera")
+}
+
 /// Safari on a Mac (`keepalive_disable safari`).
 pub fn is_safari(agent: &[u8]) -> bool {
     let other = after_msie(agent).is_some()

@@ -84,6 +84,7 @@ settings! {
         pub max_ranges: u64 = i64::MAX as u64,
         pub chunked_transfer_encoding: bool = true,
         pub msie_padding: bool = true,
+        pub msie_refresh: bool = false,
         pub absolute_redirect: bool = true,
         pub server_name_in_redirect: bool = false,
         pub port_in_redirect: bool = true,

@@ -1,10 +1,13 @@
 //! Answers that are not the content itself: `error_page`, and nginx's own pages.
 
+use super::browser;
 use super::core::ErrorPage;
 use super::request::Request;
-use super::step::{self, Answer, Step, Target};
-use crate::proto::request::Method;
+use super::step::{self, Answer, Made, Step, Target};
+use crate::proto::request::{Known, Method};
 use crate::proto::status;
+use crate::text::escape;
+use crate::text::writer::Writer;
 use crate::vars::Subject;
 
 /// What answers a status: a page that `error_page` names, else the built-in one.
@@ -23,7 +26,35 @@ pub fn answer<'r>(request: &mut Request<'r>, status: u16) -> Step<'r> {
             return custom(request, status, page);
         }
     }
-    Step::Answer(built_in(request, status))
+    Step::Answer(match status {
+        301 | 302 => moved(request, status),
+        _ => built_in(request, status),
+    })
+}
+
+/// A built-in page, or for a redirect of MSIE one that leads on by itself.
+fn moved<'r>(request: &mut Request<'r>, status: u16) -> Answer<'r> {
+    let agent = request.header(Known::UserAgent).unwrap_or_default();
+    let refreshes = request.location.conf.core.msie_refresh && browser::is_msie(agent);
+    match &request.moved {
+        Some(_) if refreshes => refresh(request),
+        _ => built_in(request, status),
+    }
+}
+
+/// `msie_refresh`: 200, and a page in place of `Location`.
+fn refresh<'r>(request: &mut Request<'r>) -> Answer<'r> {
+    request.keep_target();
+    let target = match request.moved.take() {
+        Some(Target::Text(target)) => target,
+        _ => return built_in(request, 500),
+    };
+    let mut url = vec![0; escape::uri_len(target, escape::Uri::Refresh)];
+    escape::uri(target, escape::Uri::Refresh, &mut Writer::new(&mut url));
+    let head: &[u8] = b"<html><head><meta http-equiv=\"Refresh\" content=\"0; URL=";
+    let body = [head, &url, b"\"></head><body></body></html>\r\n"].concat();
+    request.err_status = 200;
+    Answer::Made(Box::new(Made { content_type: b"text/html", charset: b"", counted: true, body }))
 }
 
 /// nginx's own page.
@@ -53,7 +84,7 @@ fn custom<'r>(request: &mut Request<'r>, status: u16, page: &'r ErrorPage) -> St
             let redirects = |status: &u16| matches!(status, 301 | 302 | 303 | 307 | 308);
             let status = page.overwrite.filter(redirects).unwrap_or(302);
             request.moved = Some(Target::Text(uri));
-            Step::Answer(built_in(request, status))
+            Step::Answer(moved(request, status))
         }
     }
 }

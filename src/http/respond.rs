@@ -59,6 +59,7 @@ pub fn send(
                 request.response.status = request.status_of(200);
                 request.response.content_type = made.content_type;
                 request.response.charset = made.charset;
+                request.response.length = made.counted.then_some(made.body.len() as u64);
                 write_head(request, output);
                 send::whole(request, &Source::Bytes(&made.body), output).await
             }

@@ -244,7 +244,7 @@ fn put_origin(request: &Request<'_>, out: &mut Writer<'_>) {
     let core = &request.location.conf.core;
     out.put(b"http://");
     let host = request.head.host.of(request.bytes);
-    if core.server_name_in_redirect && !request.server.name.is_empty() {
+    if core.server_name_in_redirect {
         out.put(&request.server.name);
     } else if !host.is_empty() {
         host.iter().for_each(|byte| out.put_byte(byte.to_ascii_lowercase()));

@@ -33,11 +33,13 @@ pub enum Answer<'r> {
     },
 }
 
-/// A body of which the head does not tell the length.
+/// A body, and what is told of it.
 pub struct Made {
     pub content_type: &'static [u8],
     /// Empty: not told.
     pub charset: &'static [u8],
+    /// The head tells its length.
+    pub counted: bool,
     pub body: Vec<u8>,
 }
 

@@ -17,6 +17,9 @@ pub enum Uri {
     Component,
     /// A URI inside an HTML attribute: what RFC 3986 forbids, and `#`, `%`, `'`.
     Html,
+    /// The target of a page that leads on: what would end its attribute. Of braces nginx
+    /// has but one.
+    Refresh,
 }
 
 impl Uri {
@@ -26,6 +29,15 @@ impl Uri {
 }
 
 const fn forbidden(b: u8) -> u8 {
+    let refresh = match b {
+        0..=b' ' | 0x7f..=0xff => Uri::Refresh.bit(),
+        b'"' | b'\'' | b'<' | b'>' | b'\\' | b'^' | b'`' | b'{' | b'|' | b'~' => Uri::Refresh.bit(),
+        _ => 0,
+    };
+    refresh | of_rfc3986(b)
+}
+
+const fn of_rfc3986(b: u8) -> u8 {
     let path = Uri::Path.bit();
     let (args, component, html) = (Uri::Args.bit(), Uri::Component.bit(), Uri::Html.bit());
     match b {

@@ -87,14 +87,6 @@ pub fn is_flag(node: Node) -> Result<(), Error> {
     conf::flag(node, 0).map(drop)
 }
 
-/// `off`, which is the default; what `on` means does not exist here.
-pub fn is_off_flag(node: Node) -> Result<(), Error> {
-    match conf::flag(node, 0)? {
-        false => Ok(()),
-        true => Err(Error::directive(node, "is not supported by limpet but as \"off\"")),
-    }
-}
-
 pub fn is_number(node: Node) -> Result<(), Error> {
     conf::number(node, 0).map(drop)
 }

@@ -107,6 +107,7 @@ pub static LOC: &[Directive<LocRaw>] = &[
     Directive::number("max_ranges", ALL, |raw| &mut raw.max_ranges),
     Directive::flag("chunked_transfer_encoding", ALL, |raw| &mut raw.chunked_transfer_encoding),
     Directive::flag("msie_padding", ALL, |raw| &mut raw.msie_padding),
+    Directive::flag("msie_refresh", ALL, |raw| &mut raw.msie_refresh),
     Directive::flag("absolute_redirect", ALL, |raw| &mut raw.absolute_redirect),
     Directive::flag("server_name_in_redirect", ALL, |raw| &mut raw.server_name_in_redirect),
     Directive::flag("port_in_redirect", ALL, |raw| &mut raw.port_in_redirect),
@@ -146,7 +147,6 @@ pub static LOC: &[Directive<LocRaw>] = &[
     ),
     ignored("log_subrequest", ALL, Args::ONE, is_flag, NO_SUBREQUESTS),
     ignored("subrequest_output_buffer_size", ALL, Args::ONE, is_size, NO_SUBREQUESTS),
-    ignored("msie_refresh", ALL, Args::ONE, is_off_flag, "only what is the default"),
 ];
 
 /// A directive that is checked and has nothing to do; see `Directive::ignored`.
