@@ -17,6 +17,7 @@ mod http_hostile;
 mod http_log;
 mod http_maps;
 mod http_paths;
+mod http_status;
 mod http_try_files;
 mod http_variables;
 mod limits;

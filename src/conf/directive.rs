@@ -59,6 +59,7 @@ pub struct Args(u32);
 #[allow(dead_code, reason = "the arities are nginx's, all of them")]
 impl Args {
     pub const NONE: Args = Args(1);
+    pub const NONE_ONE: Args = Args(1 | 1 << 1);
     pub const ONE: Args = Args(1 << 1);
     pub const TWO: Args = Args(1 << 2);
     pub const THREE: Args = Args(1 << 3);

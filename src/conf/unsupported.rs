@@ -221,21 +221,21 @@ const GROUPS: &[Group] = &[
               auth_request auth_request_set \
               charset_map \
               create_full_put_path \
-              dav_access dav_methods disable_symlinks early_hints empty_gif \
+              dav_access dav_methods disable_symlinks early_hints \
               flv gunzip gunzip_buffers \
               min_delete_depth \
               mirror mirror_request_body modern_browser modern_browser_value mp4 \
               mp4_buffer_size mp4_max_buffer_size mp4_start_key_frame \
               post_action \
-              random_index referer_hash_bucket_size \
-              referer_hash_max_size secure_link \
+              random_index \
+              secure_link \
               secure_link_md5 secure_link_secret slice \
               source_charset ssi ssi_ignore_recycled_buffers \
               ssi_last_modified ssi_min_file_chunk ssi_silent_errors ssi_types \
-              ssi_value_length stub_status sub_filter sub_filter_last_modified \
+              ssi_value_length sub_filter sub_filter_last_modified \
               sub_filter_once sub_filter_types \
               userid userid_domain userid_expires userid_flags userid_mark userid_name \
-              userid_p3p userid_path userid_service valid_referers",
+              userid_p3p userid_path userid_service",
         )],
     },
 ];

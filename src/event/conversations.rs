@@ -53,13 +53,6 @@ impl Fired {
     }
 }
 
-/// Counters since the process began.
-#[derive(Default)]
-pub struct Counters {
-    pub accepted: Cell<u64>,
-    pub handled: Cell<u64>,
-}
-
 /// What makes the conversation of a connection: any `Fn(Accepted) -> impl Future`.
 pub trait Converse {
     type Talk: Future<Output = ()> + 'static;
@@ -85,7 +78,6 @@ pub struct Conversations<M: Converse> {
     background: RefCell<Vec<Option<Background>>>,
     make: M,
     multi_accept: bool,
-    pub counters: Counters,
     /// When accepting may be tried again after descriptors ran out.
     resting: Cell<Option<Deadline>>,
     /// When idle connections were last closed to make room.
@@ -114,7 +106,6 @@ impl<M: Converse> Conversations<M> {
             background: RefCell::new(Vec::new()),
             make,
             multi_accept,
-            counters: Counters::default(),
             resting: Cell::new(None),
             busy: Cell::new(false),
             evicted_at: Cell::new(reactor.now().wrapping_sub(1000)),
@@ -243,6 +234,7 @@ impl<M: Converse> Conversations<M> {
         self.reactor.wheel.clear(task);
         if (task as usize) < self.tasks.capacity() {
             self.tasks.drop_in_place(task);
+            self.reactor.counters.active.set(self.tasks.used() as u64);
         }
     }
 
@@ -308,7 +300,8 @@ impl<M: Converse> Conversations<M> {
     /// Starts the conversation of a new connection. It reads at once; of a batch, when
     /// the batch is complete, since by then its request has mostly come.
     fn begin(&self, listener: usize, fd: OwnedFd, peer: Peer, at_once: bool) {
-        self.counters.accepted.set(self.counters.accepted.get() + 1);
+        let counters = &self.reactor.counters;
+        counters.accepted.set(counters.accepted.get() + 1);
         self.make_room();
         let Some(task) = self.tasks.take() else {
             let limit = self.tasks.capacity();
@@ -320,7 +313,8 @@ impl<M: Converse> Conversations<M> {
             self.tasks.give_back(task);
             return;
         };
-        self.counters.handled.set(self.counters.handled.get() + 1);
+        counters.handled.set(counters.handled.get() + 1);
+        counters.active.set(self.tasks.used() as u64);
         self.tasks.put(task, || self.make.converse(Accepted { io, listener, peer }));
         if at_once {
             self.poll(task);

@@ -19,7 +19,7 @@ mod wheel;
 
 pub use conversations::{Accepted, Conversations, Converse, Fired};
 pub use io::{Dismissal, Io};
-pub use reactor::{Reactor, WatchId};
+pub use reactor::{Counters, Reactor, WatchId};
 pub use wait::{sleep, yield_now};
 
 use std::cell::Cell;
@@ -56,6 +56,16 @@ pub fn after(ms: u64) -> Deadline {
 #[inline]
 pub fn draining() -> bool {
     reactor().draining()
+}
+
+/// What the loop has counted.
+pub fn counters() -> &'static Counters {
+    &reactor().counters
+}
+
+/// Connections that wait between requests, or for the first one.
+pub fn idle_count() -> u32 {
+    reactor().idle_count()
 }
 
 /// The number of the loop turn: what was checked in this turn need not be again.

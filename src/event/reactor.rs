@@ -53,6 +53,14 @@ pub(super) struct Listener {
     pub armed: Cell<bool>,
 }
 
+/// Connections since the process began, and now.
+#[derive(Default)]
+pub struct Counters {
+    pub accepted: Cell<u64>,
+    pub handled: Cell<u64>,
+    pub active: Cell<u64>,
+}
+
 pub struct Reactor {
     pub(super) epoll: Epoll,
     pub(super) slots: &'static [Slot],
@@ -65,6 +73,7 @@ pub struct Reactor {
     pub(super) current: Cell<u32>,
     pub(super) deadline: Cell<Option<Millis>>,
     pub(super) idle: Cell<u32>,
+    pub counters: Counters,
     now: Cell<Millis>,
     turn: Cell<u32>,
     draining: Cell<bool>,
@@ -95,6 +104,7 @@ impl Reactor {
             current: Cell::new(0),
             deadline: Cell::new(None),
             idle: Cell::new(0),
+            counters: Counters::default(),
             now: Cell::new(now),
             turn: Cell::new(0),
             draining: Cell::new(false),

@@ -118,7 +118,7 @@ fn idle_ones_make_room_for_new_ones() {
     let mut clients = Vec::new();
     for number in 0..12 {
         clients.push(connect(port));
-        turn_until(&conversations, || conversations.counters.accepted.get() == number + 1);
+        turn_until(&conversations, || super::counters().accepted.get() == number + 1);
         assert!(conversations.live() <= 4);
     }
     let newest = clients.last_mut().unwrap();

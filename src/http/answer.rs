@@ -149,6 +149,9 @@ fn limits<'r>(request: &mut Request<'r>) -> Step<'r> {
 }
 
 fn content<'r>(request: &mut Request<'r>) -> Step<'r> {
+    if let Some(handler) = request.location.conf.content.handler {
+        return handler(request);
+    }
     if !request.uri.ends_with(b"/") {
         return static_files::find(request);
     }

@@ -14,6 +14,7 @@ mod modules;
 mod names;
 
 pub use except::Except;
+pub use identity::ServerName;
 pub use levels::{directives, read};
 pub use listens::{Listening, Site};
 pub use locations::{Locations, head as location_head};
@@ -42,6 +43,7 @@ pub struct Http {
 pub struct Server {
     /// The first `server_name`, what `$server_name` is; perhaps empty.
     pub name: Box<[u8]>,
+    pub names: Rc<[ServerName]>,
     pub conf: SrvConf,
     /// The settings of the server level, for what runs before a location is found
     /// and for URIs that no location matches.
@@ -50,6 +52,14 @@ pub struct Server {
 }
 
 impl Server {
+    /// Whether the host, in lower case, is one of its own; `is_like` knows of patterns.
+    pub fn has_name(&self, host: &[u8], is_like: impl Fn(&Rc<Pattern>) -> bool) -> bool {
+        self.names.iter().any(|name| match &name.pattern {
+            Some(pattern) => is_like(pattern),
+            None => name.is_of(host),
+        })
+    }
+
     /// The location `@name`.
     pub fn find_named(&self, name: &[u8]) -> Option<&Rc<Location>> {
         let found = self.named.binary_search_by(|location| (*location.name).cmp(name)).ok()?;

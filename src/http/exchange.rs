@@ -173,6 +173,7 @@ fn one(
             Err(ending) => return ending,
         };
         conn.requests += 1;
+        worker.requests.set(worker.requests.get() + 1);
         let ending = {
             let (scratch, pipelined) = (&scratch, limits.pipelined);
             let origin = Origin { worker, conn, http, site, scratch, started_at, pipelined };
@@ -209,7 +210,6 @@ fn one(
                 _ => Ending::Close,
             }
         };
-        worker.requests.set(worker.requests.get() + 1);
         if bad.is_some() {
             limits.unread = true;
             return ending;
@@ -291,7 +291,10 @@ fn read_head(
             // One deadline for the whole head: a trickle of bytes does not move it.
             let timeout = server.conf.core.client_header_timeout;
             let deadline = *deadline.get_or_insert_with(|| event::after(timeout));
-            let errno = match conn.io.read(input.room(), deadline).await {
+            let reading = worker.reading();
+            let read = conn.io.read(input.room(), deadline).await;
+            drop(reading);
+            let errno = match read {
                 Ok(0) => None,
                 Ok(count) => {
                     input.filled(count);

@@ -55,6 +55,13 @@ pub fn send(
                 write_head(request, output);
                 send::whole(request, &Source::Bytes(text), output).await
             }
+            Answer::Own { content_type, text } => {
+                request.response.status = request.status_of(200);
+                request.response.content_type = content_type;
+                request.response.length = Some(text.len() as u64);
+                write_head(request, output);
+                send::whole(request, &Source::Bytes(text), output).await
+            }
             Answer::Made(made) => {
                 request.response.status = request.status_of(200);
                 request.response.content_type = made.content_type;

@@ -21,6 +21,11 @@ pub enum Answer<'r> {
         status: u16,
         text: &'r [u8],
     },
+    /// What a module has to say.
+    Own {
+        content_type: &'static [u8],
+        text: &'r [u8],
+    },
     /// A body that was made for this answer alone.
     Made(Box<Made>),
     /// A built-in page, or an empty answer for those that have none.

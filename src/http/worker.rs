@@ -12,6 +12,7 @@ use crate::event::{self, Deadline};
 use crate::log::{Level, log};
 use crate::mem::buffers::{Buf, Pool, Scratch};
 use crate::proto::deflate::Coder;
+use crate::shm;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -34,8 +35,10 @@ pub struct Worker {
     outputs: &'static Pool,
     scratches: &'static Pool,
     pub files: FileCache,
-    /// Requests answered.
+    /// Requests begun.
     pub requests: Cell<u64>,
+    /// Heads that are on their way.
+    reading: Cell<u64>,
     next_number: fn() -> u64,
     /// Room for a path; PATH_MAX ends what the kernel takes.
     pub path: RefCell<Box<[u8]>>,
@@ -68,6 +71,7 @@ impl Worker {
             http: RefCell::new(http),
             files: FileCache::new()?,
             requests: Cell::new(0),
+            reading: Cell::new(0),
             next_number,
             path: RefCell::new(vec![0; PATH_MAX].into()),
             line: RefCell::new(line),
@@ -131,6 +135,25 @@ impl Worker {
         Scratch::new(self.scratches)
     }
 
+    /// A head is on its way while this lives.
+    pub fn reading(&self) -> Reading<'_> {
+        self.reading.set(self.reading.get() + 1);
+        Reading(&self.reading)
+    }
+
+    /// Writes down what has been counted, for the scoreboard.
+    pub fn report(&self) {
+        let (own, counters) = (shm::own(), event::counters());
+        own.accepted.set(counters.accepted.get());
+        own.handled.set(counters.handled.get());
+        own.requests.set(self.requests.get());
+        let (active, idle) = (counters.active.get(), u64::from(event::idle_count()));
+        own.active.set(active);
+        own.idle.set(idle);
+        own.reading.set(self.reading.get());
+        own.writing.set(active.saturating_sub(idle + self.reading.get()));
+    }
+
     /// By when the first request must have begun.
     pub fn first_deadline(&self, conn: &Conn) -> Deadline {
         let http = self.http.borrow();
@@ -138,6 +161,15 @@ impl Worker {
         event::after(
             site.map_or(60_000, |site| site.default_server.conf.core.client_header_timeout),
         )
+    }
+}
+
+/// See [`Worker::reading`].
+pub struct Reading<'w>(&'w Cell<u64>);
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
     }
 }
 

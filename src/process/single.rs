@@ -101,12 +101,8 @@ impl<M: Converse> Single<M> {
     }
 
     fn report(&self) {
-        let (own, counters) = (shm::own(), &self.events.counters);
-        own.accepted.set(counters.accepted.get());
-        own.handled.set(counters.handled.get());
-        own.requests.set(self.http.requests.get());
-        own.active.set(self.events.live() as u64);
-        own.idle.set(self.reactor.idle_count().into());
+        let own = shm::own();
+        self.http.report();
         own.log_drops.set(log::dropped());
         own.beat(time::now_ms());
         let master = &shm::board().master;

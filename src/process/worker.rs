@@ -264,13 +264,11 @@ impl<M: Converse> Worker<M> {
 
     /// What the scoreboard shows of this process.
     fn report(&self) {
-        let (own, counters) = (shm::own(), &self.events.counters);
-        own.accepted.set(counters.accepted.get());
-        own.handled.set(counters.handled.get());
-        own.active.set(self.events.live() as u64);
-        own.idle.set(self.reactor.idle_count().into());
+        let own = shm::own();
         own.log_drops.set(log::dropped());
-        own.requests.set(self.http.map_or(0, |http| http.requests.get()));
+        if let Some(http) = self.http {
+            http.report();
+        }
         own.beat(time::now_ms());
     }
 

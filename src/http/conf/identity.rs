@@ -20,6 +20,20 @@ pub struct ServerName {
     pub pos: Option<Pos>,
 }
 
+impl ServerName {
+    /// Whether a host, in lower case, is meant; what is a pattern means none here.
+    pub fn is_of(&self, host: &[u8]) -> bool {
+        match &*self.name {
+            [b'.', rest @ ..] if host == rest => true,
+            [b'*', rest @ ..] | rest @ [b'.', _, ..] => {
+                host.len() > rest.len() && host.ends_with(rest)
+            }
+            [rest @ .., b'*'] => host.len() > rest.len() && host.starts_with(rest),
+            exact => host == exact,
+        }
+    }
+}
+
 impl Identity {
     /// What `$server_name` is: the first one; `.b` without its dot.
     pub fn name(&self) -> Box<[u8]> {

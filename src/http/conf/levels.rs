@@ -3,7 +3,7 @@
 //! Each is read in two passes: its plain directives, in order, then, with these
 //! resolved against the level above, the levels inside it.
 
-use super::identity::{IDENTITY, Identity};
+use super::identity::{IDENTITY, Identity, names_or_empty};
 use super::listens::Listens;
 use super::locations::{self, Sorter};
 use super::modules::{LocConf, LocRaws, MainConf, MainRaws, Place, SrvConf, SrvRaws};
@@ -127,7 +127,9 @@ impl Reader {
         let level = Level { conf: outer, kind: Kind::Server, word: node.name().until(0) };
         let (location, named) = self.level(cx, level, levels);
         let location = Rc::new(location);
-        let server = Rc::new(Server { name: identity.name(), conf, location, named });
+        let name = identity.name();
+        let names = names_or_empty(std::mem::take(&mut identity.names));
+        let server = Rc::new(Server { name, names, conf, location, named });
         self.listens.add(cx, node, &server, identity);
         server
     }
@@ -200,7 +202,8 @@ impl Reader {
         context: Context,
     ) -> Rc<Location> {
         self.plain(cx, context, inside(node), &mut Identity::default());
-        let conf = self.loc.resolve(outer);
+        let mut conf = self.loc.resolve(outer);
+        conf.content = Rc::clone(&outer.content);
         let level = Level { conf, kind: Kind::Inner, word: node.name().until(0) };
         Rc::new(self.level(cx, level, Vec::new()).0)
     }

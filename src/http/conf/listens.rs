@@ -2,7 +2,7 @@
 //! serves, and which servers each address has.
 
 use super::Server;
-use super::identity::{Identity, ServerName, names_or_empty};
+use super::identity::Identity;
 use super::listen::ListenLine;
 use super::names::{Found, Names};
 use crate::conf::{Cx, Error, Node};
@@ -60,31 +60,25 @@ struct Address {
     /// The one that says `default_server`; else the first.
     default_server: Rc<Server>,
     has_default: bool,
-    servers: Vec<(Rc<Server>, Rc<[ServerName]>)>,
+    servers: Vec<Rc<Server>>,
 }
 
 impl Listens {
     /// Adds a server with its lines.
     pub fn add(&mut self, cx: &mut Cx, node: Node, server: &Rc<Server>, identity: Identity) {
-        let names = names_or_empty(identity.names);
         let mut lines = identity.listens;
         if lines.is_empty() {
             lines.push(ListenLine::fallback(node.name().pos()));
         }
         for line in lines {
             let pos = line.pos;
-            if let Err(text) = self.line(line, server, &names) {
+            if let Err(text) = self.line(line, server) {
                 cx.errors.push(Error::new(pos, text));
             }
         }
     }
 
-    fn line(
-        &mut self,
-        line: ListenLine,
-        server: &Rc<Server>,
-        names: &Rc<[ServerName]>,
-    ) -> Result<(), String> {
+    fn line(&mut self, line: ListenLine, server: &Rc<Server>) -> Result<(), String> {
         let ListenLine { addr, options, set, default_server, proxy_protocol, .. } = line;
         let number = *self.by_addr.entry(addr).or_insert(self.addrs.len());
         if number == self.addrs.len() {
@@ -100,10 +94,10 @@ impl Listens {
             });
         }
         let address = &mut self.addrs[number];
-        if address.servers.last().is_some_and(|(last, _)| Rc::ptr_eq(last, server)) {
+        if address.servers.last().is_some_and(|last| Rc::ptr_eq(last, server)) {
             return Err(format!("a duplicate listen {addr}"));
         }
-        address.servers.push((Rc::clone(server), Rc::clone(names)));
+        address.servers.push(Rc::clone(server));
         if set {
             if address.set {
                 return Err(format!("duplicate listen options for {addr}"));
@@ -171,8 +165,8 @@ fn site(cx: &mut Cx, address: Address) -> Site {
     // Who is alone is the default, whatever its names; nginx does not even look at them.
     // Nor does it come so far after an error.
     if servers.len() > 1 && cx.errors.is_empty() {
-        for (server, own) in &servers {
-            own.iter().for_each(|name| names.add(cx, addr, name, server));
+        for server in &servers {
+            server.names.iter().for_each(|name| names.add(cx, addr, name, server));
         }
     }
     Site { addr, default_server, proxy_protocol, names }

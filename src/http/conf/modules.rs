@@ -86,6 +86,7 @@ modules! {
         auth_basic,
         autoindex,
         charset,
+        content,
         gzip,
         headers,
         index,
@@ -94,6 +95,7 @@ modules! {
         log,
         precompressed,
         realip,
+        referer,
         rewrite,
         try_files;
 }

@@ -18,7 +18,7 @@ mod progress;
 pub use line::argument;
 
 use super::request::Request;
-use super::{limit_conn, limit_req, paths, proxied};
+use super::{content, limit_conn, limit_req, paths, proxied, referer};
 use crate::conf::{Cx, Entry, Error, Escape, VarId};
 use crate::log::Level;
 use crate::proto::request::Known;
@@ -78,6 +78,8 @@ static TABLES: &[&[BuiltIn]] = &[
     process::TABLE,
     progress::TABLE,
     proxied::VARIABLES,
+    content::VARIABLES,
+    referer::VARIABLES,
 ];
 
 /// Those that are made of the rest of their name.
