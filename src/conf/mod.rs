@@ -78,6 +78,10 @@ pub struct Cx {
     pub log_formats: LogFormats,
     /// Room to match the block's regular expressions in.
     pub regex_room: regex::Scratch,
+    /// Folders that must be there when it is live.
+    pub folders: Vec<PathBuf>,
+    /// The largest `client_body_buffer_size`.
+    pub largest_body: u64,
     logs: Logs,
 }
 
@@ -93,6 +97,8 @@ impl Cx {
             variables: Registry::default(),
             log_formats: LogFormats::default(),
             regex_room: regex::Scratch::default(),
+            folders: Vec::new(),
+            largest_body: 0,
             logs: Logs::default(),
         };
         cx.main_error_log = cx.error_logs();

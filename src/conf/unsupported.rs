@@ -218,13 +218,12 @@ const GROUPS: &[Group] = &[
             "",
             "add_after_body add_before_body \
               addition_types ancient_browser ancient_browser_value \
-              auth_request auth_request_set \
               charset_map \
               create_full_put_path \
               dav_access dav_methods disable_symlinks early_hints \
               flv gunzip gunzip_buffers \
               min_delete_depth \
-              mirror mirror_request_body modern_browser modern_browser_value mp4 \
+              modern_browser modern_browser_value mp4 \
               mp4_buffer_size mp4_max_buffer_size mp4_start_key_frame \
               post_action \
               random_index \

@@ -6,6 +6,7 @@
 mod auto;
 pub mod config;
 pub mod core_conf;
+mod folders;
 mod pid_file;
 pub mod source;
 mod start_line;
@@ -112,6 +113,8 @@ impl Cycle {
             (None, Workers::Count(count)) => count,
             (None, Workers::Auto) => 1,
         };
+        let owner = core.user.clone().unwrap_or_else(user::nobody).uid;
+        folders::make(&cx.folders, (crate::sys::user::geteuid() == 0).then_some(owner))?;
         let zones = cx.zones.directory;
         zones.open(old_zones, |_, _| {}).map_err(|refusal| {
             log!(Level::Emerg, "{refusal}");

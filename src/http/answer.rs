@@ -7,7 +7,7 @@
 use super::request::Request;
 use super::step::{Answer, Phase, Step, Wait};
 use super::{
-    autoindex, error_pages, index, limit_conn, limit_req, permission, realip, rewrite,
+    autoindex, error_pages, index, limit_conn, limit_req, mirror, permission, realip, rewrite,
     static_files, try_files,
 };
 use crate::log::Level;
@@ -54,6 +54,12 @@ pub fn resume<'r>(request: &mut Request<'r>) -> Progress<'r> {
 pub fn abandon<'r>(request: &mut Request<'r>) -> Progress<'r> {
     request.log_info(None, format_args!("client prematurely closed connection"));
     Progress::Answer(Answer::Close { status: 499 })
+}
+
+/// What the phases waited for has failed.
+pub fn fail<'r>(request: &mut Request<'r>, status: u16) -> Progress<'r> {
+    request.keep_alive = false;
+    conclude(request, Step::Status(status))
 }
 
 /// The answer to a request that is refused before its phases.
@@ -114,7 +120,7 @@ fn phases<'r>(request: &mut Request<'r>) -> Step<'r> {
             Phase::PostRewrite => (rewrite::settle(request), Phase::PreAccess),
             Phase::PreAccess => (limits(request), Phase::Access),
             Phase::Access => (permission::check(request), Phase::PreContent),
-            Phase::PreContent => (try_files::choose(request), Phase::Content),
+            Phase::PreContent => (before_content(request), Phase::Content),
             Phase::Content => return content(request),
         };
         match step {
@@ -136,6 +142,13 @@ fn find_location<'r>(request: &mut Request<'r>) -> Step<'r> {
     match body_allowed(request) {
         Ok(()) => Step::Next,
         Err(status) => Step::Status(status),
+    }
+}
+
+fn before_content<'r>(request: &mut Request<'r>) -> Step<'r> {
+    match mirror::note(request) {
+        Step::Next => try_files::choose(request),
+        other => other,
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Http {
     pub variables: Variables,
     /// Room to match regular expressions in.
     pub regex_room: RefCell<regex::Scratch>,
+    /// The largest `client_body_buffer_size`, if any is set.
+    pub largest_body: u64,
     /// One entry per listening socket.
     pub listening: Vec<Listening>,
     pub servers: Vec<Rc<Server>>,

@@ -11,7 +11,7 @@ mod types;
 pub use amount::Amount;
 pub use error_page::ErrorPage;
 pub use root::{Alias, Root, RootPath};
-pub use setters::{is_buffers, is_flag, is_size};
+pub use setters::{is_buffers, is_flag, is_size, temp_path};
 pub use tables::{LOC, SRV};
 pub use type_set::TypeSet;
 pub use types::Types;
@@ -47,6 +47,7 @@ settings! {
         pub auth_delay: Msec = 0,
         pub recursive_error_pages: bool = false,
         pub log_not_found: bool = true,
+        pub log_subrequest: bool = false,
 
         /// nginx's default is off, for the sake of file systems that hardly exist now.
         pub sendfile: bool = true,

@@ -13,7 +13,7 @@ use super::output::Output;
 use super::request::{Origin, Request};
 use super::step::{Answer, Wait};
 use super::worker::Worker;
-use super::{body, linger, log, proxied, respond};
+use super::{auth_request, body, linger, log, mirror, proxied, request_body, respond};
 use crate::event::{self, Io};
 use crate::log::Level;
 use crate::proto::framing::Framing;
@@ -22,6 +22,7 @@ use crate::sys::errno::Errno;
 use crate::sys::socket;
 use crate::text::escape::Shown;
 use crate::time;
+use std::cell::OnceCell;
 
 /// Pipelined requests answered before the other connections have their turn.
 const BATCH: u32 = 64;
@@ -164,7 +165,7 @@ fn one(
     async move {
         let Here { worker, http, site, started_at } = here;
         let mut head = Head::default();
-        let scratch = worker.scratch();
+        let (scratch, received) = (worker.scratch(), OnceCell::new());
         let bad = match read_head(here, conn, input, output, (&mut head, limits)).await {
             Ok(None) if body::is_broken(head.framing, &input.bytes()[head.len as usize..]) => {
                 Some(Bad::ChunkedBody)
@@ -175,50 +176,75 @@ fn one(
         conn.requests += 1;
         worker.requests.set(worker.requests.get() + 1);
         let ending = {
-            let (scratch, pipelined) = (&scratch, limits.pipelined);
-            let origin = Origin { worker, conn, http, site, scratch, started_at, pipelined };
+            let (scratch, pipelined, body) = (&scratch, limits.pipelined, &received);
+            let origin = Origin { worker, conn, http, site, scratch, started_at, pipelined, body };
             let mut request = Request::new(origin, input.bytes(), &head);
-            // A body that waits to be asked for, and is not: whether it comes, nobody
-            // knows, so nothing can follow it (RFC 9110 10.1.1).
-            if head.expects_continue && input.bytes().len() == head.len as usize {
-                request.keep_alive = false;
-            }
-            let progress = match bad {
-                Some(bad) => answer::refuse(&mut request, bad, limits.pipelined),
-                None => {
-                    request.tell_left_out();
-                    answer::find(&mut request)
-                }
-            };
-            let Some(found) = conclude(&mut request, progress, output, limits).await else {
-                return Ending::Broken;
-            };
-            let line = Shown(head.line.of(input.bytes()));
-            request.log(Level::Debug, None, format_args!("http request line: \"{line}\""));
-            let sent = respond::send(&mut request, &found, output).await;
-            request.complete = sent.is_ok() && !matches!(found, Answer::Close { .. });
-            tell_end(&request);
-            log::record(&request);
-            if let Err(errno) = sent {
-                conn.send_failed(request.server, errno, limits.reset_timedout);
-            }
-            *limits = Limits::of(request.location);
-            match found {
-                Answer::Close { .. } => Ending::Silent,
-                _ if sent.is_err() => Ending::Broken,
-                _ if request.keep_alive => Ending::Kept,
-                _ => Ending::Close,
-            }
+            answered(&mut request, bad, output, limits).await
         };
         if bad.is_some() {
             limits.unread = true;
             return ending;
         }
         input.consume(head.len as usize);
+        if let Some(received) = received.into_inner() {
+            received.settle(input);
+            head.framing = Framing::None;
+        }
         limits.unread = head.framing != Framing::None || !input.is_empty();
         match ending {
             Ending::Kept => body::discard(conn, input, output, head.framing, limits).await,
             ending => ending,
+        }
+    }
+}
+
+/// From the first result of the phases to the line in the log.
+///
+/// Cancellation: the request is given up.
+fn answered<'r>(
+    request: &mut Request<'r>,
+    bad: Option<Bad>,
+    output: &mut Output,
+    limits: &mut Limits,
+) -> impl Future<Output = Ending> {
+    async move {
+        let progress = match bad {
+            Some(bad) => answer::refuse(request, bad, limits.pipelined),
+            None => {
+                request.tell_left_out();
+                answer::find(request)
+            }
+        };
+        let Some(found) = conclude(request, progress, output, limits).await else {
+            return Ending::Broken;
+        };
+        let (head, conn) = (request.head, request.conn);
+        // A body that waits to be asked for, and is not: whether it comes, nobody knows, so
+        // nothing can follow it (RFC 9110 10.1.1).
+        let is_alone = request.bytes.len() == head.len as usize;
+        if head.expects_continue && is_alone && request.body.get().is_none() {
+            request.keep_alive = false;
+        }
+        let line = Shown(head.line.of(request.bytes));
+        request.log(Level::Debug, None, format_args!("http request line: \"{line}\""));
+        let sent = respond::send(request, &found, output).await;
+        request.complete = sent.is_ok() && !matches!(found, Answer::Close { .. });
+        if !request.mirrors.is_empty() && sent.is_ok() {
+            // The answer first: nobody waits for what is only copied.
+            flush(request.site, conn, output, limits, false).await;
+            mirror::run(request).await;
+        }
+        tell_end(request);
+        log::record(request);
+        if let Err(errno) = sent {
+            conn.send_failed(request.server, errno, limits.reset_timedout);
+        }
+        *limits = Limits::of(request.location);
+        match found {
+            Answer::Close { .. } => Ending::Silent,
+            _ if sent.is_err() => Ending::Broken,
+            _ if request.keep_alive => Ending::Kept,
+            _ => Ending::Close,
         }
     }
 }
@@ -243,23 +269,31 @@ fn conclude<'r>(
                 Progress::Answer(answer) => return Some(answer),
                 Progress::Wait(wait) => {
                     flush(request.site, request.conn, output, limits, false).await?;
-                    progress = match wait_for(&wait, request).await {
-                        true => answer::resume(request),
-                        false => answer::abandon(request),
-                    };
+                    progress = wait_for(wait, request).await;
                 }
             }
         }
     }
 }
 
-/// What the phases of a request wait for. False: the client has gone meanwhile.
+/// Waits for what the phases of a request need, and goes on with them.
 ///
 /// Cancellation: the request is given up.
-async fn wait_for(wait: &Wait, request: &Request<'_>) -> bool {
+pub async fn wait_for<'r>(wait: Wait, request: &mut Request<'r>) -> Progress<'r> {
     match wait {
-        Wait::For(ms) => request.conn.io.outlasts(event::after(*ms)).await,
+        Wait::For(ms) => {
+            if !request.conn.io.outlasts(event::after(ms)).await {
+                return answer::abandon(request);
+            }
+        }
+        Wait::Permission => auth_request::ask(request).await,
+        Wait::Body => {
+            if let Err(status) = request_body::read(request).await {
+                return answer::fail(request, status);
+            }
+        }
     }
+    answer::resume(request)
 }
 
 /// Reads until the head is complete. `Some`: it is bad, and why.
@@ -302,9 +336,9 @@ fn read_head(
                 }
                 Err(errno) => Some(errno),
             };
-            let scratch = worker.scratch();
-            let (scratch, pipelined) = (&scratch, limits.pipelined);
-            let origin = Origin { worker, conn, http, site, scratch, started_at, pipelined };
+            let (scratch, received) = (worker.scratch(), OnceCell::new());
+            let (scratch, pipelined, body) = (&scratch, limits.pipelined, &received);
+            let origin = Origin { worker, conn, http, site, scratch, started_at, pipelined, body };
             let request = Request::new(origin, input.bytes(), head);
             abandoned(request, limits.pipelined, errno);
             return Err(Ending::Broken);

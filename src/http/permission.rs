@@ -4,7 +4,7 @@
 use super::core::Satisfy;
 use super::request::Request;
 use super::step::{Step, Wait};
-use super::{access, auth_basic};
+use super::{access, auth_basic, auth_request};
 use crate::log::Level;
 use crate::vars::Subject;
 
@@ -16,18 +16,24 @@ pub enum Opinion {
     Granted,
     /// 401 or 403.
     Refused(u16),
+    /// It has to ask somebody else first.
+    Later,
     /// It cannot tell.
     Failed(u16),
 }
 
 /// Asks the modules, in nginx's order.
 pub fn check<'r>(request: &mut Request<'r>) -> Step<'r> {
+    // Of an inner request it has been decided (nginx).
+    if request.is_inner {
+        return Step::Next;
+    }
     if std::mem::take(&mut request.unauthorized) {
         return Step::Status(401);
     }
     let any = request.location.conf.core.satisfy == Satisfy::Any;
     let mut refused = None;
-    for opinion in [access::check, auth_basic::check] {
+    for opinion in [access::check, auth_basic::check, auth_request::check] {
         match opinion(request) {
             Opinion::None => {}
             Opinion::Granted if any => {
@@ -41,6 +47,7 @@ pub fn check<'r>(request: &mut Request<'r>) -> Step<'r> {
                 }
             }
             Opinion::Refused(status) => return refuse(request, status),
+            Opinion::Later => return Step::Wait(Wait::Permission),
             Opinion::Failed(status) => return Step::Status(status),
         }
     }

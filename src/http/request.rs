@@ -1,15 +1,17 @@
 //! One request: what was asked for, where it leads, and what came of it.
 
 use super::browser;
-use super::conf::{Found, Http, Kind, Location, Server, Site};
+use super::conf::{Http, Location, Server, Site};
 use super::connection::Conn;
 use super::core::KeepaliveDisable;
 use super::gzip::Lent;
 use super::limit_conn::Held;
 use super::limits::Verdict;
+use super::request_body::Received;
 use super::response::Response;
 use super::send::Rate;
 use super::step::{Phase, Target};
+use super::subrequest::Ask;
 use super::variables::{Slot, Slots};
 use super::worker::Worker;
 use crate::conf::{Pattern, VarId};
@@ -22,7 +24,6 @@ use crate::proto::request::{Head, Known, Method, Version};
 use crate::proto::uri;
 use crate::sys::addr::Peer;
 use crate::sys::socket;
-use crate::text::ascii;
 use crate::text::escape::{self, Shown};
 use crate::text::writer::Writer;
 use crate::time;
@@ -30,6 +31,10 @@ use crate::vars::{Subject, Value};
 use std::cell::{Cell, OnceCell};
 use std::fmt::Write as _;
 use std::rc::Rc;
+
+mod choose;
+
+use choose::Captured;
 
 pub struct Request<'r> {
     pub worker: &'static Worker,
@@ -81,6 +86,14 @@ pub struct Request<'r> {
     pub challenge: Option<&'r [u8]>,
     /// It has waited for its 401 (`auth_delay`).
     pub unauthorized: bool,
+    /// The status that `auth_request` was told.
+    pub asked: Option<u16>,
+    /// It is a request of another request, and its answer is not sent.
+    pub is_inner: bool,
+    /// Where it is to go as well.
+    pub mirrors: &'r [Rc<[u8]>],
+    /// Its body, once somebody wanted it.
+    pub body: &'r OnceCell<Received>,
     /// What is being done, for the log, while the request is not understood.
     pub action: &'static str,
     /// What was answered, once it was.
@@ -115,12 +128,6 @@ pub struct Request<'r> {
     scratch: &'r Scratch,
 }
 
-/// What a regular expression matched, and where.
-struct Captured<'r> {
-    text: &'r [u8],
-    groups: Captures,
-}
-
 /// Changes of the path, internal redirects among them, as in nginx.
 const CHANGES_MOST: u8 = 10;
 
@@ -134,14 +141,46 @@ pub struct Origin<'r> {
     pub scratch: &'r Scratch,
     pub started_at: u64,
     pub pipelined: bool,
+    /// Where its body will be.
+    pub body: &'r OnceCell<Received>,
 }
 
 impl<'r> Request<'r> {
     /// A request whose path is not known yet; see [`Request::normalise`].
     pub fn new(origin: Origin<'r>, bytes: &'r [u8], head: &'r Head) -> Request<'r> {
-        let Origin { worker, conn, http, site, scratch, started_at, pipelined } = origin;
+        let mut request = Request::bare(origin, bytes, head);
+        request.find_server();
+        request
+    }
+
+    /// A request that goes through the phases for this one; `None` when there is no room.
+    /// Variables are those of both, what regular expressions matched is not.
+    pub fn inner(&self, ask: Ask<'r>) -> Option<Request<'r>> {
+        let Request { worker, conn, http, site, scratch, started_at, pipelined, body, .. } = *self;
+        let origin = Origin { worker, conn, http, site, scratch, started_at, pipelined, body };
+        let slots = OnceCell::new();
+        let _ = slots.set(self.slots()?);
+        Some(Request {
+            client: self.client,
+            server: self.server,
+            location: &self.server.location,
+            uri: ask.uri,
+            args: ask.args,
+            method: if ask.same_method { self.method } else { Method::Get },
+            internal: true,
+            is_inner: true,
+            // Of the connection they have counted the outer one.
+            limit_req: self.limit_req,
+            limit_conn: self.limit_conn,
+            slots,
+            ..Request::bare(origin, self.bytes, self.head)
+        })
+    }
+
+    fn bare(origin: Origin<'r>, bytes: &'r [u8], head: &'r Head) -> Request<'r> {
+        let Origin { worker, conn, http, site, scratch, started_at, pipelined, body } = origin;
         let server = &*site.default_server;
-        let mut request = Request {
+        Request {
             worker,
             conn,
             client: conn.peer,
@@ -172,6 +211,10 @@ impl<'r> Request<'r> {
             connections: Held::default(),
             challenge: None,
             unauthorized: false,
+            asked: None,
+            is_inner: false,
+            mirrors: &[],
+            body,
             action: "",
             status: 0,
             response: Response::default(),
@@ -188,40 +231,7 @@ impl<'r> Request<'r> {
             depth: Cell::new(0),
             captures: Cell::new(None),
             scratch,
-        };
-        request.find_server();
-        request
-    }
-
-    /// Chooses the server whose name the request asks for.
-    fn find_server(&mut self) {
-        let host = self.head.host.of(self.bytes);
-        let mut lower = [0; 255];
-        let host = match self.head.host_has_upper {
-            false => host,
-            // Longer than any name can be: the default server.
-            true => match ascii::lower(host, &mut lower) {
-                Some(lower) => lower,
-                None => return,
-            },
-        };
-        self.server = match self.site.server(host) {
-            Found::Name(server) => server,
-            Found::Pattern(patterns) => self.server_by_pattern(patterns, host),
-        };
-        self.location = &self.server.location;
-    }
-
-    /// The first server whose regular expression the host matches.
-    #[cold]
-    fn server_by_pattern(
-        &mut self,
-        patterns: &'r [(Rc<Pattern>, Rc<Server>)],
-        host: &[u8],
-    ) -> &'r Server {
-        let Some(host) = self.scratch.concat(&[host]) else { return self.server };
-        let found = patterns.iter().find(|(pattern, _)| self.matches(pattern, host));
-        found.map_or(&self.site.default_server, |(_, server)| server)
+        }
     }
 
     /// Sets the path; the error is the status to answer with.
@@ -238,59 +248,18 @@ impl<'r> Request<'r> {
         Ok(())
     }
 
-    /// Chooses the location of the path (ngx_http_core_find_location).
-    pub fn find_location(&mut self) {
-        let (location, _) = self.locate(&self.server.location);
-        self.enter(location);
-    }
-
-    /// Takes the settings of a location, those of its `limit_except` if they are for this
-    /// method.
-    pub fn enter(&mut self, location: &'r Rc<Location>) {
-        let except = location.except.as_ref().filter(|except| except.limits(self.method));
-        self.location = except.map_or(location, |except| &except.location);
-    }
-
-    /// The location of the path at the level of `outer` and below, and whether regular
-    /// expressions further out have no say any more. Levels are bounded, so is the depth.
-    fn locate(&self, outer: &'r Rc<Location>) -> (&'r Rc<Location>, bool) {
-        let (mut found, mut settled, mut by_pattern) = (outer, false, true);
-        if let Some(inner) = outer.locations.find(self.uri) {
-            if inner.kind == Kind::Exact {
-                return (inner, true);
-            }
-            by_pattern = inner.kind != Kind::NoRegex;
-            (found, settled) = self.locate(inner);
-        }
-        if settled || !by_pattern || outer.locations.patterns.is_empty() {
-            return (found, settled);
-        }
-        for location in &outer.locations.patterns {
-            if let Some(pattern) = &location.pattern
-                && self.matches(pattern, self.uri)
-            {
-                return (self.locate(location).0, true);
-            }
-        }
-        (found, settled)
-    }
-
-    /// Whether `text` is like that; nothing comes of its groups.
-    pub fn is_like(&self, pattern: &Pattern, text: &[u8]) -> bool {
-        pattern.regex.is_match(&mut self.http.regex_room.borrow_mut(), text)
-    }
-
     /// The place of a variable that a directive makes.
     pub fn slot(&self, id: VarId) -> Option<&'r Cell<Slot<'r>>> {
-        let slots = match self.slots.get() {
-            Some(slots) => *slots,
-            None => {
-                let count = self.http.variables.len();
-                let made = self.scratch.fill(count, || Cell::new(Slot::Unknown))?;
-                *self.slots.get_or_init(|| made)
-            }
-        };
-        slots.get(id.0 as usize)
+        self.slots()?.get(id.0 as usize)
+    }
+
+    fn slots(&self) -> Option<Slots<'r>> {
+        if let Some(slots) = self.slots.get() {
+            return Some(*slots);
+        }
+        let count = self.http.variables.len();
+        let made = self.scratch.fill(count, || Cell::new(Slot::Unknown))?;
+        Some(*self.slots.get_or_init(|| made))
     }
 
     /// A variable is used that no `set` has run for.

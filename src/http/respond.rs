@@ -75,6 +75,28 @@ pub fn send(
     }
 }
 
+/// What would be told of an answer that is not sent.
+pub fn describe_answer(request: &mut Request<'_>, answer: &Answer<'_>) {
+    match answer {
+        Answer::File { file, .. } => describe(request, file, file.stat.size),
+        Answer::NotModified(_) => request.response.status = 304,
+        Answer::Text { status, .. } => {
+            request.response.status = request.status_of(*status);
+            request.response.content_type = request.content_type();
+        }
+        Answer::Made(made) => {
+            request.response.status = request.status_of(200);
+            request.response.content_type = made.content_type;
+        }
+        Answer::Page { status } => {
+            request.response.status = request.status_of(status::sent(*status));
+            request.response.content_type = b"text/html";
+        }
+        Answer::Close { status } => request.response.status = request.status_of(*status),
+    }
+    request.status = request.response.status;
+}
+
 /// How old a file is, and which version.
 fn validate(request: &mut Request<'_>, file: &File) {
     request.response.last_modified = Some(file.stat.mtime);

@@ -7,7 +7,7 @@ use super::request::Request;
 use crate::event;
 use crate::proto::chunked;
 use crate::proto::range::Part;
-use crate::sys::errno::Result;
+use crate::sys::errno::{Errno, Result};
 use crate::text::number;
 use crate::text::writer::Writer;
 use crate::time;
@@ -83,7 +83,10 @@ pub fn whole(
             return Ok(());
         }
         if let Some(coder) = coder {
-            return gzip::stream(request, coder, source, output).await;
+            // In a room of its own: few answers need so much.
+            let rooms = request.worker.rooms;
+            let stream = rooms.place(gzip::stream(request, coder, source, output));
+            return stream.ok_or(Errno::ENOMEM)?.await;
         }
         if !request.response.chunked {
             return part(request, source, output).await;

@@ -103,6 +103,10 @@ pub enum Phase {
 pub enum Wait {
     /// So many milliseconds.
     For(u64),
+    /// What another request says (`auth_request`).
+    Permission,
+    /// The request's body.
+    Body,
 }
 
 /// How a step of the phases ended.
@@ -123,6 +127,7 @@ pub fn redirect<'r>(request: &mut Request<'r>, uri: &'r [u8], args: &'r [u8]) ->
     request.uri = uri;
     request.args = args;
     (request.left_location, request.added_to_alias) = (false, false);
+    request.asked = None;
     request.phase = Phase::ServerRewrite;
     internally(request)
 }

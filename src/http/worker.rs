@@ -8,8 +8,10 @@ use super::input::Input;
 use super::output::{self, Output};
 use super::proxied;
 use super::ready::ReadyPages;
+use super::request_body;
 use crate::event::{self, Deadline};
 use crate::log::{Level, log};
+use crate::mem::arena::Rooms;
 use crate::mem::buffers::{Buf, Pool, Scratch};
 use crate::proto::deflate::Coder;
 use crate::shm;
@@ -34,6 +36,9 @@ pub struct Worker {
     larges: &'static Pool,
     outputs: &'static Pool,
     scratches: &'static Pool,
+    bodies: &'static Pool,
+    /// Where requests inside requests are.
+    pub rooms: &'static Rooms,
     pub files: FileCache,
     /// Requests begun.
     pub requests: Cell<u64>,
@@ -67,6 +72,8 @@ impl Worker {
             inputs: Pool::new(connections + 1, INPUT)?,
             larges: Pool::new(connections + 1, large)?,
             outputs: Pool::new(connections + 1, OUTPUT)?,
+            bodies: Pool::new(connections + 1, largest_body(&http))?,
+            rooms: Rooms::new(connections + 1)?,
             scratches: Pool::new(connections + 1, scratch_size(large))?,
             http: RefCell::new(http),
             files: FileCache::new()?,
@@ -95,7 +102,8 @@ impl Worker {
     /// The address space that `connections` of them take, or a little more.
     pub fn reservation(http: &Http, connections: usize) -> usize {
         let large = largest_head(http).max(INPUT);
-        let each = INPUT + large + OUTPUT + scratch_size(large) + proxied::size_for(http) + 4096;
+        let own = scratch_size(large) + largest_body(http) + proxied::size_for(http);
+        let each = INPUT + large + OUTPUT + own + 8192;
         connections.saturating_mul(each)
     }
 
@@ -128,6 +136,11 @@ impl Worker {
 
     pub fn output(&self) -> Option<Output> {
         self.outputs.take().map(Output::new)
+    }
+
+    /// A buffer for a request's body.
+    pub fn body_buffer(&self) -> Option<Buf> {
+        self.bodies.take()
     }
 
     /// Room for what a request makes of itself.
@@ -176,6 +189,12 @@ impl Drop for Reading<'_> {
 /// What a head of `large` bytes is made into may be several times as long.
 fn scratch_size(large: usize) -> usize {
     (SCRATCH + 4 * large).next_multiple_of(4096)
+}
+
+/// The largest buffer for bodies that any location asks for.
+fn largest_body(http: &Http) -> usize {
+    let most = http.largest_body.clamp(request_body::BUFFER, request_body::BUFFER_MOST as u64);
+    (most as usize).next_multiple_of(4096)
 }
 
 /// The longest head that any server takes, in bytes.

@@ -13,6 +13,7 @@ use super::free_list::FreeList;
 use crate::sys::map::{Mapping, PAGE};
 use std::cell::{Cell, UnsafeCell};
 use std::future::Future;
+use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -197,6 +198,105 @@ impl<F: Future> Drop for Placed<F> {
     }
 }
 
+/// Bytes of a room.
+const ROOM: usize = 2048;
+
+/// The contents of a room.
+#[repr(align(16))]
+struct Space(UnsafeCell<MaybeUninit<[u8; ROOM]>>);
+
+/// A place for any future that fits.
+struct RoomSlot {
+    space: Space,
+    /// Index + 1 of the next free one; 0 ends the list.
+    next: Cell<u32>,
+}
+
+// SAFETY: the space is MaybeUninit, `next` zero is "none".
+unsafe impl Zeroed for RoomSlot {}
+
+/// A fixed number of places for futures of any type: work inside work, which cannot name
+/// its own type (a request that a request waits for).
+pub struct Rooms {
+    slots: &'static [RoomSlot],
+    free: FreeList,
+}
+
+impl Rooms {
+    /// Reserves `len` rooms for the life of the process; `None` when the address space
+    /// cannot be had.
+    pub fn new(len: usize) -> Option<&'static Rooms> {
+        let rooms = Rooms { slots: reserve(len)?, free: FreeList::new(len) };
+        Some(Box::leak(Box::new(rooms)))
+    }
+
+    /// Moves a future into a room; `None` when all are taken.
+    pub fn place<'f, F: Future + 'f>(&'static self, future: F) -> Option<Room<'f, F::Output>> {
+        const { assert!(size_of::<F>() <= ROOM && align_of::<F>() <= 16, "it fits no room") }
+        let index = self.free.take(|free| self.slots[free as usize].next.get())?;
+        let space = self.slots[index as usize].space.0.get().cast::<F>();
+        // SAFETY: it was free, so nothing refers to the space, which is large enough and
+        // aligned, as asserted.
+        unsafe { space.write(future) };
+        Some(Room {
+            rooms: self,
+            index,
+            poll: poll::<F>,
+            drop: drop_in_place::<F>,
+            life: PhantomData,
+        })
+    }
+
+    fn space(&self, index: u32) -> *mut () {
+        self.slots[index as usize].space.0.get().cast()
+    }
+}
+
+/// Polls the future of type `F` at `space`.
+///
+/// # Safety
+/// There is one, it is pinned there, and nothing else refers to it.
+unsafe fn poll<F: Future>(space: *mut (), context: &mut Context<'_>) -> Poll<F::Output> {
+    // SAFETY: as the caller promises.
+    unsafe { Pin::new_unchecked(&mut *space.cast::<F>()) }.poll(context)
+}
+
+/// Drops the future of type `F` at `space`.
+///
+/// # Safety
+/// There is one, and nothing refers to it now or later.
+unsafe fn drop_in_place<F>(space: *mut ()) {
+    // SAFETY: as the caller promises.
+    unsafe { space.cast::<F>().drop_in_place() };
+}
+
+/// A future in a room, owned like a box; dropping it cancels it.
+///
+/// INVARIANT: while it lives there is a future of the type that `poll` and `drop` are for.
+pub struct Room<'f, T> {
+    rooms: &'static Rooms,
+    index: u32,
+    poll: unsafe fn(*mut (), &mut Context<'_>) -> Poll<T>,
+    drop: unsafe fn(*mut ()),
+    life: PhantomData<&'f mut ()>,
+}
+
+impl<T> Future for Room<'_, T> {
+    type Output = T;
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        // SAFETY: the invariant; `&mut self` is the only way to it, and slots never move.
+        unsafe { (self.poll)(self.rooms.space(self.index), context) }
+    }
+}
+
+impl<T> Drop for Room<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: the invariant, and this is the end of it.
+        unsafe { (self.drop)(self.rooms.space(self.index)) };
+        self.rooms.slots[self.index as usize].next.set(self.rooms.free.give_back(self.index));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,6 +359,26 @@ mod tests {
             assert_eq!(drive(second, 9), Some(3));
         }
         assert_eq!(arena.used(), 0);
+    }
+
+    #[test]
+    fn rooms_take_any_future() {
+        let owned = Rc::new(());
+        let rooms = Rooms::new(2).unwrap();
+        let text = String::from("borrowed");
+        let borrowed = &text;
+        let first = rooms.place(borrows_itself(5, owned.clone())).unwrap();
+        let second = rooms.place(async move {
+            turns(1).await;
+            borrowed.len()
+        });
+        assert!(rooms.place(turns(1)).is_none(), "there are two");
+        assert_eq!(drive(pin!(second.unwrap()), 9), Some(8));
+        let third = rooms.place(borrows_itself(6, owned.clone())).unwrap();
+        let mut first = pin!(first);
+        assert_eq!((drive(first.as_mut(), 1), drive(pin!(third), 1)), (None, None));
+        assert_eq!(Rc::strong_count(&owned), 2, "what is dropped is cancelled");
+        assert_eq!(drive(first, 9), Some(7));
     }
 
     #[test]

@@ -63,7 +63,9 @@ pub fn read(cx: &mut Cx, http: Nodes) -> Http {
     let conf = reader.main.resolve(&MainConf::defaults(cx));
     let variables = Variables::new(cx, conf.computed());
     let regex_room = std::mem::take(&mut cx.regex_room).into();
-    Http { conf, variables, regex_room, listening: reader.listens.finish(cx), servers }
+    let largest_body = cx.largest_body;
+    let listening = reader.listens.finish(cx);
+    Http { conf, variables, regex_room, largest_body, listening, servers }
 }
 
 struct Reader {

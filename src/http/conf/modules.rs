@@ -82,6 +82,7 @@ modules! {
     /// What differs by location.
     LocConf, LocRaws, LocRaw, LOC:
         core,
+        auth_request,
         access,
         auth_basic,
         autoindex,
@@ -96,6 +97,8 @@ modules! {
         precompressed,
         realip,
         referer,
+        mirror,
+        request_body,
         rewrite,
         try_files;
 }

@@ -124,10 +124,6 @@ pub fn directio(node: Node) -> Result<(), Error> {
     }
 }
 
-pub fn body_file(node: Node) -> Result<(), Error> {
-    conf::choice(node, 0, &[("off", ()), ("on", ()), ("clean", ())])
-}
-
 /// A path, and the levels of folders in it.
 pub fn temp_path(node: Node) -> Result<(), Error> {
     let level = |word: &conf::Word| matches!(word.bytes(), b"1" | b"2" | b"3");

@@ -31,7 +31,6 @@ pub static SRV: &[Directive<SrvRaw>] = &[
 ];
 
 const NO_POOLS: &str = "limpet has no pools: what a connection needs is laid out beforehand";
-const NO_SUBREQUESTS: &str = "limpet has no subrequests yet";
 const OWN_TABLES: &str = "limpet's tables fit what is in them";
 const NO_DIRECT_IO: &str = "limpet reads files through the page cache";
 const OWN_SENDS: &str = "limpet joins what belongs together by itself";
@@ -135,18 +134,8 @@ pub static LOC: &[Directive<LocRaw>] = &[
     ignored("read_ahead", ALL, Args::ONE, is_size, "the kernel reads ahead by itself"),
     ignored("output_buffers", ALL, Args::TWO, is_buffers, "limpet's are as large as suits it"),
     ignored("send_lowat", ALL, Args::ONE, is_size, "nginx uses it on FreeBSD only"),
-    ignored("client_body_buffer_size", ALL, Args::ONE, is_size, "bodies are only discarded yet"),
-    ignored("client_body_in_single_buffer", ALL, Args::ONE, is_flag, "as client_body_buffer_size"),
-    ignored("client_body_in_file_only", ALL, Args::ONE, body_file, "bodies are only discarded yet"),
-    ignored(
-        "client_body_temp_path",
-        ALL,
-        Args::ONE_TO_FOUR,
-        temp_path,
-        "bodies are only discarded yet",
-    ),
-    ignored("log_subrequest", ALL, Args::ONE, is_flag, NO_SUBREQUESTS),
-    ignored("subrequest_output_buffer_size", ALL, Args::ONE, is_size, NO_SUBREQUESTS),
+    Directive::flag("log_subrequest", ALL, |raw| &mut raw.log_subrequest),
+    ignored("subrequest_output_buffer_size", ALL, Args::ONE, is_size, OWN_SENDS),
 ];
 
 /// A directive that is checked and has nothing to do; see `Directive::ignored`.

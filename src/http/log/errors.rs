@@ -68,6 +68,7 @@ impl log::Context for Context<'_, '_> {
             }
         };
         quoted("request", Some(request.line()).filter(|line| !line.is_empty()));
+        quoted("subrequest", Some(request.uri).filter(|_| request.is_inner));
         quoted("host", request.header(Known::Host));
         quoted("referrer", request.header(Known::Referer));
     }

@@ -26,8 +26,6 @@ pub static TABLE: &[BuiltIn] = &[
     built_in("http3", |_| Some(b"")),
     written("request_length", DECIMAL, |request, out| out.put_u64(request.length())),
     // Bodies that are read for somebody have them.
-    built_in("request_body", |_| None),
-    built_in("request_body_file", |_| None),
 ];
 
 /// Nothing, if there is nothing behind the question mark.

@@ -18,7 +18,7 @@ mod progress;
 pub use line::argument;
 
 use super::request::Request;
-use super::{content, limit_conn, limit_req, paths, proxied, referer};
+use super::{content, limit_conn, limit_req, paths, proxied, referer, request_body};
 use crate::conf::{Cx, Entry, Error, Escape, VarId};
 use crate::log::Level;
 use crate::proto::request::Known;
@@ -80,6 +80,7 @@ static TABLES: &[&[BuiltIn]] = &[
     proxied::VARIABLES,
     content::VARIABLES,
     referer::VARIABLES,
+    request_body::VARIABLES,
 ];
 
 /// Those that are made of the rest of their name.
