@@ -84,6 +84,10 @@ pub fn describe_answer(request: &mut Request<'_>, answer: &Answer<'_>) {
             request.response.status = request.status_of(*status);
             request.response.content_type = request.content_type();
         }
+        Answer::Own { content_type, .. } => {
+            request.response.status = request.status_of(200);
+            request.response.content_type = content_type;
+        }
         Answer::Made(made) => {
             request.response.status = request.status_of(200);
             request.response.content_type = made.content_type;
