@@ -3,7 +3,6 @@
 use super::{BuiltIn, built_in, written};
 use crate::http::request::Request;
 use crate::random;
-use crate::shm;
 use crate::sys::process;
 use crate::text::date;
 use crate::text::number::{self, DECIMAL, HEX};
@@ -18,10 +17,6 @@ pub static TABLE: &[BuiltIn] = &[
     // limpet's own: there is no nginx here.
     built_in("nginx_version", |_| Some(env!("CARGO_PKG_VERSION").as_bytes())),
     written("pid", DECIMAL, |_, out| out.put_u64(process::getpid().unsigned_abs().into())),
-    written("connections_active", DECIMAL, |_, out| out.put_u64(shm::board().totals().active)),
-    written("connections_reading", DECIMAL, |_, out| out.put_u64(shm::board().totals().reading)),
-    written("connections_writing", DECIMAL, |_, out| out.put_u64(shm::board().totals().writing)),
-    written("connections_waiting", DECIMAL, |_, out| out.put_u64(shm::board().totals().waiting)),
     written("msec", DECIMAL + 4, |_, out| out.put_seconds(time::unix_ms())),
     written("time_local", date::LOG, |_, out| out.put(&time::log_local())),
     written("time_iso8601", date::ISO, |_, out| out.put(&time::iso8601())),
