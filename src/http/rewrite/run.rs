@@ -90,6 +90,8 @@ fn codes<'r>(
 
 fn returned<'r>(request: &mut Request<'r>, answer: &'r Return) -> Step<'r> {
     let is_empty = answer.text.literal() == Some(b"");
+    // The text may name it.
+    request.status = request.status_of(answer.status);
     let Some(text) = request.render(&answer.text) else { return Step::Status(500) };
     match answer.status {
         status @ (301 | 302 | 303 | 307 | 308) => step::moved(request, status, Target::Text(text)),
