@@ -68,7 +68,7 @@ fn configurations_are_served_as_by_nginx() {
 }
 
 /// Requests and configurations.
-const LEAST: (usize, usize) = (1340, 40);
+const LEAST: (usize, usize) = (400, 45);
 
 fn home() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential")
