@@ -6,10 +6,11 @@
 use super::conf::{Location, Server, Site};
 use super::core::Lingering;
 use super::input::Input;
+use super::log::Doing;
 use super::proxied;
 use super::worker::Worker;
 use crate::event::{self, Accepted, Dismissal, Io};
-use crate::log::{Entry, Level, log};
+use crate::log::{Context, Entry, Level, log};
 use crate::mem::arena::{Arena, Placed};
 use crate::sys::addr::Peer;
 use crate::sys::errno::Errno;
@@ -71,37 +72,41 @@ impl Conn {
         if errno == Errno::ETIMEDOUT && reset_timedout {
             self.reset_on_close();
         }
-        let (ip, name) = (self.peer.ip, Shown(&server.name));
-        let text = format_args!(
-            "{text} ({errno}) while sending response to client, client: {ip}, server: {name}"
-        );
-        self.log(server, Level::Info, text);
+        let action = " while sending response to client";
+        let doing = Doing { action, client: self.peer.ip, server: &Shown(&server.name) };
+        self.log(server, Level::Info, Some(errno), format_args!("{text}"), Some(&doing));
     }
 
     /// It ends before it has asked for anything.
-    pub fn ended_unasked(&self, site: &Site, action: &str, errno: Option<Errno>) {
-        let (client, addr) = (self.peer.ip, site.addr);
-        let tell = |text: fmt::Arguments<'_>| {
-            let text = format_args!("{text} while {action}, client: {client}, server: {addr}");
-            self.log(&site.default_server, Level::Info, text);
+    pub fn ended_unasked(&self, site: &Site, action: &'static str, errno: Option<Errno>) {
+        let text = match errno {
+            None => "client closed connection",
+            Some(Errno::ETIMEDOUT) => "client timed out",
+            Some(_) => "recv() failed",
         };
-        match errno {
-            None => tell(format_args!("client closed connection")),
-            Some(errno @ Errno::ETIMEDOUT) => tell(format_args!("client timed out ({errno})")),
-            Some(errno) => tell(format_args!("recv() failed ({errno})")),
-        }
+        let doing = Doing { action, client: self.peer.ip, server: &site.addr };
+        let server = &site.default_server;
+        self.log(server, Level::Info, errno, format_args!("{text}"), Some(&doing));
     }
 
     /// Part of the story of this connection.
     pub fn debug(&self, server: &Server, text: fmt::Arguments<'_>) {
-        self.log(server, Level::Debug, text);
+        self.log(server, Level::Debug, None, text, None);
     }
 
-    pub fn log(&self, server: &Server, level: Level, text: fmt::Arguments<'_>) {
+    pub fn log(
+        &self,
+        server: &Server,
+        level: Level,
+        errno: Option<Errno>,
+        text: fmt::Arguments<'_>,
+        doing: Option<&Doing<'_>>,
+    ) {
         let log = &server.location.conf.core.error_log;
         let client = self.peer.ip;
         if log.enabled(level, client) {
-            let entry = Entry { level, connection: self.number, errno: None, text, context: None };
+            let context = doing.map(|doing| doing as &dyn Context);
+            let entry = Entry { level, connection: self.number, errno, text, context };
             log.put(&entry, client);
         }
     }
@@ -263,13 +268,13 @@ fn ended(worker: &Worker, conn: &Conn, errno: Option<Errno>) {
     match (conn.requests, errno) {
         (0, errno) => {
             let is_silent = site.proxy_protocol && !worker.headers.has(conn);
-            let action = if is_silent { proxied::READING } else { "waiting for request" };
+            let action = if is_silent { proxied::READING } else { " while waiting for request" };
             conn.ended_unasked(site, action, errno);
         }
         (_, None) => {
             let client = conn.peer.ip;
             let text = format_args!("client {client} closed keepalive connection");
-            conn.log(&site.default_server, Level::Info, text);
+            conn.log(&site.default_server, Level::Info, None, text, None);
         }
         (_, Some(_)) => {}
     }

@@ -11,12 +11,14 @@ use crate::http::file_cache::{Contents, File, Variant};
 use crate::http::output::Output;
 use crate::http::request::Request;
 use crate::http::send::{self, Source};
+use crate::http::variables::{BuiltIn, built_in};
 use crate::http::worker::Worker;
 use crate::proto::accept_encoding;
 use crate::proto::deflate::{Coder, Flush, State};
 use crate::proto::request::{Known, Version};
 use crate::sys::errno::{Errno, Result};
 use crate::sys::io;
+use crate::text::number::DECIMAL;
 use crate::text::{ascii, date};
 use crate::time;
 use crate::vars::Subject;
@@ -266,7 +268,7 @@ pub fn stream(
         let (Some(from), Some(to)) = (scratch.take(PIECE), scratch.take(PIECE)) else {
             return Err(Errno::ENOMEM);
         };
-        let mut at = 0;
+        let (mut at, mut packed) = (0, 0);
         loop {
             let piece = piece(source, at, from)?;
             at += piece.len() as u64;
@@ -276,6 +278,7 @@ pub fn stream(
             loop {
                 let step = coder.step(&piece[taken..], to, flush);
                 taken += step.taken;
+                packed += step.written as u64;
                 let written = Source::Bytes(&to[..step.written]);
                 if step.written > 0 && request.response.chunked {
                     send::chunk(request, &written, output).await?;
@@ -291,11 +294,30 @@ pub fn stream(
             }
             event::yield_now().await;
         }
+        request.response.ratio = ratio(at, packed);
         match request.response.chunked {
             true => send::last_chunk(request, output).await,
             false => Ok(()),
         }
     }
+}
+
+pub static VARIABLES: &[BuiltIn] = &[built_in("gzip_ratio", |request| {
+    let ratio = request.response.ratio;
+    if ratio == 0 || request.head_only() {
+        return None;
+    }
+    request.made(DECIMAL, |out| {
+        out.put_u64(u64::from(ratio / 100));
+        out.put(b".");
+        out.put_padded(u64::from(ratio % 100), 2);
+    })
+})];
+
+/// Hundredths, rounded.
+pub fn ratio(plain: u64, packed: u64) -> u32 {
+    let thousandths = (plain * 1000).checked_div(packed).unwrap_or(0);
+    u32::try_from((thousandths + 5) / 10).unwrap_or(0)
 }
 
 /// The next bytes of a body that is being compressed.

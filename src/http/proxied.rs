@@ -8,6 +8,7 @@
 use super::conf::{Http, Site};
 use super::connection::Conn;
 use super::input::Input;
+use super::log::Doing;
 use super::request::Request;
 use super::variables::{BuiltIn, built_in, connection};
 use super::worker::Worker;
@@ -27,7 +28,7 @@ use std::net::SocketAddr;
 const SHORT: usize = V1_MAX.next_multiple_of(64);
 
 /// What a connection does until its header is there, for the log.
-pub const READING: &str = "reading PROXY protocol";
+pub const READING: &str = " while reading PROXY protocol";
 
 /// The headers of a worker's connections.
 #[derive(Default)]
@@ -137,10 +138,9 @@ fn tell_broken(conn: &Conn, site: &Site, bytes: &[u8]) {
     // Of version 2 there is no line.
     let line = if line.is_empty() { bytes } else { line };
     let line = Shown(line.get(..V1_MAX).unwrap_or(line));
-    let (client, addr) = (conn.peer.ip, site.addr);
-    let text =
-        format_args!("broken header: \"{line}\" while {READING}, client: {client}, server: {addr}");
-    conn.log(&site.default_server, Level::Error, text);
+    let text = format_args!("broken header: \"{line}\"");
+    let doing = Doing { action: READING, client: conn.peer.ip, server: &site.addr };
+    conn.log(&site.default_server, Level::Error, None, text, Some(&doing));
 }
 
 /// Whom the balancer speaks for.

@@ -161,6 +161,7 @@ fn send_file_answer(
             {
                 request.response.compressed = true;
                 let length = variant.bytes.len() as u64;
+                request.response.ratio = gzip::ratio(size, length);
                 whole_head(request, file, length, &variant.ready, output);
                 return send::whole(request, &Source::Bytes(&variant.bytes), output).await;
             }

@@ -31,6 +31,8 @@ pub struct Response<'r> {
     pub etag: &'r [u8],
     /// The body is in gzip's coding already.
     pub compressed: bool,
+    /// How many hundredths of its length the body had before; 0: nobody knows.
+    pub ratio: u32,
     /// Empty: as it is.
     pub content_encoding: &'static [u8],
     /// `Vary: Accept-Encoding`

@@ -3,6 +3,7 @@
 use crate::http::request::Request;
 use crate::log::{self, Entry, Field, Level};
 use crate::proto::request::Known;
+use crate::sys::addr::Ip;
 use crate::sys::errno::Errno;
 use crate::text::escape::Shown;
 use std::fmt;
@@ -46,6 +47,25 @@ impl Request<'_> {
             let connection = self.conn.number;
             log.put(&Entry { level, connection, errno, text, context: Some(&context) }, client);
         }
+    }
+}
+
+/// What nginx adds to the lines of a connection without a request.
+pub struct Doing<'a> {
+    /// ` while waiting for request`
+    pub action: &'static str,
+    pub client: Ip,
+    pub server: &'a dyn fmt::Display,
+}
+
+impl log::Context for Doing<'_> {
+    fn action(&self) -> &str {
+        self.action
+    }
+
+    fn fields(&self, put: &mut dyn FnMut(Field<'_>)) {
+        put(Field { name: "client", value: &self.client, quoted: false });
+        put(Field { name: "server", value: self.server, quoted: false });
     }
 }
 

@@ -3,6 +3,8 @@
 mod errors;
 mod named;
 
+pub use errors::Doing;
+
 use crate::conf::{
     self, Args, Context, Cx, Directive, Error, Escape, Hold, LogFormat, LogPath, Node, Part,
     Template, Word, parse_number, parse_size, parse_time, settings,

@@ -18,7 +18,7 @@ mod progress;
 pub use line::argument;
 
 use super::request::Request;
-use super::{content, limit_conn, limit_req, paths, proxied, referer, request_body};
+use super::{content, gzip, limit_conn, limit_req, paths, proxied, referer, request_body};
 use crate::conf::{Cx, Entry, Error, Escape, VarId};
 use crate::log::Level;
 use crate::proto::request::Known;
@@ -70,6 +70,7 @@ static TABLES: &[&[BuiltIn]] = &[
     absent::TABLE,
     answer::TABLE,
     connection::TABLE,
+    gzip::VARIABLES,
     head::TABLE,
     limit_conn::VARIABLES,
     limit_req::VARIABLES,

@@ -33,10 +33,12 @@ pub static TABLE: &[BuiltIn] = &[
     ),
 ];
 
-/// What was sent; before that, what an error page will be sent with.
+/// What was sent; before that, what an error page or a `return` will be sent with.
 fn status(request: &Request<'_>) -> u16 {
-    match (request.status, request.err_status) {
+    match (request.err_status, request.status) {
         (0, 0) if request.body_only() => 9,
-        (0, status) | (status, _) => status,
+        (0, status) => status,
+        (status, _) if request.head_sent == 0 => status,
+        (_, status) => status,
     }
 }
