@@ -198,3 +198,66 @@ fn nothing_above_the_root_is_reached() {
         assert!(!answer.contains("\r\n\r\nsecret"), "{target}: {answer}");
     }
 }
+
+const CHECKED: &str = "
+    events { }
+    http {
+        access_log off;
+        server {
+            listen 8080;
+            root @DIR@/html;
+            disable_symlinks on from=@DIR@/html;
+            location /off/ { alias @DIR@/html/; disable_symlinks off; }
+            location /owner/ { alias @DIR@/html/; disable_symlinks if_not_owner; }
+            location /link/ { alias @DIR@/link/; disable_symlinks on; }
+            location /from/ { alias @DIR@/link/; disable_symlinks on from=$document_root; }
+        }
+    }
+";
+
+#[test]
+fn links_are_followed_as_far_as_wanted() {
+    let place = Place::new();
+    place.write("html/file.txt", "a file");
+    place.write("html/dir/file.txt", "another");
+    let link = |target: &str, name: &str| {
+        std::os::unix::fs::symlink(target, place.path(name)).unwrap();
+    };
+    link("file.txt", "html/link.txt");
+    link("dir", "html/linked");
+    link("html", "link");
+    link("file.txt", "html/foreign.txt");
+    if kernel::is_root() {
+        std::os::unix::fs::lchown(place.path("html/foreign.txt"), Some(1), None).unwrap();
+    }
+    let limpet = Limpet::start_in(place, CHECKED);
+    let mut client = limpet.client();
+    // Twice: that a file is known through a link that may be followed helps no other.
+    for _ in 0..2 {
+        for (target, status) in [
+            ("/off/link.txt", 200),
+            ("/off/linked/file.txt", 200),
+            ("/file.txt", 200),
+            ("/dir/file.txt", 200),
+            ("/link.txt", 403),
+            ("/linked/file.txt", 404),
+            ("/none.txt", 404),
+            ("/owner/link.txt", 200),
+            ("/link/file.txt", 404),
+            ("/from/file.txt", 200),
+            ("/from/link.txt", 403),
+        ] {
+            assert_eq!(client.get(target).status, status, "{target}");
+        }
+        if kernel::is_root() {
+            assert_eq!(client.get("/owner/foreign.txt").status, 403);
+        }
+    }
+    // A directory that becomes a link to itself, as it were, is one at once.
+    let dir = limpet.place.path("html/dir");
+    fs::rename(&dir, limpet.place.path("html/moved")).unwrap();
+    std::os::unix::fs::symlink("moved", dir).unwrap();
+    assert_eq!(client.get("/dir/file.txt").status, 404);
+    assert_eq!(client.get("/moved/file.txt").status, 200);
+    limpet.log.wait("openat() \"");
+}

@@ -4,6 +4,7 @@ mod amount;
 mod error_page;
 mod root;
 mod setters;
+mod symlinks;
 mod tables;
 mod type_set;
 mod types;
@@ -12,12 +13,14 @@ pub use amount::Amount;
 pub use error_page::ErrorPage;
 pub use root::{Alias, Root, RootPath};
 pub use setters::{is_buffers, is_flag, is_size, temp_path};
+pub use symlinks::{Rule, open as open_checked};
 pub use tables::{LOC, SRV};
 pub use type_set::TypeSet;
 pub use types::Types;
 
 use crate::conf::{ErrorLogs, Msec, settings};
 use std::rc::Rc;
+use symlinks::Symlinks;
 
 settings! {
     /// Settings of a server: in force before a location is known.
@@ -89,6 +92,9 @@ settings! {
         pub absolute_redirect: bool = true,
         pub server_name_in_redirect: bool = false,
         pub port_in_redirect: bool = true,
+
+        /// `None`: any link may be followed.
+        pub disable_symlinks: Option<Rc<Symlinks>> = None,
 
         pub open_file_cache: Option<OpenFileCache> = None,
         /// Seconds.

@@ -50,6 +50,22 @@ pub struct File {
     pub variant: RefCell<Option<Rc<Variant>>>,
 }
 
+impl File {
+    fn of(fd: OwnedFd, stat: Stat) -> File {
+        let contents = match read_small(&fd, &stat) {
+            Some(bytes) => Contents::Bytes(bytes),
+            None => Contents::Descriptor(fd),
+        };
+        File {
+            stat,
+            etag: conditional::etag(stat.mtime, stat.size, &mut [0; conditional::ETAG]).into(),
+            contents,
+            ready: RefCell::new(None),
+            variant: RefCell::new(None),
+        }
+    }
+}
+
 /// A file compressed.
 pub struct Variant {
     pub level: u8,
@@ -191,6 +207,21 @@ impl FileCache {
         Found::Failed(Errno::ENOENT)
     }
 
+    /// The same for a path that was opened step by step: what is known of it is used only
+    /// if it is about that very file.
+    pub fn look_up_opened(&self, path: &[u8], opened: OwnedFd) -> Found {
+        let stat = match file::fstat(&opened) {
+            Err(errno) => return Found::Failed(errno),
+            Ok(stat) if stat.is_dir() => return Found::Directory { closed: None },
+            Ok(stat) if !stat.is_file() => return Found::Special,
+            Ok(stat) => stat,
+        };
+        match self.look_up(path, Trust::default()) {
+            Found::File(file) if file.stat == stat => Found::File(file),
+            _ => Found::File(Rc::new(File::of(opened, stat))),
+        }
+    }
+
     /// Asks the file system, and keeps the answer where that pays.
     fn load(&self, hash: u64, path: &CStr, seen: Result<Stat>) -> Found {
         let (seen, found) = open(path, seen);
@@ -301,18 +332,7 @@ fn open(path: &CStr, seen: Result<Stat>) -> (Result<Stat>, Found) {
     if !now.is_file() {
         return (Ok(now), Found::Special);
     }
-    let contents = match read_small(&fd, &now) {
-        Some(bytes) => Contents::Bytes(bytes),
-        None => Contents::Descriptor(fd),
-    };
-    let file = File {
-        stat: now,
-        etag: conditional::etag(now.mtime, now.size, &mut [0; conditional::ETAG]).into(),
-        contents,
-        ready: RefCell::new(None),
-        variant: RefCell::new(None),
-    };
-    (Ok(now), Found::File(Rc::new(file)))
+    (Ok(now), Found::File(Rc::new(File::of(fd, now))))
 }
 
 /// The bytes of a small file, if they are those of the moment `stat` tells of.

@@ -92,6 +92,8 @@ fn failed<'r>(request: &Request<'r>, file: &[u8], errno: Errno) -> Step<'r> {
     let (what, status) = match errno {
         Errno::EACCES => ("is forbidden", 403),
         Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG => ("is not found", 404),
+        // `disable_symlinks`
+        Errno::ELOOP => return Step::Status(403),
         _ => return static_files::failed(request, file, errno),
     };
     if status != 404 || request.location.conf.core.log_not_found {

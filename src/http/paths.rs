@@ -1,6 +1,6 @@
 //! From a URI to a path: `root`, `alias`, and the variables that tell of them.
 
-use super::core::{Alias, RootPath};
+use super::core::{Alias, RootPath, Rule, open_checked};
 use super::file_cache::{Found, Trust};
 use super::request::Request;
 use super::variables::{BuiltIn, built_in};
@@ -35,9 +35,44 @@ pub fn look_up_below_root(request: &Request<'_>, path: &[u8]) -> Found {
 
 fn find(request: &Request<'_>, below: &[u8], suffix: &[u8]) -> Result<Found> {
     let core = &request.location.conf.core;
+    if let Some(symlinks) = &core.disable_symlinks {
+        let from = match &symlinks.from {
+            Some(from) => request.render(from).ok_or(Errno::EINVAL)?,
+            None => b"",
+        };
+        return with_bytes(request, &[below, suffix], |path| {
+            find_checked(request, path, symlinks.rule, from)
+        });
+    }
     let ms = core.open_file_cache.map_or(0, |_| core.open_file_cache_valid * 1000);
     let trust = Trust { ms, errors_ms: if core.open_file_cache_errors { ms } else { 0 } };
     with_bytes(request, &[below, suffix], |path| request.worker.files.look_up(path, trust))
+}
+
+/// The same where links are not followed behind `from`, if the path begins with that
+/// (ngx_http_set_disable_symlinks).
+fn find_checked(request: &Request<'_>, path: &[u8], rule: Rule, from: &[u8]) -> Found {
+    let unchecked = match path.strip_prefix(from) {
+        _ if from.is_empty() => 0,
+        None => 0,
+        Some(b"\0") => return request.worker.files.look_up(path, Trust::default()),
+        Some([b'/', ..]) => from.len(),
+        Some(_) if from.ends_with(b"/") => from.len() - 1,
+        Some(_) => 0,
+    };
+    match open_checked(path, rule, unchecked) {
+        Ok(opened) => request.worker.files.look_up_opened(path, opened),
+        Err(errno) => Found::Failed(errno),
+    }
+}
+
+/// The call that has failed, for the log: files are opened in steps where links are
+/// looked at.
+pub fn call(request: &Request<'_>, usual: &'static str) -> &'static str {
+    match request.location.conf.core.disable_symlinks {
+        Some(_) => "openat()",
+        None => usual,
+    }
 }
 
 /// Calls `then` with the path of the request's URI; `None` when there can be none.

@@ -122,7 +122,8 @@ fn exists(request: &Request<'_>, suffix: &[u8], found: &Found) -> bool {
     let level = if usual { Level::Error } else { Level::Crit };
     paths::with_path(request, suffix, |path| {
         let path = Shown(path.to_bytes());
-        request.log(level, Some(errno), format_args!("open() \"{path}\" failed"));
+        let call = paths::call(request, "open()");
+        request.log(level, Some(errno), format_args!("{call} \"{path}\" failed"));
     });
     false
 }

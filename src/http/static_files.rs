@@ -2,7 +2,7 @@
 
 use super::file_cache::Found;
 use super::filters;
-use super::paths::{look_up, with_path};
+use super::paths::{self, look_up, with_path};
 use super::precompressed;
 use super::request::Request;
 use super::step::{self, Step, Target};
@@ -48,7 +48,8 @@ pub fn failed<'r>(request: &Request<'r>, suffix: &[u8], errno: Errno) -> Step<'r
     if wanted && request.would_log(level) {
         with_path(request, suffix, |path| {
             let path = Shown(path.to_bytes());
-            request.log(level, Some(errno), format_args!("open() \"{path}\" failed"));
+            let call = paths::call(request, "open()");
+            request.log(level, Some(errno), format_args!("{call} \"{path}\" failed"));
         });
     }
     Step::Status(status)

@@ -130,6 +130,7 @@ fn settle<'r>(request: &mut Request<'r>, path: &'r [u8], is_directory: bool) -> 
 
 fn tell(request: &Request<'_>, path: &[u8], errno: Errno) {
     let root = Shown(paths::document_root(request).unwrap_or_default());
-    let text = format_args!("stat() \"{root}{}\" failed", Shown(path));
+    let call = paths::call(request, "stat()");
+    let text = format_args!("{call} \"{root}{}\" failed", Shown(path));
     request.log(Level::Crit, Some(errno), text);
 }

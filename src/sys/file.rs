@@ -159,6 +159,13 @@ pub fn lstat(path: &CStr) -> Result<Stat> {
     fill(|to| unsafe { libc::lstat(path.as_ptr(), to) })
 }
 
+/// As `lstat`, but a relative path starts at `dir`.
+pub fn lstat_at(dir: impl AsFd, path: &CStr) -> Result<Stat> {
+    const FLAGS: c_int = libc::AT_SYMLINK_NOFOLLOW;
+    // SAFETY: as in `stat`.
+    fill(|to| unsafe { libc::fstatat(raw(&dir), path.as_ptr(), to, FLAGS) })
+}
+
 pub fn fstat(fd: impl AsFd) -> Result<Stat> {
     // SAFETY: `to` is room for one stat.
     fill(|to| unsafe { libc::fstat(raw(&fd), to) })

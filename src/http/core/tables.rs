@@ -4,6 +4,7 @@
 use super::error_page::error_page;
 use super::root::{alias, root};
 use super::setters::*;
+use super::symlinks::disable_symlinks;
 use super::types::types;
 use super::{Amount, IfModifiedSince, Lingering, LocRaw, Satisfy, ServerTokens, SrvRaw};
 use crate::conf::{Args, Context, Directive, Error, Node, choice, put};
@@ -57,6 +58,7 @@ pub static LOC: &[Directive<LocRaw>] = &[
         put(&mut raw.satisfy, node, choice(node, 0, &kinds))
     }),
     Directive::msec("auth_delay", ALL, |raw| &mut raw.auth_delay),
+    Directive::call("disable_symlinks", ALL, Args::ONE_TWO, disable_symlinks),
     Directive::flag("log_not_found", ALL, |raw| &mut raw.log_not_found),
     // How bytes leave.
     Directive::flag("sendfile", ALL.or(Context::LIF), |raw| &mut raw.sendfile),
