@@ -235,6 +235,28 @@ fn an_error_page_keeps_the_challenge() {
     assert_eq!(refused.header("WWW-Authenticate"), "Basic realm=\"R\"");
 }
 
+/// Who has been asked before `auth_request` is not asked again after it.
+#[test]
+fn a_subrequest_does_not_ask_twice() {
+    let limpet = start(
+        "auth_basic R; auth_basic_user_file users;
+         location /all { auth_request /yes; alias @DIR@/html/file; }
+         location /any { satisfy any; deny all; auth_request /no; alias @DIR@/html/file; }
+         location /any/yes { satisfy any; deny all; auth_request /yes; alias @DIR@/html/file; }
+         location /yes { return 204; }
+         location /no { return 403; }",
+    );
+    assert_eq!(status(&limpet, "/all", &basic("plain:pass")), 200);
+    let refused = ask(&limpet, "GET", "/any", &basic("plain:wrong"));
+    let challenges = refused.headers.iter().filter(|(name, _)| name == "WWW-Authenticate");
+    assert_eq!((refused.status, challenges.count()), (401, 1));
+    let granted = ask(&limpet, "GET", "/any/yes", &basic("plain:wrong"));
+    assert_eq!((granted.status, granted.has("WWW-Authenticate")), (200, false));
+    assert_eq!(status(&limpet, "/all", &basic("nobody:x")), 401);
+    limpet.log.wait("\"nobody\" was not found");
+    assert_eq!(limpet.log.count("password mismatch"), 2);
+}
+
 #[test]
 fn methods_may_have_settings_of_their_own() {
     let limpet = start(

@@ -6,7 +6,7 @@
 mod users;
 
 use super::file_cache::{Contents, File, Found, Trust};
-use super::permission::Opinion;
+use super::permission::{self, Opinion};
 use super::request::Request;
 use crate::conf::{Args, Context, Cx, Directive, Error, Node, Template, put, settings};
 use crate::log::Level;
@@ -153,14 +153,10 @@ fn is_right(
     }
 }
 
-/// 401, and how to do better.
+/// Asks for a name and a password.
 fn challenge(request: &mut Request<'_>, realm: &[u8]) -> Opinion {
-    if realm.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
-        let realm = Shown(realm);
-        let text = format_args!("the realm \"{realm}\" cannot be sent in a header line");
-        request.log(Level::Error, None, text);
-        return Opinion::Failed(500);
+    match request.scratch().concat(&[b"Basic realm=\"", realm, b"\""]) {
+        Some(how) if permission::challenge(request, how) => Opinion::Refused(401),
+        _ => Opinion::Failed(500),
     }
-    request.challenge = request.scratch().concat(&[b"Basic realm=\"", realm, b"\""]);
-    if request.challenge.is_some() { Opinion::Refused(401) } else { Opinion::Failed(500) }
 }

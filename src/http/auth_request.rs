@@ -1,6 +1,6 @@
 //! `auth_request`: another request says whether the client may.
 
-use super::permission::Opinion;
+use super::permission::{self, Opinion};
 use super::request::Request;
 use super::subrequest::{self, Ask};
 use crate::conf::{Args, Context, Directive, Error, Template, VarId, put, settings};
@@ -74,8 +74,10 @@ pub async fn ask(request: &mut Request<'_>) {
     if let Some(asked) = asked {
         let (status, challenge) = asked.await;
         request.asked = Some(status);
-        if status == 401 {
-            request.challenge = challenge;
+        if let (401, Some(challenge)) = (status, challenge)
+            && !permission::challenge(request, challenge)
+        {
+            request.asked = Some(500);
         }
     }
 }

@@ -13,6 +13,7 @@ use crate::conf::{
     Args, Context, Cx, Directive, Error, Node, Word, name_and_size, parse_number, put, settings,
 };
 use crate::log::{Level, log};
+use crate::mem::buffers::Scratch;
 use crate::shm::directory::Handle;
 use crate::shm::table::table;
 use crate::shm::zone::Spec;
@@ -127,16 +128,32 @@ fn declare(cx: &mut Cx, word: Word, name: &str, size: usize, key: &[u8]) -> Resu
     cx.zone(word, spec)
 }
 
-/// What a request is counted in, until it ends.
+/// What a request is counted in, until it ends: the last one, which knows those before it.
 #[derive(Default)]
-pub struct Held<'r>(Cell<&'r [Place<'r>]>);
+pub struct Held<'r>(Cell<Option<&'r Hold<'r>>>);
 
-type Place<'r> = Cell<Option<(&'r Handle, Taken)>>;
+struct Hold<'r> {
+    zone: &'r Handle,
+    taken: Taken,
+    before: Option<&'r Hold<'r>>,
+}
 
-impl Held<'_> {
+impl<'r> Held<'r> {
+    /// False: there is no room to remember it in.
+    fn add(&self, scratch: &'r Scratch, zone: &'r Handle, taken: Taken) -> bool {
+        let hold = scratch.place(Hold { zone, taken, before: self.0.get() });
+        match hold {
+            Some(hold) => self.0.set(Some(hold)),
+            None => count::release(zone, taken),
+        }
+        hold.is_some()
+    }
+
     fn release(&self) {
-        for (zone, taken) in self.0.take().iter().filter_map(Cell::take) {
-            count::release(zone, taken);
+        let mut last = self.0.take();
+        while let Some(hold) = last {
+            count::release(hold.zone, hold.taken);
+            last = hold.before;
         }
     }
 }
@@ -174,11 +191,8 @@ pub fn check<'r>(request: &mut Request<'r>) -> Step<'r> {
 
 /// Counts the request in each limit.
 fn take<'r>(request: &Request<'r>, limits: &'r [Limit]) -> Result<Option<Verdict>, Refusal<'r>> {
-    let places = request.scratch().fill(limits.len(), || Cell::new(None));
-    let places = places.ok_or(Refusal::NoMemory)?;
-    request.connections.0.set(places);
     let mut verdict = None;
-    for (limit, place) in limits.iter().zip(places) {
+    for limit in limits {
         let mut zones = request.http.conf.limit_conn.zones.iter();
         let Some(zone) = zones.find(|zone| zone.zone == limit.zone) else { continue };
         let key = zone.key.of(request, LONGEST_KEY).ok_or(Refusal::NoMemory)?;
@@ -186,10 +200,13 @@ fn take<'r>(request: &Request<'r>, limits: &'r [Limit]) -> Result<Option<Verdict
             continue;
         }
         verdict = Some(Verdict::Passed);
-        match count::take(&limit.zone, key, limit.most) {
-            Some(Some(taken)) => place.set(Some((&limit.zone, taken))),
+        let taken = match count::take(&limit.zone, key, limit.most) {
+            Some(Some(taken)) => taken,
             Some(None) => return Err(Refusal::TooMany(zone)),
             None => return Err(Refusal::NoRoom(zone)),
+        };
+        if !request.connections.add(request.scratch(), &limit.zone, taken) {
+            return Err(Refusal::NoMemory);
         }
     }
     Ok(verdict)

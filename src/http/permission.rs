@@ -8,6 +8,8 @@ use super::{access, auth_basic, auth_request};
 use crate::log::Level;
 use crate::vars::Subject;
 
+const CHALLENGE: &[u8] = b"WWW-Authenticate";
+
 /// What a module says of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opinion {
@@ -22,7 +24,19 @@ pub enum Opinion {
     Failed(u16),
 }
 
-/// Asks the modules, in nginx's order.
+/// In nginx's order.
+const MODULES: [fn(&mut Request<'_>) -> Opinion; 3] =
+    [access::check, auth_basic::check, auth_request::check];
+
+/// How far the modules have been asked.
+#[derive(Clone, Copy, Default)]
+pub struct SoFar {
+    next: u8,
+    /// With `satisfy any`: 401, or else 403.
+    refused: Option<u16>,
+}
+
+/// Asks the modules; who has been asked is not asked again after a wait.
 pub fn check<'r>(request: &mut Request<'r>) -> Step<'r> {
     // Of an inner request it has been decided (nginx).
     if request.is_inner {
@@ -32,12 +46,12 @@ pub fn check<'r>(request: &mut Request<'r>) -> Step<'r> {
         return Step::Status(401);
     }
     let any = request.location.conf.core.satisfy == Satisfy::Any;
-    let mut refused = None;
-    for opinion in [access::check, auth_basic::check, auth_request::check] {
+    let SoFar { next, mut refused } = std::mem::take(&mut request.permission);
+    for (opinion, number) in MODULES.iter().zip(0..).skip(next.into()) {
         match opinion(request) {
             Opinion::None => {}
             Opinion::Granted if any => {
-                request.challenge = None;
+                withdraw_challenge(request);
                 return Step::Next;
             }
             Opinion::Granted => {}
@@ -47,7 +61,10 @@ pub fn check<'r>(request: &mut Request<'r>) -> Step<'r> {
                 }
             }
             Opinion::Refused(status) => return refuse(request, status),
-            Opinion::Later => return Step::Wait(Wait::Permission),
+            Opinion::Later => {
+                request.permission = SoFar { next: number, refused };
+                return Step::Wait(Wait::Permission);
+            }
             Opinion::Failed(status) => return Step::Status(status),
         }
     }
@@ -66,12 +83,19 @@ pub fn tell_forbidden(request: &Request<'_>) {
     request.log(Level::Error, None, format_args!("access forbidden by rule"));
 }
 
+/// Tells how to do better than 401. False: there is no room for it.
+pub fn challenge<'r>(request: &mut Request<'r>, how: &'r [u8]) -> bool {
+    let scratch = request.scratch();
+    request.response.early.add(scratch, CHALLENGE, how).is_some()
+}
+
+/// A line without a value does not leave.
+fn withdraw_challenge(request: &Request<'_>) {
+    let lines = request.response.early.iter();
+    lines.filter(|line| line.name == CHALLENGE).for_each(|line| line.value.set(b""));
+}
+
 fn refuse<'r>(request: &mut Request<'r>, status: u16) -> Step<'r> {
-    if let Some(challenge) = request.challenge.take() {
-        let scratch = request.scratch();
-        // Without room for it the answer fails as a whole.
-        let _ = request.response.early.add(scratch, b"WWW-Authenticate", challenge);
-    }
     match (status, request.location.conf.core.auth_delay) {
         (401, 1..) => {
             request.log_info(None, format_args!("delaying unauthorized request"));

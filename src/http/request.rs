@@ -7,6 +7,7 @@ use super::core::KeepaliveDisable;
 use super::gzip::Lent;
 use super::limit_conn::Held;
 use super::limits::Verdict;
+use super::permission::SoFar;
 use super::request_body::Received;
 use super::response::Response;
 use super::send::Rate;
@@ -82,10 +83,10 @@ pub struct Request<'r> {
     pub limit_conn: Option<Verdict>,
     /// What it is counted in.
     pub connections: Held<'r>,
-    /// What `WWW-Authenticate` says.
-    pub challenge: Option<&'r [u8]>,
     /// It has waited for its 401 (`auth_delay`).
     pub unauthorized: bool,
+    /// How far it has been found out whether it may.
+    pub permission: SoFar,
     /// The status that `auth_request` was told.
     pub asked: Option<u16>,
     /// It is a request of another request, and its answer is not sent.
@@ -209,8 +210,8 @@ impl<'r> Request<'r> {
             limit_req: None,
             limit_conn: None,
             connections: Held::default(),
-            challenge: None,
             unauthorized: false,
+            permission: SoFar::default(),
             asked: None,
             is_inner: false,
             mirrors: &[],
