@@ -348,7 +348,7 @@ impl<'r> Request<'r> {
 
     /// Bytes of the request that were read for it.
     pub fn length(&self) -> u64 {
-        self.head.consumed().into()
+        u64::from(self.head.consumed()) + self.body.get().map_or(0, |body| body.raw)
     }
 
     /// Milliseconds since it began to arrive.

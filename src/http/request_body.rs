@@ -95,6 +95,8 @@ pub struct Received {
     len: usize,
     pub file: Option<TempFile>,
     pub size: u64,
+    /// The same with the framing of chunks.
+    pub raw: u64,
     /// Bytes of the connection's input that belong to it.
     taken: usize,
     /// What of `buffer` belongs to the next request.
@@ -150,7 +152,7 @@ pub async fn read(request: &mut Request<'_>) -> std::result::Result<(), u16> {
     let buffer = request.worker.body_buffer().ok_or(500_u16)?;
     let wanted = usize::try_from(request.location.conf.request_body.buffer_size);
     let most = wanted.unwrap_or(BUFFER_MOST).clamp(BUFFER_LEAST, buffer.len());
-    let body = Received { buffer, len: 0, file: None, size: 0, taken: 0, beyond: 0..0 };
+    let body = Received { buffer, len: 0, file: None, size: 0, raw: 0, taken: 0, beyond: 0..0 };
     let mut reader = Reader { request, body, most };
     match request.head.framing {
         Framing::None => return Ok(()),
@@ -202,6 +204,7 @@ impl<'r> Reader<'_, 'r> {
                 return Err(413);
             }
             if decoder.is_at_end() {
+                self.body.raw -= (count - used) as u64;
                 match self.body.taken - before {
                     0 => self.body.beyond = start + used..start + count,
                     _ => self.body.taken = before + used,
@@ -226,6 +229,7 @@ impl<'r> Reader<'_, 'r> {
             let count = ahead.len().min(most);
             room[..count].copy_from_slice(&ahead[..count]);
             body.taken += count;
+            body.raw += count as u64;
             return Ok(count);
         }
         let request = self.request;
@@ -238,7 +242,10 @@ impl<'r> Reader<'_, 'r> {
                 request.log_info(None, format_args!("client prematurely closed connection"));
                 Err(400)
             }
-            Ok(count) => Ok(count),
+            Ok(count) => {
+                body.raw += count as u64;
+                Ok(count)
+            }
             Err(errno) => Err(failed(request, errno)),
         }
     }

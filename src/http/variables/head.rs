@@ -10,7 +10,7 @@ use crate::vars::{Subject, Value};
 
 pub static TABLE: &[BuiltIn] = &[
     built_in("host", host),
-    built_in("content_length", |request| request.header(Known::ContentLength)),
+    built_in("content_length", content_length),
     built_in("content_type", |request| known(request, Known::ContentType)),
     built_in("request_port", |request| match request.head.port {
         Some(port) => number(request, port.into()),
@@ -55,6 +55,12 @@ pub fn known<'r>(request: &Request<'r>, known: Known) -> Value<'r> {
             joined(request, |name| ascii::eq_ignore_case(name, dashed), between)
         }
     }
+}
+
+/// As it was sent; of a body in chunks once it has been read.
+fn content_length<'r>(request: &Request<'r>) -> Value<'r> {
+    let told = request.header(Known::ContentLength);
+    told.or_else(|| number(request, request.body.get()?.size))
 }
 
 /// `$http_name`: the lines of that name (dashes as underscores), joined as a list.

@@ -43,10 +43,10 @@ fn path<'r>(request: &Request<'r>) -> Value<'r> {
     Some(request.uri)
 }
 
-/// What error pages are fetched with is GET, whatever was sent.
+/// What error pages are fetched with is GET, whatever was sent; subrequests tell what was.
 fn method<'r>(request: &Request<'r>) -> Value<'r> {
     match request.method {
-        Method::Get if request.head.method != Method::Get => Some(b"GET"),
+        Method::Get if request.head.method != Method::Get && !request.is_inner => Some(b"GET"),
         _ => Some(request.head.method_name.of(request.bytes)).filter(|name| !name.is_empty()),
     }
 }
