@@ -39,4 +39,5 @@ mod syscalls;
 mod table;
 mod termination;
 mod tester;
+mod tls_offload;
 mod upgrade;

@@ -24,6 +24,7 @@ mod registry;
 mod settings;
 mod source;
 mod template;
+mod tls;
 mod tree;
 mod unsupported;
 mod value;
@@ -50,6 +51,8 @@ pub use unsupported::names as unsupported_names;
 pub use value::{Msec, choice, flag, number, off, size, time_msec};
 pub use value::{parse_number, parse_off, parse_size, parse_time};
 pub use zones::{Zones, name_and_size};
+
+use tls::Tls;
 
 use crate::proto::regex;
 use std::borrow::Cow;
@@ -82,6 +85,7 @@ pub struct Cx {
     pub folders: Vec<PathBuf>,
     /// The largest `client_body_buffer_size`.
     pub largest_body: u64,
+    pub tls: Tls,
     logs: Logs,
 }
 
@@ -99,6 +103,7 @@ impl Cx {
             regex_room: regex::Scratch::default(),
             folders: Vec::new(),
             largest_body: 0,
+            tls: Tls::default(),
             logs: Logs::default(),
         };
         cx.main_error_log = cx.error_logs();

@@ -28,7 +28,8 @@ pub fn names() -> impl Iterator<Item = String> {
 const GROUPS: &[Group] = &[
     Group {
         why: "TLS is left to the layer in front of limpet: remove it, listen without \"ssl\", and \
-              let a TLS terminator (load balancer, ingress, stunnel, hitch) decrypt",
+              let a TLS terminator (load balancer, ingress, stunnel, hitch) decrypt; or say \
+              \"tls_offload on;\" if one does",
         names: &[
             ("", "ssl"),
             (

@@ -52,6 +52,8 @@ pub struct Cycle {
     zones: Directory,
     files: Files,
     log: ErrorLog,
+    /// What it is to say of itself once it is in force.
+    notice: Option<String>,
 }
 
 /// The configuration is refused, and the log says why.
@@ -137,6 +139,7 @@ impl Cycle {
             zones,
             files,
             log,
+            notice: cx.tls.notice(),
         })
     }
 
@@ -162,6 +165,9 @@ impl Cycle {
     pub fn make_current(&self) {
         log::set(self.log.clone());
         log::debug_clients(&self.events.debug_connection);
+        if let Some(notice) = &self.notice {
+            log!(Level::Notice, "{notice}");
+        }
         if !log::is_console() {
             log::redirect_stderr();
         }

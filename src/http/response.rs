@@ -244,7 +244,9 @@ pub fn put_location(request: &Request<'_>, out: &mut Writer<'_>) {
 /// What makes a path in `Location` absolute: scheme, host and port.
 fn put_origin(request: &Request<'_>, out: &mut Writer<'_>) {
     let core = &request.location.conf.core;
-    out.put(b"http://");
+    let (scheme, usual): (&[u8], _) =
+        if request.site.ssl { (b"https://", 443) } else { (b"http://", 80) };
+    out.put(scheme);
     let host = request.head.host.of(request.bytes);
     if core.server_name_in_redirect {
         out.put(&request.server.name);
@@ -254,7 +256,7 @@ fn put_origin(request: &Request<'_>, out: &mut Writer<'_>) {
         request.put_local_ip(out);
     }
     let port = request.site.addr.port();
-    if core.port_in_redirect && port != 80 && port != 0 {
+    if core.port_in_redirect && port != usual && port != 0 {
         out.put(b":");
         out.put_u64(u64::from(port));
     }

@@ -88,6 +88,10 @@ impl Reader {
     ) -> Vec<Node<'t>> {
         let mut levels = Vec::new();
         for node in nodes {
+            let is_server = context.meets(Context::HTTP.or(Context::SERVER));
+            if is_server && cx.is_of_terminator(node) {
+                continue;
+            }
             let done = self.index.find(cx, context, node).and_then(|tag| match tag {
                 Tag::Level => {
                     levels.push(node);
@@ -110,6 +114,7 @@ impl Reader {
     }
 
     fn http(&mut self, cx: &mut Cx, nodes: Nodes) -> Vec<Rc<Server>> {
+        cx.tls.enter(nodes);
         let (mut srv, mut loc) = (SrvConf::defaults(cx), LocConf::defaults(cx));
         let is_defaults = |node: &Node| node.name().bytes() == DEFAULTS.as_bytes();
         let own = nodes.filter(|node| !is_defaults(node));
@@ -124,7 +129,9 @@ impl Reader {
 
     fn server(&mut self, cx: &mut Cx, node: Node, srv: &SrvConf, loc: &LocConf) -> Rc<Server> {
         let mut identity = Identity::default();
+        let outer_tls = cx.tls.enter(inside(node));
         let levels = self.plain(cx, Context::SERVER, inside(node), &mut identity);
+        cx.tls.offloaded = outer_tls;
         let (conf, outer) = (self.srv.resolve(srv), self.loc.resolve(loc));
         let level = Level { conf: outer, kind: Kind::Server, word: node.name().until(0) };
         let (location, named) = self.level(cx, level, levels);

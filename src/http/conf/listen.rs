@@ -16,6 +16,8 @@ pub struct ListenLine {
     pub default_server: bool,
     /// A header of the PROXY protocol comes first.
     pub proxy_protocol: bool,
+    /// `ssl`, which somebody in front does.
+    pub ssl: bool,
 }
 
 impl ListenLine {
@@ -24,7 +26,15 @@ impl ListenLine {
         let port = if user::geteuid() == 0 { 80 } else { 8000 };
         let addr = Addr::V4(SocketAddrV4::new([0, 0, 0, 0].into(), port));
         let options = ListenOptions::default();
-        ListenLine { addr, pos, options, set: false, default_server: false, proxy_protocol: false }
+        ListenLine {
+            addr,
+            pos,
+            options,
+            set: false,
+            default_server: false,
+            proxy_protocol: false,
+            ssl: false,
+        }
     }
 }
 
@@ -36,7 +46,7 @@ pub fn line(cx: &mut Cx, node: Node) -> Result<Vec<ListenLine>, Error> {
         parameters.read(cx, word)?;
     }
     let pos = node.arg(0).pos();
-    let Parameters { options, set, default_server, proxy_protocol } = parameters;
+    let Parameters { options, set, default_server, proxy_protocol, ssl } = parameters;
     Ok(addrs
         .into_iter()
         .map(|addr| ListenLine {
@@ -46,6 +56,7 @@ pub fn line(cx: &mut Cx, node: Node) -> Result<Vec<ListenLine>, Error> {
             set,
             default_server,
             proxy_protocol,
+            ssl,
         })
         .collect())
 }
@@ -56,6 +67,7 @@ struct Parameters {
     set: bool,
     default_server: bool,
     proxy_protocol: bool,
+    ssl: bool,
 }
 
 impl Parameters {
@@ -69,6 +81,10 @@ impl Parameters {
         match name {
             b"default_server" | b"default" => {
                 self.default_server = true;
+                return Ok(());
+            }
+            b"ssl" | b"http2" if cx.is_of_terminator_here(name) => {
+                self.ssl |= name == b"ssl";
                 return Ok(());
             }
             b"proxy_protocol" => {

@@ -35,6 +35,8 @@ pub struct Site {
     pub default_server: Rc<Server>,
     /// A header of the PROXY protocol comes before the first request.
     pub proxy_protocol: bool,
+    /// Whoever is in front speaks TLS (`tls_offload`).
+    pub ssl: bool,
     names: Names,
 }
 
@@ -57,6 +59,7 @@ struct Address {
     options: ListenOptions,
     set: bool,
     proxy_protocol: bool,
+    ssl: bool,
     /// The one that says `default_server`; else the first.
     default_server: Rc<Server>,
     has_default: bool,
@@ -79,7 +82,7 @@ impl Listens {
     }
 
     fn line(&mut self, line: ListenLine, server: &Rc<Server>) -> Result<(), String> {
-        let ListenLine { addr, options, set, default_server, proxy_protocol, .. } = line;
+        let ListenLine { addr, options, set, default_server, proxy_protocol, ssl, .. } = line;
         let number = *self.by_addr.entry(addr).or_insert(self.addrs.len());
         if number == self.addrs.len() {
             let options = options.clone();
@@ -88,6 +91,7 @@ impl Listens {
                 options,
                 set: false,
                 proxy_protocol,
+                ssl,
                 default_server: Rc::clone(server),
                 has_default: false,
                 servers: Vec::new(),
@@ -106,6 +110,7 @@ impl Listens {
             address.set = true;
         }
         address.proxy_protocol |= proxy_protocol;
+        address.ssl |= ssl;
         if default_server {
             if address.has_default {
                 return Err(format!("a duplicate default server for {addr}"));
@@ -160,7 +165,7 @@ fn sockets(cx: &mut Cx, addresses: Vec<Address>) -> Vec<Listening> {
 }
 
 fn site(cx: &mut Cx, address: Address) -> Site {
-    let Address { addr, default_server, proxy_protocol, servers, .. } = address;
+    let Address { addr, default_server, proxy_protocol, ssl, servers, .. } = address;
     let mut names = Names::default();
     // Who is alone is the default, whatever its names; nginx does not even look at them.
     // Nor does it come so far after an error.
@@ -169,5 +174,5 @@ fn site(cx: &mut Cx, address: Address) -> Site {
             server.names.iter().for_each(|name| names.add(cx, addr, name, server));
         }
     }
-    Site { addr, default_server, proxy_protocol, names }
+    Site { addr, default_server, proxy_protocol, ssl, names }
 }

@@ -27,6 +27,8 @@ pub static SRV: &[Directive<SrvRaw>] = &[
     Directive::flag("underscores_in_headers", SRV_CONTEXTS, |raw| &mut raw.underscores_in_headers),
     Directive::flag("merge_slashes", SRV_CONTEXTS, |raw| &mut raw.merge_slashes),
     Directive::number("max_headers", SRV_CONTEXTS, |raw| &mut raw.max_headers),
+    // Whoever reads the level has looked for it first.
+    Directive::ignored("tls_offload", SRV_CONTEXTS, Args::ONE, is_flag, "it is known already"),
     Directive::ignored("connection_pool_size", SRV_CONTEXTS, Args::ONE, pool_size, NO_POOLS),
     Directive::ignored("request_pool_size", SRV_CONTEXTS, Args::ONE, pool_size, NO_POOLS),
 ];
