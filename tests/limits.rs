@@ -332,7 +332,9 @@ fn zones_survive_the_deaths_of_workers_under_load() {
     );
     let deadline = Instant::now() + Duration::from_secs(6);
     let slowest = std::thread::scope(|scope| {
-        let loads: Vec<_> = (0..4).map(|id| scope.spawn(move || load(id, deadline))).collect();
+        let port = limpet.port(8080);
+        let loads: Vec<_> =
+            (0..4).map(|id| scope.spawn(move || load(port, id, deadline))).collect();
         let mut random = 7_u32;
         while Instant::now() < deadline {
             let workers = limpet.workers();
@@ -353,11 +355,11 @@ fn zones_survive_the_deaths_of_workers_under_load() {
 }
 
 /// Asks with many keys, over connections that may break; how long the slowest answer took.
-fn load(id: usize, deadline: Instant) -> Duration {
+fn load(port: u16, id: usize, deadline: Instant) -> Duration {
     let mut slowest = Duration::ZERO;
     let mut n = id;
     while Instant::now() < deadline {
-        let Ok(mut client) = Client::try_connect(("127.0.0.1", 8080)) else { continue };
+        let Ok(mut client) = Client::try_connect(("127.0.0.1", port)) else { continue };
         for _ in 0..50 {
             n += 4;
             let began = Instant::now();
