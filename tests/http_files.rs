@@ -261,3 +261,50 @@ fn links_are_followed_as_far_as_wanted() {
     assert_eq!(client.get("/moved/file.txt").status, 200);
     limpet.log.wait("openat() \"");
 }
+
+/// With `open_file_cache` a file may be as it was a while ago, if it is asked for often.
+#[test]
+fn what_is_cached_is_believed_for_a_while() {
+    let place = Place::new();
+    let names = ["plain", "valid", "uses", "short", "missing"];
+    for name in &names[..4] {
+        place.write(&format!("html/{name}.txt"), "first");
+    }
+    let limpet = Limpet::start_in(
+        place,
+        "events { } http { access_log off; server { listen 8080; root @DIR@/html;
+             location /valid { open_file_cache max=10; }
+             location /uses { open_file_cache max=10; open_file_cache_min_uses 3; }
+             location /short { open_file_cache max=10 inactive=1s; }
+             location /missing { open_file_cache max=10; open_file_cache_errors on; }
+         } }",
+    );
+    let mut client = limpet.client();
+    // Files that are too young are not kept at all.
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    let replace = |name: &str, content: &str| {
+        let new = limpet.place.write("html/new", content);
+        fs::rename(new, limpet.place.path(&format!("html/{name}.txt"))).unwrap();
+    };
+    let mut get = |name: &str| client.get(&format!("/{name}.txt")).text();
+    for name in names {
+        get(name);
+    }
+    for name in names {
+        replace(name, "second");
+    }
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    assert_eq!((get("plain"), get("valid")), ("second".into(), "first".into()));
+    // The second and the third use look, and the next one does not.
+    assert_eq!((get("uses"), get("uses")), ("second".into(), "second".into()));
+    replace("uses", "third");
+    assert_eq!(get("uses"), "second");
+    assert!(get("missing").contains("404"));
+    assert_eq!(get("short"), "first");
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    if !drives_nginx() {
+        // nginx forgets only when it opens other files.
+        assert_eq!(get("short"), "second");
+    }
+    assert_eq!(get("valid"), "first");
+}

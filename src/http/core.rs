@@ -19,6 +19,7 @@ pub use type_set::TypeSet;
 pub use types::Types;
 
 use crate::conf::{ErrorLogs, Msec, settings};
+use crate::http::file_cache::Trust;
 use std::rc::Rc;
 use symlinks::Symlinks;
 
@@ -138,6 +139,20 @@ pub enum ServerTokens {
 }
 
 pub use crate::proto::conditional::ModifiedSince as IfModifiedSince;
+
+impl Loc {
+    /// What `open_file_cache` and its like say.
+    pub fn trust(&self) -> Trust {
+        let Some(cache) = self.open_file_cache else { return Trust::default() };
+        let ms = self.open_file_cache_valid.saturating_mul(1000);
+        Trust {
+            ms,
+            errors_ms: if self.open_file_cache_errors { ms } else { 0 },
+            inactive_ms: cache.inactive.saturating_mul(1000),
+            min_uses: u32::try_from(self.open_file_cache_min_uses).unwrap_or(u32::MAX),
+        }
+    }
+}
 
 /// `open_file_cache max=N inactive=T`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

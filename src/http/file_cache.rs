@@ -122,6 +122,10 @@ pub struct Trust {
     pub ms: u64,
     /// The same of a path that could not be opened.
     pub errors_ms: u64,
+    /// What was not asked for in this long is as good as forgotten.
+    pub inactive_ms: u64,
+    /// How often a file must have been asked for.
+    pub min_uses: u32,
 }
 
 struct Entry {
@@ -131,8 +135,30 @@ struct Entry {
     seen: Result<Stat>,
     found: Found,
     turn: Cell<u32>,
-    /// When it was last compared, which is when it was last used.
+    /// When it was last compared.
     checked_at: Cell<u64>,
+    used_at: Cell<u64>,
+    /// Since the path was first asked for, or was as good as forgotten.
+    uses: Cell<u32>,
+}
+
+impl Entry {
+    /// Counts a use; says whether what is known will do without a look at the file.
+    fn is_trusted(&self, trust: Trust) -> bool {
+        let now = time::now_ms();
+        let idle = now.saturating_sub(self.used_at.replace(now));
+        if self.turn.get() == event::turn() {
+            return true;
+        }
+        let uses = if idle > trust.inactive_ms { 0 } else { self.uses.get() };
+        self.uses.set(uses.saturating_add(1));
+        let (valid, least) = match self.found {
+            Found::Failed(_) | Found::Unreadable(_) => (trust.errors_ms, 1),
+            Found::File(_) => (trust.ms, trust.min_uses),
+            Found::Directory { .. } | Found::Special => (trust.ms, 1),
+        };
+        uses >= least && now.saturating_sub(self.checked_at.get()) < valid
+    }
 }
 
 pub struct FileCache {
@@ -180,17 +206,12 @@ impl FileCache {
         let Some(at) = at else {
             drop(entries);
             return match CStr::from_bytes_with_nul(path) {
-                Ok(path) => self.load(hash, path, file::stat(path)),
+                Ok(path) => self.load(hash, path, file::stat(path), (trust, 1)),
                 Err(_) => Found::Failed(Errno::ENOENT),
             };
         };
         if let Some(entry) = &entries[at] {
-            let age = time::now_ms().saturating_sub(entry.checked_at.get());
-            let valid = match entry.found {
-                Found::Failed(_) | Found::Unreadable(_) => trust.errors_ms,
-                _ => trust.ms,
-            };
-            if entry.turn.get() == event::turn() || age < valid {
+            if entry.is_trusted(trust) {
                 return entry.found.clone();
             }
             let seen = file::stat(&entry.path);
@@ -199,10 +220,10 @@ impl FileCache {
                 entry.checked_at.set(time::now_ms());
                 return entry.found.clone();
             }
-            let path = entry.path.clone();
+            let (path, uses) = (entry.path.clone(), entry.uses.get());
             self.forget(&mut entries[at]);
             drop(entries);
-            return self.load(hash, &path, seen);
+            return self.load(hash, &path, seen, (trust, uses));
         }
         Found::Failed(Errno::ENOENT)
     }
@@ -223,17 +244,33 @@ impl FileCache {
     }
 
     /// Asks the file system, and keeps the answer where that pays.
-    fn load(&self, hash: u64, path: &CStr, seen: Result<Stat>) -> Found {
+    fn load(
+        &self,
+        hash: u64,
+        path: &CStr,
+        seen: Result<Stat>,
+        (trust, uses): (Trust, u32),
+    ) -> Found {
         let (seen, found) = open(path, seen);
         let keep = match &found {
-            Found::Failed(_) | Found::Unreadable(_) => self.missed_before(hash),
+            Found::Failed(_) | Found::Unreadable(_) => {
+                trust.errors_ms > 0 || self.missed_before(hash)
+            }
             Found::File(file) => settled(&file.stat),
             Found::Directory { .. } | Found::Special => true,
         };
         if keep {
-            let (turn, checked_at) = (Cell::new(event::turn()), Cell::new(time::now_ms()));
-            let found = found.clone();
-            self.keep(Entry { hash, path: path.into(), seen, found, turn, checked_at });
+            let now = time::now_ms();
+            self.keep(Entry {
+                hash,
+                path: path.into(),
+                seen,
+                found: found.clone(),
+                turn: Cell::new(event::turn()),
+                checked_at: Cell::new(now),
+                used_at: Cell::new(now),
+                uses: Cell::new(uses),
+            });
         }
         found
     }
@@ -256,7 +293,7 @@ impl FileCache {
             self.forget(&mut entries[victim]);
         }
         let unused_longest = set_of(entry.hash)
-            .min_by_key(|&way| entries[way].as_ref().map_or(0, |entry| entry.checked_at.get()));
+            .min_by_key(|&way| entries[way].as_ref().map_or(0, |entry| entry.used_at.get()));
         if let Some(way) = unused_longest {
             self.forget(&mut entries[way]);
             self.bytes.set(self.bytes.get() + bytes);
@@ -280,7 +317,7 @@ impl FileCache {
             event::sleep(event::after(SWEEP_MS)).await;
             let now = time::now_ms();
             for slot in self.entries.borrow_mut().iter_mut() {
-                let asked_for = slot.as_ref().map_or(now, |entry| entry.checked_at.get());
+                let asked_for = slot.as_ref().map_or(now, |entry| entry.used_at.get());
                 if now.saturating_sub(asked_for) > UNUSED_MS {
                     self.forget(slot);
                 }

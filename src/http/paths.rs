@@ -44,8 +44,7 @@ fn find(request: &Request<'_>, below: &[u8], suffix: &[u8]) -> Result<Found> {
             find_checked(request, path, symlinks.rule, from)
         });
     }
-    let ms = core.open_file_cache.map_or(0, |_| core.open_file_cache_valid * 1000);
-    let trust = Trust { ms, errors_ms: if core.open_file_cache_errors { ms } else { 0 } };
+    let trust = core.trust();
     with_bytes(request, &[below, suffix], |path| request.worker.files.look_up(path, trust))
 }
 

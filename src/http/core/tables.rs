@@ -114,9 +114,8 @@ pub static LOC: &[Directive<LocRaw>] = &[
     Directive::flag("absolute_redirect", ALL, |raw| &mut raw.absolute_redirect),
     Directive::flag("server_name_in_redirect", ALL, |raw| &mut raw.server_name_in_redirect),
     Directive::flag("port_in_redirect", ALL, |raw| &mut raw.port_in_redirect),
-    // How long it is trusted that a path still names what it did. How much is kept, and for
-    // how long, is the cache's own (http/file_cache.rs): `max`, `inactive` and `min_uses`
-    // are checked and mean nothing.
+    // How long it is trusted that a path still names what it did. How much is kept is the
+    // cache's own (http/file_cache.rs): `max` is checked and means nothing.
     Directive::call("open_file_cache", ALL, Args::ONE_TWO, |raw, _, node| {
         put(&mut raw.open_file_cache, node, open_file_cache(node))
     }),
