@@ -23,7 +23,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
-const THREADS: usize = 4;
+const THREADS: usize = 8;
 
 /// A configuration and what is asked of it.
 struct Pair {
