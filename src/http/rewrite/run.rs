@@ -89,8 +89,6 @@ fn codes<'r>(
 }
 
 fn returned<'r>(request: &mut Request<'r>, answer: &'r Return) -> Step<'r> {
-    // For `$status` in the text.
-    request.status = answer.status;
     let is_empty = answer.text.literal() == Some(b"");
     // The text may name it.
     request.status = request.status_of(answer.status);
