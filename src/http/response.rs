@@ -6,8 +6,8 @@ use super::step::Target;
 use crate::mem::buffers::Scratch;
 use crate::proto::range::{self, Part};
 use crate::proto::status;
-use crate::text::date;
 use crate::text::writer::Writer;
+use crate::text::{date, scan};
 use crate::time;
 use std::cell::Cell;
 
@@ -118,7 +118,10 @@ impl Response<'_> {
 }
 
 pub fn is_safe(text: &[u8]) -> bool {
-    !text.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0))
+    match scan::control(text) {
+        None => true,
+        Some(_) => !text.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)),
+    }
 }
 
 pub fn server_name(tokens: ServerTokens) -> &'static str {

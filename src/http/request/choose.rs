@@ -30,6 +30,7 @@ impl<'r> Request<'r> {
         };
         self.server = match self.site.server(host) {
             Found::Name(server) => server,
+            Found::Pattern([]) => &self.site.default_server,
             Found::Pattern(patterns) => self.server_by_pattern(patterns, host),
         };
         self.location = &self.server.location;
