@@ -183,7 +183,8 @@ fn is_good(status: u16) -> bool {
 /// The header filter; `None` when there is no room for the lines.
 pub fn filter(request: &mut Request<'_>) -> Option<()> {
     let conf = &request.location.conf.headers;
-    let good = is_good(request.response.status);
+    // What a 416 says of its file was said before anybody looked for the range (nginx).
+    let good = is_good(request.response.status) || request.unsatisfied.is_some();
     if good {
         set_expires(request, &conf.expires)?;
     }

@@ -194,11 +194,6 @@ fn put_connection(request: &Request<'_>, out: &mut Writer<'_>) {
 /// What the content and the filters said, each line with its end.
 fn put_entity(request: &Request<'_>, out: &mut Writer<'_>) {
     let response = &request.response;
-    if let Some(size) = request.unsatisfied {
-        out.put(b"Content-Range: ");
-        range::put_unsatisfied(size, out);
-        out.put(b"\r\n");
-    }
     if !response.etag.is_empty() {
         out.put(b"ETag: ");
         out.put(response.etag);
@@ -221,6 +216,11 @@ fn put_entity(request: &Request<'_>, out: &mut Writer<'_>) {
             coding(out);
             response.late.put(out);
         }
+    }
+    if let Some(size) = request.unsatisfied {
+        out.put(b"Content-Range: ");
+        range::put_unsatisfied(size, out);
+        out.put(b"\r\n");
     }
     if response.accept_ranges {
         out.put(b"Accept-Ranges: bytes\r\n");
