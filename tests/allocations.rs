@@ -47,9 +47,54 @@ fn a_hundred_thousand_requests_allocate_nothing() {
     assert!(figure(&limpet, "requests") >= 102_000);
 }
 
-/// Pipelined, so that the test takes seconds.
+#[test]
+fn variables_of_clients_allocate_nothing() {
+    if drives_nginx() {
+        return;
+    }
+    let limpet = Limpet::start(
+        "error_log @DIR@/error.log warn;
+         events { }
+         http {
+             access_log @DIR@/access.log; keepalive_requests 1000000;
+             set_real_ip_from 127.0.0.1; real_ip_header X-Forwarded-For; real_ip_recursive on;
+             map $host$uri $mapped { default $net; ~*^a/(?<name>.*)B$ $name-$1; a/x y; }
+             map $host $named { hostnames; *.example.com $half; default $mapped; }
+             geo $net { default none; 5.0.0.0/8 five; 2001:db8::/32 six; }
+             split_clients $remote_addr $half { 50% a; * b; }
+             server {
+                 listen 8080 proxy_protocol;
+                 location / {
+                     valid_referers *.example.com ~other;
+                     set $proxied $proxy_protocol_addr:$proxy_protocol_port;
+                     return 200 $mapped$named$net$half$invalid_referer$remote_addr$proxied;
+                 }
+                 location /status { stub_status; }
+                 location /gif { empty_gif; }
+             }
+         }",
+    );
+    for target in ["/", "/X/b", "/status", "/gif"] {
+        let mut clients: Vec<_> = (0..4).map(|_| limpet.client()).collect();
+        for client in &mut clients {
+            client.send("PROXY TCP4 1.2.3.4 5.6.7.8 1000 80\r\n");
+        }
+        let fields = "Host: A.example.com\r\nX-Forwarded-For: 5.6.7.8, 127.0.0.1\r\n\
+                      Referer: http://Some.Example.com/\r\n";
+        load_with(&mut clients, target, fields, 200, 500);
+        let before = allocations(&limpet);
+        load_with(&mut clients, target, fields, 200, 20_000);
+        assert_eq!(allocations(&limpet), before, "{target} allocates");
+    }
+}
+
 fn load(clients: &mut [Client], target: &str, status: u16, count: usize) {
-    let batch = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n").repeat(20);
+    load_with(clients, target, "Host: a\r\n", status, count);
+}
+
+/// Pipelined, so that the test takes seconds.
+fn load_with(clients: &mut [Client], target: &str, fields: &str, status: u16, count: usize) {
+    let batch = format!("GET {target} HTTP/1.1\r\n{fields}\r\n").repeat(20);
     for _ in 0..count / (20 * clients.len()) {
         for client in clients.iter_mut() {
             client.send(&batch);
