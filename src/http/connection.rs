@@ -12,7 +12,7 @@ use super::worker::Worker;
 use crate::event::{self, Accepted, Dismissal, Io};
 use crate::log::{Context, Entry, Level, log};
 use crate::mem::arena::{Arena, Placed};
-use crate::sys::addr::Peer;
+use crate::sys::addr::{Ip, Peer};
 use crate::sys::errno::Errno;
 use crate::sys::sockopt;
 use crate::text::escape::Shown;
@@ -64,7 +64,7 @@ impl Conn {
     }
 
     /// An answer could not be sent to its end: says why, in nginx's words.
-    pub fn send_failed(&self, server: &Server, errno: Errno, reset_timedout: bool) {
+    pub fn send_failed(&self, server: &Server, client: Ip, errno: Errno, reset_timedout: bool) {
         let text = match errno {
             Errno::ETIMEDOUT => "client timed out",
             _ => "send() failed",
@@ -73,7 +73,7 @@ impl Conn {
             self.reset_on_close();
         }
         let action = " while sending response to client";
-        let doing = Doing { action, client: self.peer.ip, server: &Shown(&server.name) };
+        let doing = Doing { action, client, server: &Shown(&server.name) };
         self.log(server, Level::Info, Some(errno), format_args!("{text}"), Some(&doing));
     }
 

@@ -147,7 +147,7 @@ fn flush(
         match output.flush(&conn.io, limits.send_timeout, more).await {
             Ok(()) => Some(()),
             Err(errno) => {
-                conn.send_failed(&site.default_server, errno, limits.reset_timedout);
+                conn.send_failed(&site.default_server, conn.peer.ip, errno, limits.reset_timedout);
                 None
             }
         }
@@ -237,7 +237,7 @@ fn answered<'r>(
         tell_end(request);
         log::record(request);
         if let Err(errno) = sent {
-            conn.send_failed(request.server, errno, limits.reset_timedout);
+            conn.send_failed(request.server, request.client.ip, errno, limits.reset_timedout);
         }
         *limits = Limits::of(request.location);
         match found {
