@@ -69,11 +69,13 @@ pub async fn ask(request: &mut Request<'_>) {
                 slot.set(crate::http::variables::Slot::Is(value));
             }
         }
-        (inner.response.status, inner.response.early.find(b"www-authenticate"))
+        let challenge = inner.response.early.find(b"www-authenticate");
+        (inner.response.status, challenge, inner.limited.hand_over())
     });
     if let Some(asked) = asked {
-        let (status, challenge) = asked.await;
+        let (status, challenge, limited) = asked.await;
         request.asked = Some(status);
+        request.limited.learn(limited);
         if let (401, Some(challenge)) = (status, challenge)
             && !permission::challenge(request, challenge)
         {

@@ -70,7 +70,7 @@ pub static LOC: &[Directive<LocRaw>] = &[
 ];
 
 pub static VARIABLES: &[BuiltIn] =
-    &[built_in("limit_conn_status", |request| request.limit_conn.map(Verdict::name))];
+    &[built_in("limit_conn_status", |request| request.limited.conn.map(Verdict::name))];
 
 /// `limit_conn_zone KEY zone=NAME:SIZE;`
 fn limit_conn_zone(raw: &mut MainRaw, cx: &mut Cx, node: Node) -> Result<(), Error> {
@@ -149,6 +149,15 @@ impl<'r> Held<'r> {
         hold.is_some()
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.get().is_none()
+    }
+
+    /// For another request to hold.
+    pub fn hand_over(&self) -> Held<'r> {
+        Held(Cell::new(self.0.take()))
+    }
+
     fn release(&self) {
         let mut last = self.0.take();
         while let Some(hold) = last {
@@ -174,16 +183,16 @@ enum Refusal<'r> {
 /// The phase of the limits: goes on, or refuses.
 pub fn check<'r>(request: &mut Request<'r>) -> Step<'r> {
     let conf = &request.location.conf.limit_conn;
-    if conf.limits.is_empty() || request.limit_conn.is_some() {
+    if conf.limits.is_empty() || request.limited.conn.is_some() {
         return Step::Next;
     }
     match take(request, &conf.limits) {
         Ok(verdict) => {
-            request.limit_conn = verdict;
+            request.limited.conn = verdict;
             Step::Next
         }
         Err(refusal) => {
-            request.connections.release();
+            request.limited.held.release();
             refuse(request, &refusal)
         }
     }
@@ -205,7 +214,7 @@ fn take<'r>(request: &Request<'r>, limits: &'r [Limit]) -> Result<Option<Verdict
             Some(None) => return Err(Refusal::TooMany(zone)),
             None => return Err(Refusal::NoRoom(zone)),
         };
-        if !request.connections.add(request.scratch(), &limit.zone, taken) {
+        if !request.limited.held.add(request.scratch(), &limit.zone, taken) {
             return Err(Refusal::NoMemory);
         }
     }
@@ -226,9 +235,9 @@ fn refuse<'r>(request: &mut Request<'r>, refusal: &Refusal<'r>) -> Step<'r> {
         }
     }
     if conf.dry_run {
-        request.limit_conn = Some(Verdict::RejectedDryRun);
+        request.limited.conn = Some(Verdict::RejectedDryRun);
         return Step::Next;
     }
-    request.limit_conn = Some(Verdict::Rejected);
+    request.limited.conn = Some(Verdict::Rejected);
     Step::Status(conf.status)
 }

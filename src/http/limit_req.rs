@@ -69,7 +69,7 @@ pub static LOC: &[Directive<LocRaw>] = &[
 ];
 
 pub static VARIABLES: &[BuiltIn] =
-    &[built_in("limit_req_status", |request| request.limit_req.map(Verdict::name))];
+    &[built_in("limit_req_status", |request| request.limited.req.map(Verdict::name))];
 
 /// `limit_req_zone KEY zone=NAME:SIZE rate=Nr/s;`
 fn limit_req_zone(raw: &mut MainRaw, cx: &mut Cx, node: Node) -> Result<(), Error> {
@@ -180,13 +180,13 @@ enum Refusal<'r> {
 /// The phase of the limits: goes on, waits, or refuses.
 pub fn check<'r>(request: &mut Request<'r>) -> Step<'r> {
     let conf = &request.location.conf.limit_req;
-    if conf.limits.is_empty() || request.limit_req.is_some() {
+    if conf.limits.is_empty() || request.limited.req.is_some() {
         return Step::Next;
     }
     match pass(request, &conf.limits) {
         Ok(None) => Step::Next,
         Ok(Some(Delay { ms: ..=0, .. })) => {
-            request.limit_req = Some(Verdict::Passed);
+            request.limited.req = Some(Verdict::Passed);
             Step::Next
         }
         Ok(Some(delay)) => wait(request, &delay),
@@ -213,6 +213,7 @@ fn pass<'r>(request: &Request<'r>, limits: &'r [Limit]) -> Result<Option<Delay<'
     let later = pass(request, rest)?;
     let excess = match rest {
         [] => excess,
+        // It has been asked: now it is charged whatever came between, as in nginx.
         _ => match ask(&limit.zone, key, rate.rate, i64::MAX, true) {
             Asked::Within(excess) => excess,
             Asked::Beyond(_) | Asked::NoRoom => 0,
@@ -234,10 +235,10 @@ fn wait<'r>(request: &mut Request<'r>, delay: &Delay<'r>) -> Step<'r> {
     let text = format_args!("delaying request{dry}, excess: {excess}, by zone \"{name}\"");
     request.log(level, None, text);
     if conf.dry_run {
-        request.limit_req = Some(Verdict::DelayedDryRun);
+        request.limited.req = Some(Verdict::DelayedDryRun);
         return Step::Next;
     }
-    request.limit_req = Some(Verdict::Delayed);
+    request.limited.req = Some(Verdict::Delayed);
     Step::Wait(Wait::For(delay.ms.cast_unsigned()))
 }
 
@@ -255,10 +256,10 @@ fn refuse<'r>(request: &mut Request<'r>, refusal: &Refusal<'r>) -> Step<'r> {
         }
     }
     if conf.dry_run {
-        request.limit_req = Some(Verdict::RejectedDryRun);
+        request.limited.req = Some(Verdict::RejectedDryRun);
         return Step::Next;
     }
-    request.limit_req = Some(Verdict::Rejected);
+    request.limited.req = Some(Verdict::Rejected);
     Step::Status(conf.status)
 }
 

@@ -1,5 +1,6 @@
 //! What `limit_req` and `limit_conn` have in common.
 
+use super::limit_conn::Held;
 use super::request::Request;
 use crate::conf::{Error, Node, Template, choice, number};
 use crate::log::Level;
@@ -24,6 +25,36 @@ impl Verdict {
             Verdict::Rejected => b"REJECTED",
             Verdict::DelayedDryRun => b"DELAYED_DRY_RUN",
             Verdict::RejectedDryRun => b"REJECTED_DRY_RUN",
+        }
+    }
+}
+
+/// What is known of a request's limits. Each is asked once, by the request or by one inside
+/// it, and holds until the request ends.
+#[derive(Default)]
+pub struct Limited<'r> {
+    pub req: Option<Verdict>,
+    pub conn: Option<Verdict>,
+    /// What it is counted in.
+    pub held: Held<'r>,
+}
+
+impl<'r> Limited<'r> {
+    /// For a request inside this one.
+    pub fn inner(&self) -> Limited<'r> {
+        Limited { req: self.req, conn: self.conn, held: Held::default() }
+    }
+
+    /// What the inner request has come to know, and holds no longer.
+    pub fn hand_over(&self) -> Limited<'r> {
+        Limited { req: self.req, conn: self.conn, held: self.held.hand_over() }
+    }
+
+    /// Takes it over.
+    pub fn learn(&mut self, inner: Limited<'r>) {
+        (self.req, self.conn) = (inner.req, inner.conn);
+        if self.held.is_empty() {
+            self.held = inner.held;
         }
     }
 }

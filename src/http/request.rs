@@ -5,8 +5,7 @@ use super::conf::{Http, Location, Server, Site};
 use super::connection::Conn;
 use super::core::KeepaliveDisable;
 use super::gzip::Lent;
-use super::limit_conn::Held;
-use super::limits::Verdict;
+use super::limits::Limited;
 use super::permission::SoFar;
 use super::request_body::Received;
 use super::response::Response;
@@ -79,10 +78,7 @@ pub struct Request<'r> {
     /// The size of the file that no wanted range is in (416).
     pub unsatisfied: Option<u64>,
     /// What came of its limits, once they were asked.
-    pub limit_req: Option<Verdict>,
-    pub limit_conn: Option<Verdict>,
-    /// What it is counted in.
-    pub connections: Held<'r>,
+    pub limited: Limited<'r>,
     /// It has waited for its 401 (`auth_delay`).
     pub unauthorized: bool,
     /// How far it has been found out whether it may.
@@ -170,9 +166,7 @@ impl<'r> Request<'r> {
             method: if ask.same_method { self.method } else { Method::Get },
             internal: true,
             is_inner: true,
-            // Of the connection they have counted the outer one.
-            limit_req: self.limit_req,
-            limit_conn: self.limit_conn,
+            limited: self.limited.inner(),
             slots,
             ..Request::bare(origin, self.bytes, self.head)
         })
@@ -207,9 +201,7 @@ impl<'r> Request<'r> {
             moved: None,
             precompressed: b"",
             unsatisfied: None,
-            limit_req: None,
-            limit_conn: None,
-            connections: Held::default(),
+            limited: Limited::default(),
             unauthorized: false,
             permission: SoFar::default(),
             asked: None,

@@ -14,7 +14,7 @@
 //! | `table` | records by key and by age in a zone, for limits |
 //! | `slab`, `mutex` | the allocator and the lock inside |
 
-#![allow(dead_code, reason = "zones are here before the modules that keep something in them")]
+#![allow(dead_code, reason = "what the exec in place hands over is here before it")]
 
 pub mod directory;
 pub mod fields;
