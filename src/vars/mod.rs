@@ -60,7 +60,6 @@ pub trait Subject<'r> {
     }
 
     /// Writes the text.
-    #[allow(dead_code, reason = "log formats come next")]
     fn put(&self, text: &'r Template, out: &mut Writer<'_>) {
         text.parts().iter().for_each(|part| out.put(self.part(part)));
     }
