@@ -27,7 +27,7 @@ pub fn of_file<'r>(request: &mut Request<'r>, file: Rc<File>) -> Step<'r> {
             Verdict::PreconditionFailed => return Step::Status(412),
         }
     }
-    let ranges = precompressed::has_ranges(request);
+    let ranges = precompressed::has_ranges(request) && !request.is_inner;
     let Some(wanted) = request.header(Known::Range).filter(|_| ranges) else {
         return Step::Answer(Answer::File { file, part: Part::Whole });
     };

@@ -312,8 +312,11 @@ impl<'r> Request<'r> {
         found.unwrap_or(&core.default_type)
     }
 
-    /// The conditions that the request makes (RFC 9110 13.1).
+    /// The conditions that the request makes (RFC 9110 13.1); a subrequest makes none.
     pub fn conditions(&self) -> Conditions<'r> {
+        if self.is_inner {
+            return Conditions::default();
+        }
         Conditions {
             if_match: self.header(Known::IfMatch),
             if_none_match: self.header(Known::IfNoneMatch),
