@@ -20,7 +20,7 @@ pub fn answer<'r>(request: &mut Request<'r>, status: u16) -> Step<'r> {
         _ => {}
     }
     let conf = &request.location.conf.core;
-    if !request.error_page && !conf.error_pages.is_empty() {
+    if !request.error_page && !conf.error_pages.is_empty() && request.changes_left > 0 {
         request.error_page = !conf.recursive_error_pages;
         if let Some(page) = conf.error_pages.iter().find(|page| page.status == status) {
             return custom(request, status, page);

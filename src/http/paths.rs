@@ -104,10 +104,15 @@ fn with_bytes<T>(
     Ok(then(&room[..len]))
 }
 
+/// Whether the URI has a path: `alias` wants one below its location.
+pub fn can_be(request: &Request<'_>) -> bool {
+    request.location.conf.core.root.alias == Alias::None || !request.left_location
+}
+
 /// What of the URI stands behind the root in a path (ngx_http_map_uri_to_path).
 fn below_root<'r>(request: &Request<'r>) -> Result<&'r [u8]> {
     let alias = request.location.conf.core.root.alias;
-    if alias != Alias::None && request.left_location {
+    if !can_be(request) {
         let name = Shown(&request.location.name);
         let text =
             format_args!("\"alias\" cannot be used in location \"{name}\" where URI was rewritten");

@@ -65,7 +65,9 @@ struct Coding {
 pub fn find(request: &mut Request<'_>) -> Option<Rc<File>> {
     request.precompressed = b"";
     let conf = &request.location.conf.precompressed;
-    if conf.is_off() || !matches!(request.method, Method::Get | Method::Head) {
+    let reads = matches!(request.method, Method::Get | Method::Head);
+    // Of a path that cannot be made whoever asks next is told.
+    if conf.is_off() || !reads || !paths::can_be(request) {
         return None;
     }
     let accepted = request.header(Known::AcceptEncoding).unwrap_or_default();

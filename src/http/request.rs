@@ -50,7 +50,7 @@ pub struct Request<'r> {
     pub location: &'r Rc<Location>,
     /// What comes next.
     pub phase: Phase,
-    /// How often the path may yet change.
+    /// How often the path may yet change; 0: it has changed too often.
     pub changes_left: u8,
     /// `rewrite` has changed the path: its location is to be found.
     pub uri_changed: bool,
@@ -125,8 +125,9 @@ pub struct Request<'r> {
     scratch: &'r Scratch,
 }
 
-/// Changes of the path, internal redirects among them, as in nginx.
-const CHANGES_MOST: u8 = 10;
+/// Changes of the path, internal redirects among them, the last of which is an error: as
+/// in nginx ten are good.
+const CHANGES_MOST: u8 = 11;
 
 /// What a request is a request of.
 #[derive(Clone, Copy)]

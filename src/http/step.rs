@@ -160,13 +160,13 @@ pub fn named<'r>(request: &mut Request<'r>, name: &[u8]) -> Step<'r> {
 /// Redirects are counted, since they may go round in circles.
 fn internally<'r>(request: &mut Request<'r>) -> Step<'r> {
     request.internal = true;
+    request.changes_left = request.changes_left.saturating_sub(1);
     if request.changes_left == 0 {
         let uri = Shown(request.uri);
         let text = "rewrite or internal redirection cycle while internally redirecting to";
         request.log(Level::Error, None, format_args!("{text} \"{uri}\""));
         return Step::Answer(error_pages::built_in(request, 500));
     }
-    request.changes_left -= 1;
     Step::Redirect
 }
 

@@ -30,13 +30,13 @@ pub fn settle<'r>(request: &mut Request<'r>) -> Step<'r> {
     if !request.uri_changed {
         return Step::Next;
     }
+    request.changes_left = request.changes_left.saturating_sub(1);
     if request.changes_left == 0 {
         let uri = Shown(request.uri);
         let text = "rewrite or internal redirection cycle while processing";
         request.log(Level::Error, None, format_args!("{text} \"{uri}\""));
         return Step::Status(500);
     }
-    request.changes_left -= 1;
     request.phase = Phase::FindLocation;
     Step::Redirect
 }
