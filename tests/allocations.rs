@@ -48,6 +48,49 @@ fn a_hundred_thousand_requests_allocate_nothing() {
 }
 
 #[test]
+fn paths_of_all_kinds_allocate_nothing() {
+    if drives_nginx() {
+        return;
+    }
+    let place = Place::new();
+    for name in ["html/packed/a.css", "html/packed/a.css.gz", "html/of/a.css", "html/dir/in.txt"] {
+        place.write(name, vec![b'x'; 1024]);
+    }
+    let limpet = Limpet::start_in(
+        place,
+        "error_log @DIR@/error.log warn; user root;
+         events { }
+         http {
+             access_log off; keepalive_requests 1000000;
+             server {
+                 listen 8080; root @DIR@/html; index none $arg_i;
+                 location /packed/ { gzip_static always; }
+                 location /of/ { root @DIR@/$arg_in; }
+                 location ~ ^/to/(.*)$ { alias @DIR@/html/$1; }
+                 location /checked/ { alias @DIR@/html/; disable_symlinks on from=@DIR@; }
+                 location /named { error_page 404 =200 /of/a.css?in=$arg_in; return 404; }
+                 location /real { return 200 $realpath_root; }
+             }
+         }",
+    );
+    for target in [
+        "/packed/a.css",
+        "/of/a.css?in=html",
+        "/to/of/a.css",
+        "/checked/of/a.css",
+        "/named?in=html",
+        "/real",
+        "/dir/?i=in.txt",
+    ] {
+        let mut clients: Vec<_> = (0..4).map(|_| limpet.client()).collect();
+        load(&mut clients, target, 200, 500);
+        let before = allocations(&limpet);
+        load(&mut clients, target, 200, 5_000);
+        assert_eq!(allocations(&limpet), before, "{target} allocates");
+    }
+}
+
+#[test]
 fn variables_of_clients_allocate_nothing() {
     if drives_nginx() {
         return;
