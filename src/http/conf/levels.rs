@@ -156,11 +156,11 @@ impl Reader {
         for node in levels {
             if INNER.contains(&node.name().bytes()) {
                 let context = if kind == Kind::Server { Context::SIF } else { Context::LIF };
-                inner.push(self.inner(cx, &conf, node, context));
+                inner.push(self.inner(cx, (&conf, word), node, context));
                 continue;
             }
             if node.name().bytes() == b"limit_except" {
-                let location = self.inner(cx, &conf, node, Context::LMT);
+                let location = self.inner(cx, (&conf, word), node, Context::LMT);
                 match Except::new(node, location) {
                     Ok(_) if except.is_some() => {
                         cx.errors.push(Error::directive(node, "is duplicate"));
@@ -202,18 +202,19 @@ impl Reader {
         location
     }
 
-    /// A block that is no location of its own: `if`, `limit_except`.
+    /// A block that is no location of its own: `if`, `limit_except`. For the log it goes by
+    /// the name of its location.
     fn inner(
         &mut self,
         cx: &mut Cx,
-        outer: &LocConf,
+        (outer, word): (&LocConf, Word),
         node: Node,
         context: Context,
     ) -> Rc<Location> {
         self.plain(cx, context, inside(node), &mut Identity::default());
         let mut conf = self.loc.resolve(outer);
         conf.content = Rc::clone(&outer.content);
-        let level = Level { conf, kind: Kind::Inner, word: node.name().until(0) };
+        let level = Level { conf, kind: Kind::Inner, word };
         Rc::new(self.level(cx, level, Vec::new()).0)
     }
 }
