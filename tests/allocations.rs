@@ -131,6 +131,41 @@ fn variables_of_clients_allocate_nothing() {
     }
 }
 
+#[test]
+fn compressing_and_asking_allocate_nothing() {
+    if drives_nginx() {
+        return;
+    }
+    let place = Place::new();
+    let text = "All work and no play makes Jack a dull boy.\n".repeat(60);
+    place.write("html/jack.txt", &text);
+    let limpet = Limpet::start_in(
+        place,
+        &format!(
+            "error_log @DIR@/error.log warn;
+             events {{ }}
+             http {{
+                 access_log off; keepalive_requests 1000000;
+                 gzip on; gzip_types text/plain;
+                 server {{
+                     listen 8080; root @DIR@/html;
+                     location /stream {{ return 200 '{text}'; }}
+                     location /asks {{ auth_request /yes; auth_request_set $a $uri; try_files /jack.txt =404; }}
+                     location = /yes {{ return 204; }}
+                 }}
+             }}"
+        ),
+    );
+    for target in ["/jack.txt", "/stream", "/asks"] {
+        let mut clients: Vec<_> = (0..4).map(|_| limpet.client()).collect();
+        let fields = "Host: a\r\nAccept-Encoding: gzip\r\n";
+        load_with(&mut clients, target, fields, 200, 500);
+        let before = allocations(&limpet);
+        load_with(&mut clients, target, fields, 200, 5_000);
+        assert_eq!(allocations(&limpet), before, "{target} allocates");
+    }
+}
+
 fn load(clients: &mut [Client], target: &str, status: u16, count: usize) {
     load_with(clients, target, "Host: a\r\n", status, count);
 }
