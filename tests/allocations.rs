@@ -150,7 +150,10 @@ fn compressing_and_asking_allocate_nothing() {
                  server {{
                      listen 8080; root @DIR@/html;
                      location /stream {{ return 200 '{text}'; }}
-                     location /asks {{ auth_request /yes; auth_request_set $a $uri; try_files /jack.txt =404; }}
+                     location /asks {{
+                         auth_request /yes; auth_request_set $a $uri;
+                         try_files /jack.txt =404;
+                     }}
                      location = /yes {{ return 204; }}
                  }}
              }}"

@@ -221,7 +221,7 @@ const GROUPS: &[Group] = &[
               addition_types ancient_browser ancient_browser_value \
               charset_map \
               create_full_put_path \
-              dav_access dav_methods early_hints \
+              dav_access dav_methods \
               flv gunzip gunzip_buffers \
               min_delete_depth \
               modern_browser modern_browser_value mp4 \
