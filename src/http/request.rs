@@ -242,6 +242,15 @@ impl<'r> Request<'r> {
         Ok(())
     }
 
+    /// The same for `rewrite` and `if`: one that does not match leaves no `$1` behind.
+    pub fn tests(&self, pattern: &'r Pattern, text: &'r [u8]) -> bool {
+        let matches = self.matches(pattern, text);
+        if !matches {
+            self.captures.set(None);
+        }
+        matches
+    }
+
     /// The place of a variable that a directive makes.
     pub fn slot(&self, id: VarId) -> Option<&'r Cell<Slot<'r>>> {
         self.slots()?.get(id.0 as usize)

@@ -104,7 +104,7 @@ impl Condition {
             Condition::True(id) => !matches!(value(*id), b"" | b"0"),
             Condition::Equals(id, text, wanted) => (value(*id) == request.render(text)?) == *wanted,
             Condition::Matches(id, pattern, wanted) => {
-                request.matches(pattern, value(*id)) == *wanted
+                request.tests(pattern, value(*id)) == *wanted
             }
             Condition::File(test, path, wanted) => {
                 test.holds(request, request.render(path)?) == *wanted

@@ -102,7 +102,7 @@ fn returned<'r>(request: &mut Request<'r>, answer: &'r Return) -> Step<'r> {
 
 fn rewritten<'r>(request: &mut Request<'r>, rewrite: &'r Rewrite) -> ControlFlow<Step<'r>> {
     let told = request.location.conf.rewrite.rewrite_log;
-    let matches = request.matches(&rewrite.pattern, request.uri);
+    let matches = request.tests(&rewrite.pattern, request.uri);
     if told {
         let (text, uri) = (Shown(&rewrite.pattern.text), Shown(request.uri));
         let verb = if matches { "matches" } else { "does not match" };
