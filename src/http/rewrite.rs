@@ -134,17 +134,14 @@ fn rewrite(cx: &mut Cx, node: Node) -> Result<Rewrite, Error> {
     };
     let pattern = cx.pattern(node.arg(0), false)?;
     let replacement = Replacement::read(cx, to, matches!(then, Then::Redirect(_)))?;
-    check_captures(to, replacement.last_capture(), &pattern)?;
+    warn_of_captures(cx, to, replacement.last_capture(), &pattern);
     Ok(Rewrite { pattern, replacement, then })
 }
 
-/// A group that is not there would always be empty.
-fn check_captures(word: Word, last: Option<u8>, pattern: &Pattern) -> Result<(), Error> {
-    match last {
-        Some(last) if usize::from(last) > pattern.regex.groups() => Err(Error::at(
-            word,
-            format!("pattern \"{}\" has no group {last}", crate::conf::Shown(&pattern.text)),
-        )),
-        _ => Ok(()),
+/// A group that is not there is always empty: hardly what was meant.
+fn warn_of_captures(cx: &mut Cx, word: Word, last: Option<u8>, pattern: &Pattern) {
+    if let Some(last) = last.filter(|last| usize::from(*last) > pattern.regex.groups()) {
+        let pattern = crate::conf::Shown(&pattern.text);
+        cx.warn(word, format!("pattern \"{pattern}\" has no group {last}"));
     }
 }

@@ -1,5 +1,6 @@
 //! Conditions of `if`, as nginx has them: one test, no and, no or.
 
+use super::replace;
 use crate::conf::{Cx, Error, Node, Pattern, Template, VarId, Word};
 use crate::http::request::Request;
 use crate::sys::errno::Errno;
@@ -98,16 +99,18 @@ fn comparison(cx: &mut Cx, id: VarId, operator: Word, value: Word) -> Result<Con
 
 impl Condition {
     /// `None` when there is no room to find out.
-    pub fn holds<'r>(&'r self, request: &Request<'r>) -> Option<bool> {
+    pub fn holds<'r>(&'r self, request: &Request<'r>, quotes: bool) -> Option<bool> {
         let value = |id| request.variable(id).unwrap_or_default();
         Some(match self {
             Condition::True(id) => !matches!(value(*id), b"" | b"0"),
-            Condition::Equals(id, text, wanted) => (value(*id) == request.render(text)?) == *wanted,
+            Condition::Equals(id, text, wanted) => {
+                (value(*id) == replace::value(request, text, quotes)?) == *wanted
+            }
             Condition::Matches(id, pattern, wanted) => {
                 request.tests(pattern, value(*id)) == *wanted
             }
             Condition::File(test, path, wanted) => {
-                test.holds(request, request.render(path)?) == *wanted
+                test.holds(request, replace::value(request, path, quotes)?) == *wanted
             }
         })
     }

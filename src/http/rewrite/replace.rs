@@ -70,6 +70,11 @@ impl Replacement {
     }
 }
 
+/// The text as a value of `set` or `if`.
+pub fn value<'r>(request: &Request<'r>, text: &'r Template, quotes: bool) -> Option<&'r [u8]> {
+    if quotes { quoted(request, text) } else { request.render(text) }
+}
+
 /// The text, with what groups matched in the decoded path encoded again, if it was.
 fn quoted<'r>(request: &Request<'r>, text: &'r Template) -> Option<&'r [u8]> {
     let path = request.head.path(request.bytes);

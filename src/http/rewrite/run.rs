@@ -1,5 +1,6 @@
 //! Running the programs of the rewrite module.
 
+use super::replace::value;
 use super::{Code, Return, Rewrite, Then};
 use crate::http::conf::Location;
 use crate::http::filters;
@@ -43,21 +44,23 @@ pub fn settle<'r>(request: &mut Request<'r>) -> Step<'r> {
 
 fn run<'r>(request: &mut Request<'r>) -> Step<'r> {
     let location: &'r Location = request.location;
-    match codes(request, location, &location.conf.rewrite.codes) {
+    match codes(request, location, &location.conf.rewrite.codes, &mut true) {
         Continue(()) => Step::Next,
         Break(step) => step,
     }
 }
 
-/// Runs until something ends it, which says what comes of it.
+/// Runs until something ends it, which says what comes of it. Until a `rewrite` has matched,
+/// values get groups of an encoded path encoded (`quotes`), as in nginx.
 fn codes<'r>(
     request: &mut Request<'r>,
     location: &'r Location,
     program: &'r [Code],
+    quotes: &mut bool,
 ) -> ControlFlow<Step<'r>> {
     for code in program {
         match code {
-            Code::Set(id, text) => match request.render(text) {
+            Code::Set(id, text) => match value(request, text, *quotes) {
                 Some(value) => {
                     let variables = &request.http.variables;
                     variables.set(request, *id, value);
@@ -70,7 +73,7 @@ fn codes<'r>(
                 request.uri_changed = false;
                 return Break(Step::Next);
             }
-            Code::If(condition, block) => match condition.holds(request) {
+            Code::If(condition, block) => match condition.holds(request, *quotes) {
                 None => return Break(Step::Status(500)),
                 Some(false) => {}
                 Some(true) => {
@@ -79,10 +82,10 @@ fn codes<'r>(
                     if !location.name.is_empty() {
                         request.location = inner;
                     }
-                    codes(request, location, &inner.conf.rewrite.codes)?;
+                    codes(request, location, &inner.conf.rewrite.codes, quotes)?;
                 }
             },
-            Code::Rewrite(rewrite) => rewritten(request, rewrite)?,
+            Code::Rewrite(rewrite) => *quotes &= !rewritten(request, rewrite)?,
         }
     }
     Continue(())
@@ -100,7 +103,8 @@ fn returned<'r>(request: &mut Request<'r>, answer: &'r Return) -> Step<'r> {
     }
 }
 
-fn rewritten<'r>(request: &mut Request<'r>, rewrite: &'r Rewrite) -> ControlFlow<Step<'r>> {
+/// Whether it has matched, if the program goes on.
+fn rewritten<'r>(request: &mut Request<'r>, rewrite: &'r Rewrite) -> ControlFlow<Step<'r>, bool> {
     let told = request.location.conf.rewrite.rewrite_log;
     let matches = request.tests(&rewrite.pattern, request.uri);
     if told {
@@ -109,7 +113,7 @@ fn rewritten<'r>(request: &mut Request<'r>, rewrite: &'r Rewrite) -> ControlFlow
         request.log(Level::Notice, None, format_args!("\"{text}\" {verb} \"{uri}\""));
     }
     if !matches {
-        return Continue(());
+        return Continue(false);
     }
     if let Then::Redirect(status) = rewrite.then {
         let Some(target) = rewrite.replacement.of_redirect(request) else {
@@ -139,6 +143,6 @@ fn rewritten<'r>(request: &mut Request<'r>, rewrite: &'r Rewrite) -> ControlFlow
     }
     match rewrite.then {
         Then::Last | Then::Break => Break(Step::Next),
-        Then::Next | Then::Redirect(_) => Continue(()),
+        Then::Next | Then::Redirect(_) => Continue(true),
     }
 }
