@@ -3,6 +3,7 @@
 
 use super::Server;
 use super::identity::Identity;
+use super::identity::ServerName;
 use super::listen::ListenLine;
 use super::names::{Found, Names};
 use crate::conf::{Cx, Error, Node};
@@ -167,9 +168,12 @@ fn sockets(cx: &mut Cx, addresses: Vec<Address>) -> Vec<Listening> {
 fn site(cx: &mut Cx, address: Address) -> Site {
     let Address { addr, default_server, proxy_protocol, ssl, servers, .. } = address;
     let mut names = Names::default();
-    // Who is alone is the default, whatever its names; nginx does not even look at them.
-    // Nor does it come so far after an error.
-    if servers.len() > 1 && cx.errors.is_empty() {
+    // Who is alone is the default, whatever its names; nginx does not even look at them,
+    // unless one has groups to remember. Nor does it come so far after an error.
+    let mut patterns = servers.iter().flat_map(|server| server.names.iter());
+    let has_groups =
+        |name: &ServerName| name.pattern.as_ref().is_some_and(|pattern| pattern.regex.groups() > 0);
+    if (servers.len() > 1 || patterns.any(has_groups)) && cx.errors.is_empty() {
         for server in &servers {
             server.names.iter().for_each(|name| names.add(cx, addr, name, server));
         }
