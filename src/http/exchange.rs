@@ -229,7 +229,7 @@ fn answered<'r>(
         request.log(Level::Debug, None, format_args!("http request line: \"{line}\""));
         let sent = respond::send(request, &found, output).await;
         request.complete = sent.is_ok() && !matches!(found, Answer::Close { .. });
-        if !request.mirrors.is_empty() && sent.is_ok() {
+        if request.mirrors.is_some() && sent.is_ok() {
             // The answer first: nobody waits for what is only copied.
             flush(request.site, conn, output, limits, false).await;
             mirror::run(request).await;

@@ -5,19 +5,17 @@
 
 use crate::conf::{Args, Context, Cx, Directive, Error, Node, Pattern, choice, put, settings};
 use crate::event;
+use crate::http::body_filter::{Filter, piece, room_for_piece};
 use crate::http::browser;
 use crate::http::core::{TypeSet, is_buffers, is_flag, is_size};
 use crate::http::file_cache::{Contents, File, Variant};
-use crate::http::output::Output;
 use crate::http::request::Request;
-use crate::http::send::{self, Source};
+use crate::http::send::Source;
 use crate::http::variables::{BuiltIn, built_in};
 use crate::http::worker::Worker;
 use crate::proto::accept_encoding;
 use crate::proto::deflate::{Coder, Flush, State};
 use crate::proto::request::{Known, Version};
-use crate::sys::errno::{Errno, Result};
-use crate::sys::io;
 use crate::text::number::DECIMAL;
 use crate::text::{ascii, date};
 use crate::time;
@@ -233,7 +231,7 @@ pub fn filter(request: &mut Request<'_>) -> Option<()> {
         // Without a coder at hand it goes as it is.
         let Some(mut coder) = Lent::take(request.worker) else { return Some(()) };
         coder.reset(conf.level as u8, request.response.length);
-        request.coder = Some(coder);
+        request.filters.coding = Some(Filter::Gzip(coder));
     }
     request.response.length = None;
     mark(request)
@@ -249,57 +247,6 @@ fn mark(request: &mut Request<'_>) -> Option<()> {
         strong => request.scratch().concat(&[b"W/", strong])?,
     };
     Some(())
-}
-
-/// Bytes compressed before others have their turn, and read from a file at once.
-const PIECE: usize = 16 * 1024;
-
-/// Sends a body through the request's coder.
-///
-/// Cancellation: the answer is cut off; the connection must be closed.
-pub fn stream(
-    request: &mut Request<'_>,
-    mut coder: Lent,
-    source: &Source<'_>,
-    output: &mut Output,
-) -> impl Future<Output = Result<()>> {
-    async move {
-        let scratch = request.scratch();
-        let (Some(from), Some(to)) = (scratch.take(PIECE), scratch.take(PIECE)) else {
-            return Err(Errno::ENOMEM);
-        };
-        let (mut at, mut packed) = (0, 0);
-        loop {
-            let piece = piece(source, at, from)?;
-            at += piece.len() as u64;
-            let last = at == source.len();
-            let flush = if last { Flush::Finish } else { Flush::No };
-            let mut taken = 0;
-            loop {
-                let step = coder.step(&piece[taken..], to, flush);
-                taken += step.taken;
-                packed += step.written as u64;
-                let written = Source::Bytes(&to[..step.written]);
-                if step.written > 0 && request.response.chunked {
-                    send::chunk(request, &written, output).await?;
-                } else if step.written > 0 {
-                    send::part(request, &written, output).await?;
-                }
-                if step.state != State::Full {
-                    break;
-                }
-            }
-            if last {
-                break;
-            }
-            event::yield_now().await;
-        }
-        request.response.ratio = ratio(at, packed);
-        match request.response.chunked {
-            true => send::last_chunk(request, output).await,
-            false => Ok(()),
-        }
-    }
 }
 
 pub static VARIABLES: &[BuiltIn] = &[built_in("gzip_ratio", |request| {
@@ -318,26 +265,6 @@ pub static VARIABLES: &[BuiltIn] = &[built_in("gzip_ratio", |request| {
 pub fn ratio(plain: u64, packed: u64) -> u32 {
     let thousandths = (plain * 1000).checked_div(packed).unwrap_or(0);
     u32::try_from((thousandths + 5) / 10).unwrap_or(0)
-}
-
-/// The next bytes of a body that is being compressed.
-fn piece<'a>(source: &Source<'a>, at: u64, room: &'a mut [u8]) -> Result<&'a [u8]> {
-    match *source {
-        Source::Bytes(bytes) => {
-            let rest = bytes.get(at as usize..).unwrap_or_default();
-            Ok(&rest[..rest.len().min(PIECE)])
-        }
-        Source::File(file, part) => match &file.contents {
-            Contents::Bytes(bytes) => {
-                let rest = bytes.get((part.start + at) as usize..).unwrap_or_default();
-                Ok(&rest[..rest.len().min(PIECE)])
-            }
-            Contents::Descriptor(fd) => match io::pread(fd, room, part.start + at)? {
-                0 => Err(Errno::EIO),
-                count => Ok(&room[..count]),
-            },
-        },
-    }
 }
 
 /// Larger files are compressed each time.
@@ -360,7 +287,7 @@ pub async fn variant(request: &Request<'_>, file: &File) -> Option<Rc<Variant>> 
     let mut bytes = Vec::with_capacity(file.stat.size as usize / 3 + 1024);
     let mut room = match file.contents {
         Contents::Bytes(_) => Vec::new(),
-        Contents::Descriptor(_) => vec![0; PIECE],
+        Contents::Descriptor(_) => room_for_piece(),
     };
     let whole = Source::of_file(file);
     let mut at = 0;
@@ -378,6 +305,9 @@ pub async fn variant(request: &Request<'_>, file: &File) -> Option<Rc<Variant>> 
     file.variant.replace(Some(Rc::clone(&variant)));
     Some(variant)
 }
+
+/// Bytes that are made at once.
+const PIECE: usize = 16 * 1024;
 
 fn compress(coder: &mut Coder, input: &[u8], flush: Flush, bytes: &mut Vec<u8>) {
     let mut taken = 0;

@@ -35,7 +35,7 @@ pub fn note<'r>(request: &mut Request<'r>) -> Step<'r> {
     if conf.uris.is_empty() || request.is_inner {
         return Step::Next;
     }
-    request.mirrors = &conf.uris;
+    request.mirrors = Some(conf);
     match conf.request_body && request_body::is_to_come(request) {
         true => Step::Wait(Wait::Body),
         false => Step::Next,
@@ -46,7 +46,7 @@ pub fn note<'r>(request: &mut Request<'r>) -> Step<'r> {
 ///
 /// Cancellation: the rest is not mirrored.
 pub async fn run(request: &mut Request<'_>) {
-    for uri in request.mirrors {
+    for uri in request.mirrors.into_iter().flat_map(|conf| conf.uris.iter()) {
         let ask = Ask { uri, args: request.args, same_method: true };
         if let Some(mirrored) = subrequest::run(request, ask, |_| ()) {
             mirrored.await;

@@ -11,6 +11,7 @@ pub mod auth_basic;
 pub mod auth_request;
 pub mod autoindex;
 mod body;
+mod body_filter;
 mod browser;
 pub mod charset;
 pub mod conf;

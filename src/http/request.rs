@@ -1,10 +1,10 @@
 //! One request: what was asked for, where it leads, and what came of it.
 
+use super::body_filter::Filters;
 use super::browser;
 use super::conf::{Http, Location, Server, Site};
 use super::connection::Conn;
 use super::core::KeepaliveDisable;
-use super::gzip::Lent;
 use super::limits::Limited;
 use super::permission::SoFar;
 use super::request_body::Received;
@@ -88,7 +88,7 @@ pub struct Request<'r> {
     /// It is a request of another request, and its answer is not sent.
     pub is_inner: bool,
     /// Where it is to go as well.
-    pub mirrors: &'r [Rc<[u8]>],
+    pub mirrors: Option<&'r super::mirror::Loc>,
     /// Its body, once somebody wanted it.
     pub body: &'r OnceCell<Received>,
     /// What is being done, for the log, while the request is not understood.
@@ -97,10 +97,10 @@ pub struct Request<'r> {
     pub status: u16,
     /// The head of the answer.
     pub response: Response<'r>,
-    /// What compresses the body.
-    pub coder: Option<Lent>,
+    /// What the body goes through on its way.
+    pub filters: Filters,
     /// How fast the body may leave.
-    pub limit_rate: Option<Rate>,
+    pub limit_rate: Rate,
     /// What `set $limit_rate` said, in place of the location's.
     pub own_rate: Option<u64>,
     /// When its first byte came, in ms since 1970.
@@ -207,13 +207,13 @@ impl<'r> Request<'r> {
             permission: SoFar::default(),
             asked: None,
             is_inner: false,
-            mirrors: &[],
+            mirrors: None,
             body,
             action: "",
             status: 0,
             response: Response::default(),
-            coder: None,
-            limit_rate: None,
+            filters: Filters::default(),
+            limit_rate: Rate::default(),
             own_rate: None,
             started_at,
             pipelined,
@@ -312,7 +312,7 @@ impl<'r> Request<'r> {
         }
         let rate = self.own_rate.unwrap_or_else(|| core.limit_rate.of(self));
         let after = core.limit_rate_after.of(self);
-        self.limit_rate = (rate > 0).then_some(Rate { rate, after });
+        self.limit_rate = Rate { rate, after };
     }
 
     /// The content type of the path's extension.

@@ -278,7 +278,7 @@ fn is_usual_page(request: &Request<'_>) -> bool {
     is_usual(request)
         && request.head.method != Method::Head
         && !request.location.conf.gzip.gzip
-        && request.limit_rate.is_none()
+        && request.limit_rate.rate == 0
         && !request.response.chunked
 }
 

@@ -1,7 +1,7 @@
 //! Sending a body: from where it is to the client, as fast as it may.
 
+use super::body_filter;
 use super::file_cache::{Contents, File};
-use super::gzip;
 use super::output::{Output, copy_file, send_file};
 use super::request::Request;
 use crate::event;
@@ -78,14 +78,14 @@ pub fn whole(
     output: &mut Output,
 ) -> impl Future<Output = Result<()>> {
     async move {
-        let coder = request.coder.take();
         if request.head_only() {
             return Ok(());
         }
-        if let Some(coder) = coder {
+        if !request.filters.is_empty() {
             // In a room of its own: few answers need so much.
+            let filters = std::mem::take(&mut request.filters);
             let rooms = request.worker.rooms;
-            let stream = rooms.place(gzip::stream(request, coder, source, output));
+            let stream = rooms.place(body_filter::stream(request, filters, source, output));
             return stream.ok_or(Errno::ENOMEM)?.await;
         }
         if !request.response.chunked {
@@ -135,7 +135,7 @@ pub fn part(
     output: &mut Output,
 ) -> impl Future<Output = Result<()>> {
     async move {
-        if request.limit_rate.is_none() {
+        if request.limit_rate.rate == 0 {
             return at_once(request, source, output).await;
         }
         let mut sent = 0;
@@ -183,9 +183,9 @@ fn at_once(
 }
 
 /// How fast a body may leave (`limit_rate`).
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub struct Rate {
-    /// Bytes a second.
+    /// Bytes a second; 0: as fast as it goes.
     pub rate: u64,
     /// Bytes that are not counted.
     pub after: u64,
@@ -196,7 +196,7 @@ async fn allowance(request: &Request<'_>) -> u64 {
     /// No piece is larger, so that none waits long for the next.
     const MOST: u64 = 1 << 20;
     loop {
-        let Some(Rate { rate, after }) = request.limit_rate else { return MOST };
+        let Rate { rate, after } = request.limit_rate;
         let seconds = (time::unix_secs() - request.started_sec()).max(0) as u64 + 1;
         let sent = (request.head_sent + request.body_sent).saturating_sub(after);
         match rate.saturating_mul(seconds).checked_sub(sent) {

@@ -20,7 +20,7 @@ pub static TABLE: &[BuiltIn] = &[
     settable(
         "limit_rate",
         |request| {
-            let rate = request.limit_rate.map_or(0, |limit| limit.rate);
+            let rate = request.limit_rate.rate;
             number(request, request.own_rate.unwrap_or(rate))
         },
         |request, value| match parse_size(value) {
