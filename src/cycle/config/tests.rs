@@ -394,6 +394,27 @@ fn the_reference_is_complete() {
     assert_eq!(rows, expected);
 }
 
+/// What the README says is there is in the tables, and what it says comes later is not.
+#[test]
+fn the_readme_tells_what_is_there() {
+    let known: Vec<&str> = directives().iter().map(|shape| shape.name).collect();
+    let absent: Vec<String> = conf::unsupported_names().collect();
+    let row = |state: &str| {
+        let mut lines = include_str!("../../../README.md").lines();
+        let line = lines.find(|line| line.starts_with(state)).expect(state);
+        line.split('`').skip(1).step_by(2).collect::<Vec<_>>()
+    };
+    for name in row("| there |") {
+        assert!(known.contains(&name), "README has {name}");
+    }
+    for name in row("| later |") {
+        let begin = name.trim_end_matches('*');
+        let is_absent =
+            |absent: &String| absent == name || begin != name && absent.starts_with(begin);
+        assert!(absent.iter().any(is_absent) && !known.contains(&name), "README has {name}");
+    }
+}
+
 #[test]
 fn the_block_that_misses_its_brace_is_named() {
     let hint = |text: &str| {
