@@ -137,7 +137,7 @@ const GROUPS: &[Group] = &[
         )],
     },
     Group {
-        why: "proxying is not built yet: this version serves files and \"return\"",
+        why: "proxying is not built yet: this version serves files and answers of its own",
         names: &[
             (
                 "fastcgi_",
