@@ -143,8 +143,8 @@ pub fn part(
             let allowed = allowance(request).await;
             let len = allowed.min(source.len() - sent);
             at_once(request, &source.piece(sent, len), output).await?;
-            // What was sent counts only when it has left.
-            output.flush(&request.conn.io, request.location.conf.core.send_timeout, true).await?;
+            // What was sent counts only when it has left; nothing may follow for a while.
+            output.flush(&request.conn.io, request.location.conf.core.send_timeout, false).await?;
             sent += len;
         }
         Ok(())
@@ -198,15 +198,15 @@ async fn allowance(request: &Request<'_>) -> u64 {
     loop {
         let Rate { rate, after } = request.limit_rate;
         let seconds = (time::unix_secs() - request.started_sec()).max(0) as u64 + 1;
-        let sent = (request.head_sent + request.body_sent).saturating_sub(after);
-        match rate.saturating_mul(seconds).checked_sub(sent) {
-            Some(allowed) if allowed > 0 => return allowed.min(MOST),
-            behind => {
-                let behind = behind.map_or_else(|| sent - rate.saturating_mul(seconds), |_| 0);
-                let ms = (behind.saturating_mul(1000) / rate).saturating_add(1);
-                event::sleep(event::after(ms)).await;
-            }
+        let sent = request.head_sent + request.body_sent;
+        let due = rate.saturating_mul(seconds).saturating_add(after);
+        if sent < due {
+            return (due - sent).min(MOST);
         }
+        let behind = (sent - due).saturating_mul(1000) / rate;
+        // More is due when the next second begins.
+        let tick = 1000 - time::unix_ms() % 1000;
+        event::sleep(event::after(behind.max(tick))).await;
     }
 }
 
