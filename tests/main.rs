@@ -11,6 +11,7 @@ mod channel;
 mod conf;
 mod differential;
 mod faults;
+mod healthcheck;
 mod http_connection;
 mod http_files;
 mod http_hostile;

@@ -1,7 +1,9 @@
 //! The command line: what is asked for, and who does it.
 
 mod directives;
+mod healthcheck;
 mod options;
+mod sleep;
 mod tester;
 mod texts;
 
@@ -16,7 +18,7 @@ use crate::process::{self, signaller, status};
 use crate::sys::signal::{self, Action};
 use crate::sys::{fd, io};
 use crate::{log, time};
-use options::{Options, Signal};
+use options::{Options, Signal, Task};
 
 /// The whole program. The arguments begin with its own name.
 pub fn run(args: &[OsString]) -> i32 {
@@ -44,6 +46,11 @@ fn obey(options: &Options, args: &[OsString]) -> i32 {
         }
     }
     let source = Source::new(&options.wishes);
+    match &options.task {
+        Some(Task::Healthcheck(url)) => return healthcheck::check(&source, url.as_deref()),
+        Some(Task::Sleep(ms)) => return sleep::sleep(*ms),
+        None => {}
+    }
     match options.signal {
         _ if source.test => tester::test(source, options.quiet, options.dump),
         Some(signal) => tell(signal, options, &source),

@@ -6,6 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::Path;
 
+use crate::conf;
 use crate::cycle::source::Wishes;
 
 #[derive(Default, Debug, PartialEq, Eq)]
@@ -26,6 +27,16 @@ pub struct Options {
     pub json: bool,
     /// `--pid N`: the master, without a pid file.
     pub pid: Option<i32>,
+    pub task: Option<Task>,
+}
+
+/// A word instead of a folder: what limpet does for whoever runs it, but serve.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// `healthcheck [URL]`
+    Healthcheck(Option<OsString>),
+    /// `sleep TIME`, in milliseconds.
+    Sleep(u64),
 }
 
 /// What `-s` asks for.
@@ -45,6 +56,8 @@ impl Options {
             match arg.as_bytes() {
                 [b'-', b'-', name @ ..] if !name.is_empty() => options.long(arg, &mut args)?,
                 [b'-', letters @ ..] => options.letters(letters, &mut args)?,
+                b"healthcheck" => options.task = Some(Task::Healthcheck(args.next().cloned())),
+                b"sleep" => options.task = Some(Task::Sleep(time(args.next())?)),
                 _ => options.folder(arg)?,
             }
         }
@@ -155,6 +168,13 @@ impl Options {
     }
 }
 
+/// As the configuration writes times: `5`, `5s`, `500ms`.
+fn time(arg: Option<&OsString>) -> Result<u64, String> {
+    let arg = arg.ok_or("\"sleep\" requires a time")?;
+    let invalid = || format!("invalid time \"{}\"", arg.display());
+    conf::parse_time(arg.as_bytes(), true).ok_or_else(invalid)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,6 +207,11 @@ mod tests {
         assert!(shown.help && shown.version && shown.build);
         assert!(parse("-h directives").unwrap().directives);
         assert_eq!(parse("/").unwrap().wishes.folder, Some("/".into()));
+        assert_eq!(parse("sleep 5").unwrap().task, Some(Task::Sleep(5000)));
+        assert_eq!(parse("sleep 50ms").unwrap().task, Some(Task::Sleep(50)));
+        assert_eq!(parse("healthcheck").unwrap().task, Some(Task::Healthcheck(None)));
+        let asked = Some(Task::Healthcheck(Some("/live".into())));
+        assert_eq!(parse("-c x healthcheck /live").unwrap().task, asked);
     }
 
     #[test]
@@ -206,6 +231,8 @@ mod tests {
             ("-sfoo", "invalid option: \"-s foo\""),
             ("--json --foo", "invalid option: \"--foo\""),
             ("--pid 0", "invalid process number \"0\""),
+            ("sleep", "\"sleep\" requires a time"),
+            ("sleep long", "invalid time \"long\""),
         ];
         for (line, text) in cases {
             assert_eq!(parse(line), Err(text.into()), "{line}");

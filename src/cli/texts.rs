@@ -20,6 +20,8 @@ fn help() -> String {
         "Usage: limpet [-?hvVtTq] [-s signal] [-p prefix]
               [-e filename] [-c filename] [-g directives]
        limpet DIR
+       limpet healthcheck [URL]
+       limpet sleep TIME
 
 Options:
   -?,-h         : this help
@@ -39,6 +41,9 @@ Options:
   --pid N       : the master process, for -s without a pid file
   --json        : -s status as JSON
   DIR           : serve the files of a directory on port 8080
+  healthcheck   : ask URL, or the first address of the configuration, and exit
+                  with 0 if it answers well
+  sleep TIME    : wait so long, and exit
 
 ",
         prefix = source::PREFIX,
