@@ -93,6 +93,7 @@ fn siblings_are_told_of_each_birth_and_death() {
     let limpet = Limpet::start(&serving(2));
     let workers = limpet.wait_workers(2);
     limpet.log.wait(&format!("get channel s:1 pid:{}", workers[1].0));
+    limpet.log.wait("door s:1 generation:1");
     workers[1].signal(libc::SIGKILL);
     limpet.log.wait(&format!("close channel s:1 pid:{}", workers[1].0));
     let new = limpet.wait_workers(2)[1];
@@ -136,8 +137,9 @@ impl Forger {
     }
 }
 
-fn message(words: [i32; 4]) -> Vec<u8> {
-    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
+/// Of generation 1.
+fn message([command, pid, slot, fd]: [i32; 4]) -> Vec<u8> {
+    [command, pid, slot, 1, fd].iter().flat_map(|word| word.to_ne_bytes()).collect()
 }
 
 const OPEN: i32 = 1;
@@ -159,20 +161,22 @@ fn forged_messages_are_dropped_and_the_channel_stays() {
     forger.send([0, 1, 0, -1], &[]);
     forger.send([99, 1, 0, -1], &[]);
     forger.send([i32::MIN, i32::MIN, i32::MIN, i32::MIN], &[]);
-    forger.send([OPEN, 1, 1024, 3], &[socket]);
-    forger.send([OPEN, 1, -1, 3], &[socket]);
-    forger.send([OPEN, 1, i32::MAX, 3], &[socket]);
+    forger.send([OPEN, 1, 1024, 3], &[socket, socket]);
+    forger.send([OPEN, 1, -1, 3], &[socket, socket]);
+    forger.send([OPEN, 1, i32::MAX, 3], &[socket, socket]);
     forger.send([OPEN, 1, 7, 3], &[]); // no descriptor came
     forger.send([OPEN, 1, 7, 3], &[null, null, null]);
     forger.send([QUIT, 0, 0, -1], &[null]); // a descriptor nobody asked for
     forger.send([CLOSE, 12345, 1, -1], &[]); // not the pid that is in slot 1
     forger.send([CLOSE, 12345, 1023, -1], &[]);
-    forger.send([OPEN, 1, 7, 3], &[null]); // no socket
+    forger.send([OPEN, 1, 7, 3], &[socket]); // no door
+    forger.send([OPEN, 1, 7, 3], &[null, null]); // no sockets
+    forger.send([OPEN, 1, 7, 3], &[socket, socket]); // a channel that is no door
     forger.send([REOPEN, 0, 0, -1], &[]);
     let reopened = limpet.log.wait("reopening logs");
     assert_eq!(reopened.pid, worker.0, "what followed was obeyed");
     let alerts = limpet.log.lines().into_iter().filter(|line| line.pid == worker.0);
-    assert!(alerts.filter(|line| line.level == "alert").count() >= 9);
+    assert!(alerts.filter(|line| line.level == "alert").count() >= 11);
     eventually("surplus descriptors are closed", || worker.fds().len() == before);
     assert!(limpet.wait_workers(2).contains(&worker));
     eventually("siblings are still known", || know_each_other(&limpet, 2));

@@ -6,16 +6,19 @@
 //! shows once, as SIGCHLD, and never as EPIPE or SIGIO on end 0 before it is
 //! reaped. The cost is that writes to the dead succeed.
 //!
-//! A message is four native integers. Its pid and slot name the child that the
-//! message is *about*, never the sender. A descriptor travels beside it as
-//! SCM_RIGHTS. This file knows the form and what is wrong with a message; what
+//! A message is five native integers. Its pid, slot and generation are those of the
+//! child that the message is *about*, never the sender's. Descriptors travel beside
+//! it as SCM_RIGHTS. This file knows the form and what is wrong with a message; what
 //! a message means is for the worker and the master to say. A message that is
 //! wrong is dropped and the channel stays; one that is short breaks the framing
 //! for good (nginx goes deaf after any error, and a QUIT written later is
 //! silently lost).
 //!
-//! Connections will travel on a second pair (SOCK_SEQPACKET, whole messages);
-//! *open channel* then carries its sender end as a second descriptor.
+//! Connections travel on a second pair, the *door* (`net::handover`): SOCK_SEQPACKET, so
+//! messages are whole, and commands never wait behind them. *Open channel* carries its
+//! writing end as a second descriptor. The master keeps the writing end, to give it to
+//! those who come later, but not the reading one: what lies in the door of a process
+//! that has died is gone with it, and writing there fails.
 
 use std::io::IoSlice;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -25,32 +28,44 @@ use crate::log::{Level, log};
 use crate::sys::msg::{self, FdBuf};
 use crate::sys::{self, Errno, fd, process, socket, sockopt};
 
-/// Both ends, as the master holds them.
+/// What the master holds of a child's two pairs.
 pub struct Channel {
     /// Written by the master and every sibling.
     pub end0: OwnedFd,
     /// Read by the child.
     pub end1: OwnedFd,
+    /// Where siblings hand connections in. The child has it too: who gets a connection of its
+    /// is given it for the answer.
+    pub door0: OwnedFd,
 }
 
 impl Channel {
-    /// A pair whose end 0 tells this process by SIGIO what the child does: it has written, or
-    /// it has read and made room.
-    pub fn new() -> sys::Result<Self> {
+    /// Both pairs, and the reading end of the door, which is the child's alone. End 0 tells
+    /// this process by SIGIO what the child does: it has written, or it has read and made room.
+    pub fn new() -> sys::Result<(Self, OwnedFd)> {
         let (end0, end1) = socket::socketpair(socket::STREAM)?;
         fd::set_async(&end0, true)?;
         fd::set_owner(&end0, process::getpid())?;
-        Ok(Self { end0, end1 })
+        let (door0, door1) = socket::socketpair(socket::SEQPACKET)?;
+        Ok((Self { end0, end1, door0 }, door1))
+    }
+
+    /// What *open channel* carries.
+    pub fn writing_ends(&self) -> [BorrowedFd<'_>; CARRIED] {
+        [self.end0.as_fd(), self.door0.as_fd()]
     }
 }
 
 /// Bytes of a message; they arrive whole or the framing is lost.
-pub const MESSAGE: usize = 16;
+pub const MESSAGE: usize = 20;
+
+/// Descriptors that *open channel* carries: end 0, and the writing end of the door.
+pub const CARRIED: usize = 2;
 
 /// nginx's five, and *ready*.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Command {
-    /// A sibling lives: its end 0 comes along.
+    /// A sibling lives: the writing ends of its channel and its door come along.
     OpenChannel = 1,
     /// A sibling is gone. From a child, about itself: it hears signals only from now on.
     CloseChannel = 2,
@@ -81,6 +96,9 @@ pub struct Message {
     /// 0 for quit, terminate and reopen, as is the slot.
     pub pid: i32,
     pub slot: usize,
+    /// Of an *open channel*: which configuration the sibling serves. It takes connections of
+    /// that generation and of older ones; 0: none at all, it is a helper.
+    pub generation: u32,
 }
 
 /// Why a message is dropped. The channel stays.
@@ -88,20 +106,22 @@ pub struct Message {
 pub enum Forged {
     Command(i32),
     Slot(i32),
-    /// An *open channel* without a descriptor, or another command with one.
+    /// An *open channel* without its descriptors, or another command with some.
     Descriptors(usize),
 }
 
 impl Message {
     /// A command to the reader itself.
     pub fn order(command: Command) -> Self {
-        Self { command, pid: 0, slot: 0 }
+        Self { command, pid: 0, slot: 0, generation: 0 }
     }
 
-    /// The bytes; `fd` is the sender's number of the descriptor that comes along, -1 for none.
+    /// The bytes; `fd` is the sender's number of the first descriptor that comes along, -1 for
+    /// none.
     pub fn encode(self, fd: i32) -> [u8; MESSAGE] {
         let mut bytes = [0; MESSAGE];
-        let words = [self.command as i32, self.pid, self.slot as i32, fd];
+        let generation = self.generation.cast_signed();
+        let words = [self.command as i32, self.pid, self.slot as i32, generation, fd];
         for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
             place.copy_from_slice(&word.to_ne_bytes());
         }
@@ -116,17 +136,18 @@ impl Message {
         let command = Command::from_number(word(0)).ok_or(Forged::Command(word(0)))?;
         let slot = usize::try_from(word(8)).ok().filter(|slot| *slot < MAX_PROCESSES);
         let slot = slot.ok_or(Forged::Slot(word(8)))?;
-        if descriptors != usize::from(command == Command::OpenChannel) {
+        let carried = if command == Command::OpenChannel { CARRIED } else { 0 };
+        if descriptors != carried {
             return Err(Forged::Descriptors(descriptors));
         }
-        Ok(Self { command, pid: word(4), slot })
+        Ok(Self { command, pid: word(4), slot, generation: word(12).cast_unsigned() })
     }
 }
 
-/// Whether a descriptor can be what *open channel* says it is: an AF_UNIX stream that nobody
-/// listens on.
-pub fn is_end(end: &OwnedFd) -> bool {
-    sockopt::kind(end) == Ok(socket::STREAM)
+/// Whether a descriptor can be what *open channel* says it is: an AF_UNIX socket of this kind
+/// that nobody listens on.
+pub fn is_end(end: &OwnedFd, kind: i32) -> bool {
+    sockopt::kind(end) == Ok(kind)
         && sockopt::is_listening(end) == Ok(false)
         && socket::getsockname(end).is_ok_and(|name| name.is_unix())
 }
@@ -143,9 +164,9 @@ pub enum Written {
 }
 
 /// Writes one message, which is so small that it goes whole or not at all.
-pub fn write(end0: &OwnedFd, message: Message, carried: Option<BorrowedFd<'_>>) -> Written {
-    let bytes = message.encode(carried.map_or(-1, |fd| fd.as_raw_fd()));
-    match msg::send_fds(end0, &[IoSlice::new(&bytes)], carried.as_slice(), 0) {
+pub fn write(end0: &OwnedFd, message: Message, carried: &[BorrowedFd<'_>]) -> Written {
+    let bytes = message.encode(carried.first().map_or(-1, |fd| fd.as_raw_fd()));
+    match msg::send_fds(end0, &[IoSlice::new(&bytes)], carried, 0) {
         Ok(MESSAGE) => Written::Whole,
         Err(Errno::EAGAIN | Errno::ETOOMANYREFS | Errno::ENOBUFS) => Written::Full,
         Ok(len) => {
@@ -159,9 +180,12 @@ pub fn write(end0: &OwnedFd, message: Message, carried: Option<BorrowedFd<'_>>) 
     }
 }
 
+/// The descriptors of a message: all that belong to its command, or none.
+pub type Carried = FdBuf<CARRIED>;
+
 /// What a channel gave.
 pub enum Read {
-    Message(Message, Option<OwnedFd>),
+    Message(Message, Carried),
     /// Nothing more for now.
     Empty,
     /// No message of ours: logged, its descriptors closed. The next may be right.
@@ -175,7 +199,7 @@ pub enum Read {
 /// Reads one message, believing nothing.
 pub fn read(end: impl AsFd) -> Read {
     let mut bytes = [0; MESSAGE];
-    let mut carried = FdBuf::<1>::new();
+    let mut carried = Carried::new();
     let received = match msg::recv_fds(end, &mut bytes, &mut carried) {
         Ok(received) => received,
         Err(e) if e.is_transient() => return Read::Empty,
@@ -207,7 +231,7 @@ pub fn read(end: impl AsFd) -> Read {
     match Message::decode(&bytes, carried.len()) {
         Ok(message) => {
             log!(Level::Debug, "channel command: {}", message.command as i32);
-            Read::Message(message, carried.take(0))
+            Read::Message(message, carried)
         }
         Err(forged) => {
             log!(Level::Alert, "{forged}");
@@ -234,13 +258,15 @@ mod tests {
     /// Without SIGIO, which would end the test.
     fn pair() -> Channel {
         let (end0, end1) = socket::socketpair(socket::STREAM).unwrap();
-        Channel { end0, end1 }
+        let (door0, _) = socket::socketpair(socket::SEQPACKET).unwrap();
+        Channel { end0, end1, door0 }
     }
 
     #[test]
     fn messages_round_trip() {
-        let open = Message { command: Command::OpenChannel, pid: 4711, slot: 1023 };
-        assert_eq!(Message::decode(&open.encode(9), 1), Ok(open));
+        let open =
+            Message { command: Command::OpenChannel, pid: 4711, slot: 1023, generation: u32::MAX };
+        assert_eq!(Message::decode(&open.encode(9), CARRIED), Ok(open));
         for command in [Command::Quit, Command::Terminate, Command::Reopen, Command::Ready] {
             let order = Message::order(command);
             assert_eq!(Message::decode(&order.encode(-1), 0), Ok(order));
@@ -249,27 +275,28 @@ mod tests {
 
     #[test]
     fn what_no_master_writes_is_refused() {
-        let forged = |words: [i32; 4], descriptors| {
+        let forged = |words: [i32; 5], descriptors| {
             let mut bytes = [0; MESSAGE];
             for (place, word) in bytes.chunks_exact_mut(4).zip(words) {
                 place.copy_from_slice(&word.to_ne_bytes());
             }
             Message::decode(&bytes, descriptors).unwrap_err()
         };
-        assert_eq!(forged([0, 1, 0, -1], 0), Forged::Command(0));
-        assert_eq!(forged([7, 1, 0, -1], 0), Forged::Command(7));
-        assert_eq!(forged([i32::MIN, 1, 0, -1], 0), Forged::Command(i32::MIN));
-        assert_eq!(forged([1, 1, 1024, 5], 1), Forged::Slot(1024));
-        assert_eq!(forged([1, 1, -1, 5], 1), Forged::Slot(-1));
-        assert_eq!(forged([1, 1, 1, 5], 0), Forged::Descriptors(0));
-        assert_eq!(forged([1, 1, 1, 5], 2), Forged::Descriptors(2));
-        assert_eq!(forged([3, 0, 0, 5], 1), Forged::Descriptors(1));
+        assert_eq!(forged([0, 1, 0, 1, -1], 0), Forged::Command(0));
+        assert_eq!(forged([7, 1, 0, 1, -1], 0), Forged::Command(7));
+        assert_eq!(forged([i32::MIN, 1, 0, 1, -1], 0), Forged::Command(i32::MIN));
+        assert_eq!(forged([1, 1, 1024, 1, 5], 2), Forged::Slot(1024));
+        assert_eq!(forged([1, 1, -1, 1, 5], 2), Forged::Slot(-1));
+        assert_eq!(forged([1, 1, 1, 1, 5], 0), Forged::Descriptors(0));
+        assert_eq!(forged([1, 1, 1, 1, 5], 1), Forged::Descriptors(1));
+        assert_eq!(forged([1, 1, 1, 1, 5], 3), Forged::Descriptors(3));
+        assert_eq!(forged([3, 0, 0, 1, 5], 1), Forged::Descriptors(1));
     }
 
     fn received(end: &OwnedFd) -> (&'static str, Option<Message>) {
         match read(end) {
             Read::Message(message, carried) => {
-                (if carried.is_some() { "carrying" } else { "message" }, Some(message))
+                (if carried.len() == CARRIED { "carrying" } else { "message" }, Some(message))
             }
             Read::Empty => ("empty", None),
             Read::Forged => ("forged", None),
@@ -280,33 +307,35 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read_with_its_descriptor() {
-        let Channel { end0, end1 } = pair();
-        let open = Message { command: Command::OpenChannel, pid: 4711, slot: 7 };
+        let channel = pair();
+        let Channel { end0, end1, .. } = &channel;
+        let open = Message { command: Command::OpenChannel, pid: 4711, slot: 7, generation: 2 };
         let quit = Message::order(Command::Quit);
-        assert_eq!(write(&end0, open, Some(end0.as_fd())), Written::Whole);
-        assert_eq!(write(&end0, quit, None), Written::Whole);
-        assert_eq!(received(&end1), ("carrying", Some(open)));
-        assert_eq!(received(&end1), ("message", Some(quit)));
-        assert_eq!(received(&end1), ("empty", None));
+        assert_eq!(write(end0, open, &channel.writing_ends()), Written::Whole);
+        assert_eq!(write(end0, quit, &[]), Written::Whole);
+        assert_eq!(received(end1), ("carrying", Some(open)));
+        assert_eq!(received(end1), ("message", Some(quit)));
+        assert_eq!(received(end1), ("empty", None));
     }
 
     #[test]
     fn a_full_channel_says_so_and_keeps_its_framing() {
-        let Channel { end0, end1 } = pair();
-        let open = |pid| Message { command: Command::OpenChannel, pid, slot: 1 };
-        let fit = (0..100_000)
-            .take_while(|pid| write(&end0, open(*pid), Some(end0.as_fd())) == Written::Whole);
+        let channel = pair();
+        let Channel { end0, end1, .. } = &channel;
+        let open = |pid| Message { command: Command::OpenChannel, pid, slot: 1, generation: 1 };
+        let fits = |pid: &i32| write(end0, open(*pid), &channel.writing_ends()) == Written::Whole;
+        let fit = (0..100_000).take_while(fits);
         let fit = fit.count() as i32;
         assert!((100..100_000).contains(&fit), "{fit}");
         for pid in 0..fit {
-            assert_eq!(received(&end1), ("carrying", Some(open(pid))));
+            assert_eq!(received(end1), ("carrying", Some(open(pid))));
         }
-        assert_eq!(received(&end1), ("empty", None));
+        assert_eq!(received(end1), ("empty", None));
     }
 
     #[test]
     fn forged_messages_are_dropped_and_short_ones_break_the_framing() {
-        let Channel { end0, end1 } = pair();
+        let Channel { end0, end1, .. } = pair();
         let send = |bytes: &[u8], fds: &[BorrowedFd<'_>]| {
             msg::send_fds(&end0, &[IoSlice::new(bytes)], fds, 0).unwrap();
         };

@@ -6,7 +6,7 @@
 
 use std::os::fd::OwnedFd;
 
-use super::channel::{self, Command, Message, Read};
+use super::channel::{self, Carried, Channel, Command, Message, Read};
 use super::master::Master;
 use super::reload::Stage;
 use super::siblings::{Sibling, Siblings};
@@ -19,7 +19,7 @@ use crate::log::{self, Level, log};
 use crate::sys::image;
 use crate::sys::limits::Limit;
 use crate::sys::process::{self, Pid};
-use crate::sys::signal;
+use crate::sys::{signal, socket};
 use crate::{shm, time};
 
 /// Where a child sits: in which slot, under which master, among which siblings.
@@ -110,8 +110,10 @@ fn cycle_of(generation: u32, cycle: Cycle, stage: Stage) -> Cycle {
 fn siblings(table: Table, slot: usize) -> Siblings {
     let mut siblings = Siblings::new();
     for (other, process) in table.into_iter() {
-        if let Some(channel) = process.channel.filter(|_| other != slot) {
-            siblings.open(other, Sibling { pid: process.pid, end: channel.end0 });
+        let generation = process.takes_generation();
+        if let Some(Channel { end0, door0, .. }) = process.channel.filter(|_| other != slot) {
+            let pid = process.pid;
+            siblings.open(other, Sibling { pid, generation, end: end0, door: door0 });
         }
     }
     siblings
@@ -131,7 +133,7 @@ impl Seat {
             match channel::read(end) {
                 Read::Empty => return true,
                 Read::Forged => {}
-                Read::Message(message, carried) => self.obey(message, carried),
+                Read::Message(message, mut carried) => self.obey(message, &mut carried),
                 Read::Closed => {
                     // The master and every sibling have gone.
                     self.wanted.quit = true;
@@ -147,26 +149,33 @@ impl Seat {
         false
     }
 
-    fn obey(&mut self, message: Message, carried: Option<OwnedFd>) {
-        let Message { command, pid, slot } = message;
+    fn obey(&mut self, message: Message, carried: &mut Carried) {
+        let Message { command, pid, slot, generation } = message;
         match command {
             Command::Quit => self.wanted.quit = true,
             Command::Terminate => self.wanted.terminate = true,
             Command::Reopen => self.wanted.reopen = true,
             Command::OpenChannel => {
-                let Some(end) = carried else { return };
+                let (Some(end), Some(door)) = (carried.take(0), carried.take(1)) else { return };
                 log!(Level::Debug, "get channel s:{slot} pid:{pid} fd:{}", Number(&end));
-                if slot == self.slot || !channel::is_end(&end) {
+                log!(Level::Debug, "door s:{slot} generation:{generation} fd:{}", Number(&door));
+                let right = channel::is_end(&end, socket::STREAM)
+                    && channel::is_end(&door, socket::SEQPACKET);
+                if slot == self.slot || !right {
                     log!(Level::Alert, "channel message with a descriptor that is no channel");
                     return;
                 }
-                self.siblings.open(slot, Sibling { pid, end });
+                self.siblings.open(slot, Sibling { pid, generation, end, door });
             }
             Command::CloseChannel => {
                 let known = self.siblings.get(slot);
-                let (our, fd) =
-                    known.map_or((-1, -1), |known| (known.pid, Number(&known.end).get()));
+                let numbers = |known: &Sibling| (known.pid, Number(&known.end).get());
+                let (our, fd) = known.map_or((-1, -1), numbers);
                 log!(Level::Debug, "close channel s:{slot} pid:{pid} our:{our} fd:{fd}");
+                if let Some(Sibling { generation, door, .. }) = known {
+                    let door = Number(door);
+                    log!(Level::Debug, "close door s:{slot} generation:{generation} fd:{door}");
+                }
                 self.siblings.close(slot, pid);
             }
             Command::Ready => log!(Level::Alert, "channel message that only a master gets"),
@@ -182,8 +191,8 @@ impl Seat {
 
     fn tell(&self, command: Command) {
         let Some(end) = &self.channel else { return };
-        let message = Message { command, pid: process::getpid(), slot: self.slot };
-        channel::write(end, message, None);
+        let (pid, slot) = (process::getpid(), self.slot);
+        channel::write(end, Message { command, pid, slot, generation: 0 }, &[]);
     }
 }
 

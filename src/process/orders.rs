@@ -9,7 +9,7 @@
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use super::channel::{self, Command, Message, Read, Written};
+use super::channel::{self, Channel, Command, Message, Read, Written};
 use super::master::{Due, Master};
 use super::signals;
 use super::table::Process;
@@ -23,9 +23,10 @@ const FLUSH_MS: u64 = 10;
 const FORGED_MOST: u32 = 8;
 
 impl Master {
-    /// Tells every other child that a sibling lives, and gives it the end to write to.
+    /// Tells every other child that a sibling lives, and gives it the ends to write to.
     pub(super) fn pass_open_channel(&mut self, slot: usize, pid: i32) {
-        let message = Message { command: Command::OpenChannel, pid, slot };
+        let generation = self.table.get(slot).map_or(0, Process::takes_generation);
+        let message = Message { command: Command::OpenChannel, pid, slot, generation };
         for to in self.listeners_but(slot) {
             log!(Level::Debug, "pass channel s:{slot} pid:{pid} {}", Passed(self, slot, to));
             self.post(to, message);
@@ -34,7 +35,7 @@ impl Master {
 
     /// Tells every other child that a sibling is gone.
     pub(super) fn pass_close_channel(&mut self, slot: usize, pid: i32) {
-        let message = Message { command: Command::CloseChannel, pid, slot };
+        let message = Message { command: Command::CloseChannel, pid, slot, generation: 0 };
         for to in self.listeners_but(slot) {
             log!(Level::Debug, "pass close channel s:{slot} pid:{pid} to:{}", self.pid_of(to));
             self.post(to, message);
@@ -224,14 +225,14 @@ impl Master {
     /// One message to a slot. An *open channel* of a process that has gone in the meantime
     /// counts as written: nobody has to know it any more.
     fn write(&self, to: usize, message: Message) -> Written {
-        let end0 = |slot| Some(&self.table.get(slot)?.channel.as_ref()?.end0);
-        let Some(end) = end0(to) else { return Written::Failed };
+        let channel = |slot| self.table.get(slot)?.channel.as_ref();
+        let Some(Channel { end0, .. }) = channel(to) else { return Written::Failed };
         if message.command != Command::OpenChannel {
-            return channel::write(end, message, None);
+            return channel::write(end0, message, &[]);
         }
         let same = self.table.get(message.slot).is_some_and(|about| about.pid == message.pid);
-        match end0(message.slot).filter(|_| same) {
-            Some(carried) => channel::write(end, message, Some(carried.as_fd())),
+        match channel(message.slot).filter(|_| same) {
+            Some(about) => channel::write(end0, message, &about.writing_ends()),
             None => Written::Whole,
         }
     }

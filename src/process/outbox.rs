@@ -37,8 +37,11 @@ impl Outbox {
     pub fn push(&mut self, message: Message) -> bool {
         match message.command {
             Command::CloseChannel => {
-                let opened = Message { command: Command::OpenChannel, ..message };
-                if let Some(place) = self.queue.iter().position(|queued| *queued == opened) {
+                let opened = |queued: &Message| {
+                    queued.command == Command::OpenChannel
+                        && (queued.pid, queued.slot) == (message.pid, message.slot)
+                };
+                if let Some(place) = self.queue.iter().position(opened) {
                     self.queue.remove(place);
                     return true;
                 }
@@ -77,7 +80,7 @@ mod tests {
     use super::*;
 
     fn about(command: Command, slot: usize) -> Message {
-        Message { command, pid: 1000 + slot as i32, slot }
+        Message { command, pid: 1000 + slot as i32, slot, generation: 1 }
     }
 
     fn drained(outbox: &mut Outbox) -> Vec<Message> {

@@ -77,8 +77,9 @@ impl Master {
             Ok(channel) => channel,
             Err(e) => return self.failed("socketpair()", e, job),
         };
-        if let Some(Channel { end0, end1 }) = &channel {
-            log!(Level::Debug, "channel {}:{}", end0.as_raw_fd(), end1.as_raw_fd());
+        if let Some((Channel { end0, end1, door0 }, door1)) = &channel {
+            let [end0, end1, door0, door1] = [end0, end1, door0, door1].map(|fd| fd.as_raw_fd());
+            log!(Level::Debug, "channel {end0}:{end1} door {door0}:{door1}");
         }
         shm::board().prepare(
             slot,
@@ -89,7 +90,7 @@ impl Master {
         let pid = match process::fork() {
             Ok(Fork::Parent(pid)) => pid,
             Ok(Fork::Child) => {
-                let end1 = channel.map(|channel| channel.end1);
+                let end1 = channel.map(|(channel, _)| channel.end1);
                 return Break(End::Born(Birth { slot, job, end1 }));
             }
             Err(e) => {
@@ -100,6 +101,7 @@ impl Master {
         log!(Level::Notice, "start {name} {pid}");
         job.backoff.forked();
         self.full = false;
+        let channel = channel.map(|(channel, _)| channel);
         self.table.put(slot, Process::new(pid, job, channel, time::now_ms()));
         if !job.detached {
             self.pass_open_channel(slot, pid);

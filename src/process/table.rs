@@ -126,6 +126,11 @@ impl Process {
             born_ms: now_ms,
         }
     }
+
+    /// Connections of which generation it takes, and of older ones; 0: none at all.
+    pub fn takes_generation(&self) -> u32 {
+        self.job.work.number().map_or(0, |_| self.job.generation)
+    }
 }
 
 pub struct Table {
