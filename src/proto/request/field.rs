@@ -71,7 +71,8 @@ impl Head {
 }
 
 impl Connection {
-    fn add(&mut self, value: &[u8]) {
+    /// Adds the options of one line.
+    pub fn add(&mut self, value: &[u8]) {
         for option in ascii::list(value) {
             if ascii::eq_ignore_case(option, b"keep-alive") {
                 self.keep_alive = true;

@@ -1,0 +1,261 @@
+//! Header lines: one pass that checks and recognises, and an iterator that
+//! reads a checked head again for whoever needs all of it.
+use super::line::cgi_status;
+use super::{Again, Bad, Head, Known, Rules, Stop, Token, eol};
+use crate::proto::framing;
+use crate::proto::span::Span;
+use crate::text::{ascii, scan};
+
+impl Head {
+    /// Parses the header line at `start` and returns where it ends.
+    #[inline(always)]
+    pub(super) fn header_line(
+        &mut self,
+        buffer: &[u8],
+        start: usize,
+        rules: &Rules,
+    ) -> Result<usize, Stop> {
+        let name = name(buffer, start, rules)?;
+        let (value, value_end) = value(buffer, name.end + usize::from(name.colon), rules)?;
+        let end = eol(buffer, value_end, Bad::Header)?;
+        let text = buffer.get(start..name.end).unwrap_or_default();
+        if name.odd {
+            self.omits |= !is_kept(text);
+        } else if let Some(known) = Known::of(text) {
+            self.note(buffer, known, value, rules)?;
+        }
+        Ok(end)
+    }
+
+    #[inline(always)]
+    fn note(
+        &mut self,
+        buffer: &[u8],
+        known: Known,
+        value: Span,
+        rules: &Rules,
+    ) -> Result<(), Stop> {
+        if self.has(known) {
+            match known.again() {
+                Again::Bad => return Err(Stop::Bad(Bad::Duplicate)),
+                Again::LeftOut => {
+                    self.omits = true;
+                    return Ok(());
+                }
+                Again::Kept => {}
+            }
+        }
+        self.present |= known.bit();
+        let text = value.of(buffer);
+        match known {
+            Known::Connection => self.connection.add(text),
+            Known::ContentLength => {
+                let length = framing::length(text).ok_or(Stop::Bad(Bad::ContentLength))?;
+                self.length = Some(length);
+                self.check_framing()?;
+            }
+            Known::TransferEncoding => {
+                if !ascii::eq_ignore_case(text, b"chunked") {
+                    return Err(Stop::Bad(Bad::TransferEncoding));
+                }
+                self.chunked = true;
+                self.check_framing()?;
+            }
+            Known::Status if rules.cgi => self.note_status(text, value, rules)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn note_status(&mut self, text: &[u8], value: Span, rules: &Rules) -> Result<(), Stop> {
+        self.status = cgi_status(text, rules)?;
+        self.status_line = value;
+        let reason = (value.start + 4).min(value.end);
+        self.reason = Span { start: reason, end: value.end };
+        Ok(())
+    }
+
+    fn check_framing(&self) -> Result<(), Stop> {
+        match self.chunked && self.length.is_some() {
+            true => Err(Stop::Bad(Bad::TwoFramings)),
+            false => Ok(()),
+        }
+    }
+
+    /// All header lines in order, but those that are left out.
+    pub fn fields<'a>(&self, buffer: &'a [u8]) -> Fields<'a> {
+        let rest = Span { start: self.fields, end: self.len }.of(buffer);
+        Fields { lines: Lines { rest }, omits: self.omits, seen: 0 }
+    }
+
+    /// The header lines that [`Head::fields`] leaves out, whole: names that are
+    /// none, and second lines of what can be there once.
+    pub fn left_out<'a>(&self, buffer: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+        let Fields { mut lines, omits, mut seen } = self.fields(buffer);
+        if !omits {
+            lines.rest = b"";
+        }
+        lines.filter(move |line| {
+            let field = Field::of(line);
+            !field.is_kept(&mut seen)
+        })
+    }
+}
+
+struct Name {
+    end: usize,
+    /// Has bytes beyond letters, digits and dashes.
+    odd: bool,
+    /// A colon follows; else the line ends here, or is not a header.
+    colon: bool,
+}
+
+/// The name at `start`.
+#[inline(always)]
+fn name(buffer: &[u8], start: usize, rules: &Rules) -> Result<Name, Stop> {
+    let mut end = start;
+    while let Some(&b) = buffer.get(end)
+        && ascii::is(b, ascii::NAME)
+    {
+        end += 1;
+    }
+    match buffer.get(end) {
+        Some(b':') if end > start => Ok(Name { end, odd: false, colon: true }),
+        Some(_) => odd_name(buffer, start, end, rules),
+        None => Err(Stop::More(Token::Name)),
+    }
+}
+
+/// A name with bytes beyond letters, digits and dashes: some are merely odd,
+/// others make the line none.
+#[cold]
+fn odd_name(buffer: &[u8], start: usize, mut end: usize, rules: &Rules) -> Result<Name, Stop> {
+    loop {
+        match *buffer.get(end).ok_or(Stop::More(Token::OddName))? {
+            b':' if end > start => return Ok(Name { end, odd: true, colon: true }),
+            // A second status line, as IIS may send, is read over.
+            b'/' if buffer.get(start..end) == Some(b"HTTP") => {
+                return Ok(Name { end: end + 1, odd: true, colon: false });
+            }
+            b'\r' | b'\n' if rules.colonless => {
+                let odd = !ascii::all(buffer.get(start..end).unwrap_or_default(), ascii::NAME);
+                return Ok(Name { end, odd, colon: false });
+            }
+            b'\r' | b'\n' => return Err(Bad::NoColon.at(end)),
+            b':' | 0..=b' ' | 0x7f.. => return Err(Bad::Header.at(end)),
+            _ => end += 1,
+        }
+    }
+}
+
+/// The value at `after` without blanks around it, and where its line end begins.
+/// Tabs stay, as in nginx.
+#[inline(always)]
+fn value(buffer: &[u8], after: usize, rules: &Rules) -> Result<(Span, usize), Stop> {
+    let mut start = after;
+    while buffer.get(start) == Some(&b' ') {
+        start += 1;
+    }
+    let mut line_end = start;
+    loop {
+        let rest = buffer.get(line_end..).unwrap_or_default();
+        line_end += scan::control(rest).ok_or(Stop::More(Token::value(rules)))?;
+        match buffer.get(line_end) {
+            Some(b'\r' | b'\n') => break,
+            Some(b'\t') => line_end += 1,
+            Some(1..) if rules.controls => line_end += 1,
+            Some(1..) => return Err(Bad::Control.at(line_end)),
+            _ => return Err(Bad::Header.at(line_end)),
+        }
+    }
+    let mut end = line_end;
+    while end > start && buffer.get(end - 1) == Some(&b' ') {
+        end -= 1;
+    }
+    Ok((Span::new(start, end), line_end))
+}
+
+/// Whether a line with this name is passed on: nginx passes on all it takes,
+/// here a name must be one.
+fn is_kept(name: &[u8]) -> bool {
+    ascii::is_token(name)
+}
+
+/// One header line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field<'a> {
+    pub name: &'a [u8],
+    pub value: &'a [u8],
+    pub known: Option<Known>,
+}
+
+impl<'a> Field<'a> {
+    /// Takes a checked line apart.
+    #[inline(always)]
+    fn of(line: &'a [u8]) -> Field<'a> {
+        let colon = scan::byte(line, b':').unwrap_or(line.len());
+        let (name, value) = line.split_at_checked(colon).unwrap_or((line, b""));
+        let value = trim_blanks(value.strip_prefix(b":").unwrap_or(value));
+        Field { name, value, known: Known::of(name) }
+    }
+
+    /// Whether it is not left out, when `seen` were there before it.
+    fn is_kept(&self, seen: &mut u64) -> bool {
+        let Some(known) = self.known else { return is_kept(self.name) };
+        let is_again = *seen & known.bit() != 0;
+        *seen |= known.bit();
+        !is_again || known.again() == Again::Kept
+    }
+}
+
+/// The lines of a complete head without their ends.
+#[derive(Clone)]
+struct Lines<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = &'a [u8];
+
+    #[inline(always)]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let end = scan::byte(self.rest, b'\n')?;
+        let (line, rest) = (self.rest.get(..end)?, self.rest.get(end + 1..)?);
+        self.rest = rest;
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        if line.is_empty() { None } else { Some(line) }
+    }
+}
+
+/// The header lines of a complete head.
+#[derive(Clone)]
+pub struct Fields<'a> {
+    lines: Lines<'a>,
+    omits: bool,
+    /// The known headers that have been yielded.
+    seen: u64,
+}
+
+impl<'a> Iterator for Fields<'a> {
+    type Item = Field<'a>;
+
+    fn next(&mut self) -> Option<Field<'a>> {
+        loop {
+            let field = Field::of(self.lines.next()?);
+            if !self.omits || field.is_kept(&mut self.seen) {
+                return Some(field);
+            }
+        }
+    }
+}
+
+/// Blanks alone: a tab at either end is part of the value.
+fn trim_blanks(mut text: &[u8]) -> &[u8] {
+    while let [b' ', rest @ ..] = text {
+        text = rest;
+    }
+    while let [rest @ .., b' '] = text {
+        text = rest;
+    }
+    text
+}
