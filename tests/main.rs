@@ -9,6 +9,7 @@ mod allocations;
 mod autoindex;
 mod channel;
 mod conf;
+mod config_watch;
 mod differential;
 mod faults;
 mod healthcheck;

@@ -24,6 +24,7 @@ mod registry;
 mod settings;
 mod source;
 mod template;
+mod texts;
 mod tls;
 mod tree;
 mod unsupported;
@@ -45,6 +46,7 @@ pub(crate) use settings::settings;
 pub use settings::{Raw, Said};
 pub use source::{Main, Source};
 pub use template::{Part, Template};
+pub use texts::Texts;
 pub use tree::{Node, Nodes, Pos, Tree, Word};
 #[cfg(test)]
 pub use unsupported::names as unsupported_names;

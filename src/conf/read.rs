@@ -261,7 +261,10 @@ impl Reader<'_> {
         self.drop_words();
         let texts = match source::is_site(&pattern) {
             true => std::mem::take(&mut self.site),
-            false => self.source.include(&pattern),
+            false => {
+                self.tree.looked_for.push(self.source.path(&pattern));
+                self.source.include(&pattern)
+            }
         };
         for include in texts {
             if let Err(text) = self.included(include) {

@@ -62,7 +62,11 @@ impl Source {
         let embedded = Text { name: "limpet:main.conf".into(), bytes: embedded::MAIN.to_vec() };
         match &self.main {
             Main::Folder(folder) => read(self, Ok(embedded), vec![Include::site(folder)]),
-            Main::Embedded(folder) => read(self, Ok(embedded), sites(folder)),
+            Main::Embedded(folder) => {
+                let (mut tree, errors) = read(self, Ok(embedded), sites(folder));
+                tree.looked_for.extend(SITES.map(PathBuf::from));
+                (tree, errors)
+            }
             Main::File(path) => {
                 let (tree, errors) = read(self, Include::Path(path.clone()).read(), Vec::new());
                 match is_fragment(&tree, http_only) {
@@ -73,9 +77,14 @@ impl Source {
         }
     }
 
+    /// Where `include PATTERN` looks.
+    pub(super) fn path(&self, pattern: &[u8]) -> PathBuf {
+        self.conf_prefix.join(OsStr::from_bytes(pattern))
+    }
+
     /// The texts that `include PATTERN` means, in order.
     pub(super) fn include(&self, pattern: &[u8]) -> Vec<Include> {
-        let path = self.conf_prefix.join(OsStr::from_bytes(pattern));
+        let path = self.path(pattern);
         if glob::is_pattern(pattern) {
             return glob::expand(&path).into_iter().map(Include::Path).collect();
         }
@@ -96,10 +105,12 @@ fn is_fragment(tree: &Tree, http_only: impl Fn(&[u8]) -> bool) -> bool {
     http_only(&first) && names.chain([first]).all(|name| !MAIN_BLOCKS.contains(&name.bytes()))
 }
 
+/// Where container images keep their sites.
+const SITES: [&str; 2] = ["/etc/limpet/conf.d/*.conf", "/etc/nginx/conf.d/*.conf"];
+
 /// The sites of a container image, or the default one.
 fn sites(folder: &Path) -> Vec<Include> {
-    let patterns = ["/etc/limpet/conf.d/*.conf", "/etc/nginx/conf.d/*.conf"];
-    let found = patterns.into_iter().flat_map(|pattern| glob::expand(Path::new(pattern)));
+    let found = SITES.into_iter().flat_map(|pattern| glob::expand(Path::new(pattern)));
     let found: Vec<Include> = found.map(Include::Path).collect();
     match found.is_empty() {
         true => vec![Include::site(folder)],

@@ -21,6 +21,8 @@ pub struct Tree {
     pub(super) words: Vec<RawWord>,
     pub(super) nodes: Vec<RawNode>,
     pub(super) expansions: Vec<Expansion>,
+    /// What `include` has looked for: paths, and patterns of them.
+    pub(super) looked_for: Vec<PathBuf>,
 }
 
 /// A file that was read, or a text that stands for one.

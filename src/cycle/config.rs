@@ -1,7 +1,7 @@
 //! A whole configuration: read, checked, nothing of it live yet.
 
 use super::core_conf::{Core, CoreRaw, EVENTS_TABLE, Events, EventsRaw, MAIN_TABLE};
-use crate::conf::{self, Context, Cx, Error, Nodes, Raw, Shape, Source, Tree};
+use crate::conf::{self, Context, Cx, Error, Errors, Nodes, Raw, Shape, Source, Tree};
 use crate::http::conf::Http;
 use std::path::Path;
 use std::rc::Rc;
@@ -26,15 +26,19 @@ pub fn directives() -> Vec<&'static Shape> {
     all
 }
 
+/// The words of a configuration, as far as they can be read.
+pub fn tree(source: &Source, known: &[&'static Shape]) -> (Tree, Errors) {
+    source.read(|name: &[u8]| {
+        let contexts = conf::contexts_of(known, name);
+        contexts.is_some_and(|contexts| !contexts.meets(Context::MAIN))
+    })
+}
+
 impl Config {
     /// Reads a configuration as far as it goes; `cx.errors` says what is wrong.
     pub fn read(source: &Source, prefix: &Path) -> Config {
         let known = directives();
-        let http_only = |name: &[u8]| {
-            let contexts = conf::contexts_of(&known, name);
-            contexts.is_some_and(|contexts| !contexts.meets(Context::MAIN))
-        };
-        let (tree, errors) = source.read(http_only);
+        let (tree, errors) = tree(source, &known);
         let mut cx = Cx::new(prefix, known);
         cx.conf_prefix = prefix.join(&source.conf_prefix);
         cx.errors = errors;
@@ -85,6 +89,10 @@ fn check(cx: &mut Cx, tree: &Tree, core: &Core, events: &Events, http: Option<&H
     cx.check_zones();
     if tree.nodes().all(|node| node.name().bytes() != b"events") {
         cx.errors.push(Error::nowhere("no \"events\" section in configuration"));
+    }
+    if core.config_watch && !core.master_process {
+        let text = "\"config_watch\" has no effect without a master process";
+        cx.errors.warn(Error::nowhere(text));
     }
     let masks = core.worker_cpu_affinity.masks.len();
     let fits = masks <= 1 || core.worker_cpu_affinity.auto || core.worker_processes.is(masks);

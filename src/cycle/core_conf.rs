@@ -18,6 +18,8 @@ settings! {
         pub daemon: bool = true,
         pub master_process: bool = true,
         /// 0: the time is read after each wait.
+        /// Its change is a reload.
+        pub config_watch: bool = false,
         pub timer_resolution: Msec = 0,
         pub pid: Option<PathBuf> = None,
         pub lock_file: Option<PathBuf> = None,
@@ -87,6 +89,7 @@ pub static MAIN_TABLE: &[Directive<CoreRaw>] = &[
     Directive::level(conf::DEFAULTS, MAIN, Args::NONE),
     Directive::flag("daemon", MAIN, |raw| &mut raw.daemon),
     Directive::flag("master_process", MAIN, |raw| &mut raw.master_process),
+    Directive::flag("config_watch", MAIN, |raw| &mut raw.config_watch),
     Directive::msec("timer_resolution", MAIN, |raw| &mut raw.timer_resolution),
     Directive::call("pid", MAIN, Args::ONE, |raw, cx, node| path(&mut raw.pid, cx, node)),
     Directive::call("lock_file", MAIN, Args::ONE, |raw, cx, node| {

@@ -19,7 +19,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::rc::Rc;
 
-use crate::conf::{Cx, Errors, Tree};
+use crate::conf::{Cx, Errors, Texts, Tree};
 use crate::http::conf::Http;
 use crate::log::{self, ErrorLog, Files, Level, log};
 use crate::net::listen::{Kind, Listening, Opened};
@@ -49,6 +49,8 @@ pub struct Cycle {
     pub auto: Option<Auto>,
     pub listening: Listening,
     pub pid_file: Option<PidFile>,
+    /// What it was read from.
+    pub texts: Texts,
     zones: Directory,
     files: Files,
     log: ErrorLog,
@@ -109,6 +111,7 @@ impl Cycle {
     ) -> Result<Self, Refused> {
         let Config { core, events, http, tree, mut cx } = config;
         let (files, log) = open_logs(&source, &mut cx, &tree)?;
+        let texts = tree.texts();
         let auto = (core.worker_processes == Workers::Auto).then(count_workers);
         let workers = match (auto, core.worker_processes) {
             (Some(auto), _) => auto.workers,
@@ -136,11 +139,17 @@ impl Cycle {
             auto,
             listening,
             pid_file: None,
+            texts,
             zones,
             files,
             log,
             notice: cx.tls.notice(),
         })
+    }
+
+    /// What a configuration would be read from now.
+    pub fn look(source: &Source) -> Texts {
+        config::tree(&source.conf, &config::directives()).0.texts()
     }
 
     /// Opens the sockets of a start: tries, and sleeps in between. (A reload's master does not

@@ -11,6 +11,7 @@
 use std::mem::take;
 use std::ops::ControlFlow::{Break, Continue};
 
+use super::config_watch::ConfigWatch;
 use super::deadlines::Deadlines;
 use super::reload::Stage;
 use super::signals::{Role, Wanted};
@@ -50,6 +51,8 @@ pub enum Due {
     Shutdown,
     /// Log lines wait for a slow reader.
     Log,
+    /// The configuration may have changed, and it is quiet now.
+    ConfigChange,
 }
 
 pub struct Master {
@@ -69,6 +72,7 @@ pub struct Master {
     pub(super) full: bool,
     pub(super) executable: Executable,
     pub(super) herald: Option<Herald>,
+    pub(super) config_watch: Option<ConfigWatch>,
     pub(super) watch: MasterWatch,
     pub(super) nofile: Option<Limit>,
     pub(super) daemonized: bool,
@@ -95,6 +99,7 @@ impl Master {
             full: false,
             executable: start.executable,
             herald: start.herald,
+            config_watch: None,
             watch: MasterWatch::of_this_process(),
             nofile: start.nofile,
             daemonized: start.daemonized,
@@ -123,6 +128,7 @@ impl Master {
 
     fn start(&mut self) -> Step {
         self.await_generation();
+        self.watch_config();
         self.start_workers(Spawn::Respawn)?;
         self.start_helpers(false)
     }
@@ -147,6 +153,7 @@ impl Master {
         }
         if take(&mut self.wanted.io) {
             self.hear();
+            self.hear_of_config();
         }
         self.flush_channels();
         self.run_due()?;
@@ -209,6 +216,7 @@ impl Master {
                     self.ready_time_is_up |= generation == self.cycle.generation;
                 }
                 Due::Shutdown => self.wanted.terminate = true,
+                Due::ConfigChange => self.look_at_config(),
                 Due::Spawn(_) | Due::Flush | Due::Log => {}
             }
         }

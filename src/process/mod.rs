@@ -12,6 +12,7 @@
 //! | `channel`, `outbox`, `siblings` | messages between master and children |
 //! | `daemon` | leaving the terminal |
 //! | `signaller`, `status` | `-s`: another process that tells or asks the master |
+//! | `config_watch` | a configuration that changes is taken up |
 //! | `deadlines`, `termination`, `backoff`, `verdict` | when: rules without processes |
 
 mod accept_mutex;
@@ -19,6 +20,7 @@ mod affinity;
 mod backoff;
 mod channel;
 mod child;
+mod config_watch;
 mod daemon;
 mod deadlines;
 mod helper;

@@ -233,6 +233,7 @@ impl Master {
             .retain(|due| !matches!(due, Due::Spawn(job) if job.generation != generation));
         old.retire(&self.cycle, self.owns_names());
         self.cycle.listening.configure();
+        self.watch_config();
     }
 
     /// The new generation could not start: it goes, and the old one never notices.
@@ -270,6 +271,7 @@ impl Master {
         let generation = self.cycle.generation;
         let text = format!("reload failed: {why}; generation {generation} serves on");
         log!(Level::Error, "{text}");
+        shm::board().master.reloads_refused.add(1);
         shm::board().master.publish(false, &text);
     }
 

@@ -130,12 +130,13 @@ impl fmt::Display for Json<'_> {
         write!(
             f,
             "{{\"master\":{{\"pid\":{},\"state\":{},\"generation\":{},\"started_ms\":{},\
-             \"workers\":{},\"config\":{}}},\"processes\":[",
+             \"workers\":{},\"reloads_refused\":{},\"config\":{}}},\"processes\":[",
             master.pid(),
             Quoted(master.state().name()),
             master.generation.get(),
             master.started_ms.get(),
             master.workers_wanted.get(),
+            master.reloads_refused.get(),
             Quoted(&master.config.get()),
         )?;
         for (nth, (index, slot)) in self.0.used().enumerate() {

@@ -23,7 +23,7 @@ pub const NAME: &CStr = c"limpet:scoreboard";
 pub const SLOTS: usize = 1024;
 
 /// "limpet" and the version of the records below: raise it with every change.
-const MAGIC: u64 = 0x6c69_6d70_6574_0001;
+const MAGIC: u64 = 0x6c69_6d70_6574_0002;
 
 record! {
     pub struct Board {
@@ -58,6 +58,8 @@ record! {
         pub workers_wanted: Word,
         /// Slots below this have been used: the process table's last_process.
         pub slots_used: Word,
+        /// Configurations that were not taken up.
+        pub reloads_refused: Word,
         verdict_serial: Word,
         verdict_good: Word,
         verdict: Text,

@@ -25,6 +25,7 @@ pub mod errno;
 pub mod fd;
 pub mod file;
 pub mod image;
+pub mod inotify;
 pub mod io;
 pub mod limits;
 pub mod map;
