@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use crate::cycle::config::Config;
 use crate::cycle::source::{self, Source};
 use crate::cycle::{self, Refused};
-use crate::process::signaller::Wanted;
+use crate::process::signaller::{Manner, Wanted};
 use crate::process::{self, signaller, status};
 use crate::sys::signal::{self, Action};
 use crate::sys::{fd, io};
@@ -64,7 +64,10 @@ fn tell(signal: Signal, options: &Options, source: &Source) -> i32 {
     let config = options.wishes.config.as_ref().map(|_| source.to_string());
     let wanted = Wanted { pid: options.pid, pid_file, config };
     match signal {
-        Signal::Send(word) => signaller::send(word, &wanted),
+        Signal::Send(word) => {
+            let manner = Manner { wait: !options.no_wait, quiet: options.quiet };
+            signaller::send(word, &wanted, manner)
+        }
         Signal::Status => status::print(&wanted, options.json),
     }
 }

@@ -25,6 +25,8 @@ pub struct Options {
     pub signal: Option<Signal>,
     /// Of the status.
     pub json: bool,
+    /// A signal is sent, and that is all.
+    pub no_wait: bool,
     /// `--pid N`: the master, without a pid file.
     pub pid: Option<i32>,
     pub task: Option<Task>,
@@ -42,7 +44,6 @@ pub enum Task {
 /// What `-s` asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
-    /// A word of the signal table.
     Send(&'static str),
     Status,
 }
@@ -128,6 +129,7 @@ impl Options {
             b"--help" => (self.version, self.help) = (true, true),
             b"--version" => self.version = true,
             b"--json" => self.json = true,
+            b"--no-wait" => self.no_wait = true,
             b"--pid" => {
                 let value = args.next().ok_or("option \"--pid\" requires a process number")?;
                 let pid = value.to_str().and_then(|text| text.parse().ok()).filter(|pid| *pid > 0);
@@ -140,7 +142,7 @@ impl Options {
     }
 
     fn signal(&mut self, name: &OsStr) -> Result<(), String> {
-        const SENT: [&str; 4] = ["stop", "quit", "reopen", "reload"];
+        const SENT: [&str; 6] = ["stop", "quit", "drain", "reopen", "reload", "upgrade"];
         self.signal = Some(match SENT.into_iter().find(|word| name == *word) {
             Some(word) => Signal::Send(word),
             None if name == "status" => Signal::Status,

@@ -31,7 +31,9 @@ Options:
   -t            : test configuration and exit
   -T            : test configuration, dump it and exit
   -q            : suppress non-error messages during configuration testing
-  -s signal     : send signal to a master process: stop, quit, reopen, reload;
+                  and of -s
+  -s signal     : send signal to a master process and wait for what comes of it:
+                  stop, quit, drain, reopen, reload, upgrade;
                   or show its processes: status
   -p prefix     : set prefix path (default: {prefix})
   -e filename   : set error log file (default: {error_log})
@@ -39,6 +41,7 @@ Options:
                   else {second}, else the one inside)
   -g directives : set global directives out of configuration file
   --pid N       : the master process, for -s without a pid file
+  --no-wait     : -s sends its signal, and that is all
   --json        : -s status as JSON
   DIR           : serve the files of a directory on port 8080
   healthcheck   : ask URL, or the first address of the configuration, and exit

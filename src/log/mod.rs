@@ -18,6 +18,7 @@ mod level;
 mod line;
 mod lines;
 mod output;
+mod reason;
 mod syslog;
 
 use std::cell::{Cell, RefCell};
@@ -30,6 +31,7 @@ pub use file::LogFile;
 pub use files::{Files, Refused};
 pub use level::Level;
 pub use line::{Context, Entry, Field};
+pub use reason::reason_of;
 
 use crate::sys::{Errno, clock, fd, io, process};
 use crate::time;
@@ -80,6 +82,9 @@ impl ErrorLog {
 
     pub fn put(&self, entry: &Entry<'_>) {
         let line = Line::render(entry, pid());
+        if entry.level == Level::Emerg {
+            reason::hear(line.message());
+        }
         let mut shown = false;
         for Target { file, level, form } in self.targets.iter() {
             if entry.level <= *level || self.debug {
@@ -249,6 +254,8 @@ struct State {
     dropped: Cell<u64>,
     /// Logs with lines that wait.
     queued: RefCell<Vec<Rc<LogFile>>>,
+    /// Somebody wants to know why what is being done fails.
+    heard: RefCell<Option<reason::Heard>>,
 }
 
 thread_local! {
@@ -260,6 +267,7 @@ thread_local! {
             pid: Cell::new(0),
             dropped: Cell::new(0),
             queued: RefCell::new(Vec::new()),
+            heard: RefCell::new(None),
         }
     };
 }

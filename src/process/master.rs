@@ -23,7 +23,7 @@ use super::verdict::READY_WITHIN_MS;
 use super::{channel::Command, child::MasterWatch, daemon::Herald, set_title, start::Start};
 use crate::cycle::Cycle;
 use crate::log::{self, Level, log};
-use crate::shm::scoreboard::MasterState;
+use crate::shm::scoreboard::{Asked, MasterState};
 use crate::sys::limits::Limit;
 use crate::sys::signal::{self, SigSet};
 use crate::sys::{process, user};
@@ -325,10 +325,15 @@ impl Master {
 
     fn reopen(&mut self) {
         log!(Level::Notice, "reopening logs");
+        let board = &shm::board().master;
+        board.take_up(Asked::Reopen);
         let user = (user::geteuid() == 0).then(|| self.cycle.worker_user());
-        self.cycle.reopen_logs(user.as_ref());
-        self.stage.reopen_logs(user.as_ref());
+        let ((), why) = log::reason_of(|| {
+            self.cycle.reopen_logs(user.as_ref());
+            self.stage.reopen_logs(user.as_ref());
+        });
         self.order(Command::Reopen, |_| true);
+        board.conclude(Asked::Reopen, why.is_none(), why.as_deref().unwrap_or("logs reopened"));
     }
 
     /// WINCH: the workers quit, the master stays; HUP brings them back.
@@ -340,6 +345,7 @@ impl Master {
     /// The start has failed: the reason goes to whoever waits for it, the children go.
     pub(super) fn fail(&mut self, reason: &str) {
         log!(Level::Emerg, "{reason}");
+        shm::board().master.conclude(Asked::Start, false, reason);
         if let Some(herald) = self.herald.take() {
             herald.failed(reason);
         }

@@ -11,7 +11,7 @@
 //! | `signals` | what each signal is called and asks for |
 //! | `channel`, `outbox`, `siblings` | messages between master and children |
 //! | `daemon` | leaving the terminal |
-//! | `signaller`, `status` | `-s`: another process that tells or asks the master |
+//! | `signaller`, `outcome`, `status` | `-s`: another process that tells or asks the master |
 //! | `config_watch` | a configuration that changes is taken up |
 //! | `deadlines`, `termination`, `backoff`, `verdict` | when: rules without processes |
 
@@ -27,6 +27,7 @@ mod helper;
 mod master;
 mod orders;
 mod outbox;
+mod outcome;
 mod privileges;
 mod reap;
 mod reload;

@@ -19,8 +19,9 @@ use super::table::{Job, Spawn};
 use super::verdict::{Count, Verdict};
 use crate::cycle::user::User;
 use crate::cycle::{BIND_PAUSE_MS, BIND_TRIES, Cycle};
-use crate::log::{Level, log};
+use crate::log::{self, Level, log};
 use crate::net::listen::Opened;
+use crate::shm::scoreboard::Asked;
 use crate::sys::image;
 use crate::sys::process::Pid;
 use crate::{shm, time};
@@ -37,6 +38,8 @@ pub enum Stage {
     Binding {
         next: Box<Cycle>,
         tries_left: u32,
+        /// What the last try said.
+        why: Option<String>,
     },
     /// The next generation comes up; the old cycle serves on.
     Reloading {
@@ -93,15 +96,21 @@ impl Stage {
 
 impl Master {
     pub(super) fn reconfigure(&mut self) -> Step {
+        let master = &shm::board().master;
+        master.take_up(Asked::Reload);
         if self.new_binary.is_some() {
             // The old binary reads no file any more.
-            return self.accept_again();
+            let step = self.accept_again();
+            let text = "a new binary runs beside this one: the loaded configuration serves on";
+            master.conclude(Asked::Reload, true, text);
+            return step;
         }
         log!(Level::Notice, "reconfiguring");
-        match self.cycle.next(self.generation + 1) {
-            Ok(next) => self.bind(Box::new(next), BIND_TRIES),
-            Err(_) => {
-                self.serves_on("the new configuration is refused");
+        let generation = self.generation + 1;
+        match log::reason_of(|| self.cycle.next(generation)) {
+            (Ok(next), _) => self.bind(Box::new(next), BIND_TRIES),
+            (Err(_), why) => {
+                self.serves_on(&why.unwrap_or("the new configuration is refused".into()));
                 Continue(())
             }
         }
@@ -115,12 +124,12 @@ impl Master {
 
     pub(super) fn bind_again(&mut self) -> Step {
         match std::mem::replace(&mut self.stage, Stage::Serving) {
-            Stage::Binding { next, tries_left: 0 } => {
+            Stage::Binding { next, tries_left: 0, why } => {
                 next.listening.give_up();
-                self.refuse(next, "an address of the new configuration cannot be had");
+                self.refuse(next, why);
                 Continue(())
             }
-            Stage::Binding { next, tries_left } => self.bind(next, tries_left),
+            Stage::Binding { next, tries_left, .. } => self.bind(next, tries_left),
             other => {
                 self.stage = other;
                 Continue(())
@@ -130,24 +139,23 @@ impl Master {
 
     /// One attempt to open what the next cycle needs and the old one does not have.
     fn bind(&mut self, mut next: Box<Cycle>, tries_left: u32) -> Step {
-        match next.listening.open(false) {
+        let (opened, why) = log::reason_of(|| next.listening.open(false));
+        match opened {
             Opened::All => return self.take_up(next),
             Opened::Busy => {
                 log!(Level::Notice, "try again to bind() after {BIND_PAUSE_MS}ms");
-                self.stage = Stage::Binding { next, tries_left: tries_left - 1 };
+                self.stage = Stage::Binding { next, tries_left: tries_left - 1, why };
                 self.deadlines.add(time::now_ms() + BIND_PAUSE_MS, Due::Bind);
             }
-            Opened::Failed => {
-                self.refuse(next, "an address of the new configuration cannot be had");
-            }
+            Opened::Failed => self.refuse(next, why),
         }
         Continue(())
     }
 
     /// Everything of the next cycle is open: its workers are started.
     fn take_up(&mut self, mut next: Box<Cycle>) -> Step {
-        if next.take_pid_file(&self.cycle).is_err() {
-            self.refuse(next, "the new pid file cannot be made");
+        if let (Err(_), why) = log::reason_of(|| next.take_pid_file(&self.cycle)) {
+            self.refuse(next, why);
             return Continue(());
         }
         std::mem::swap(&mut self.cycle, &mut next);
@@ -203,19 +211,21 @@ impl Master {
         }
     }
 
-    fn announce(&self, coming: &Coming, count: Count) {
+    /// Returns what the verdict says.
+    fn announce(&self, coming: &Coming, count: Count) -> String {
         let ms = time::now_ms().saturating_sub(coming.since_ms);
         let Count { wanted, ready, .. } = count;
         let generation = self.cycle.generation;
         let level = if ready < wanted { Level::Warn } else { Level::Notice };
         let text = format!("generation {generation}: {ready} of {wanted} workers ready in {ms} ms");
         log!(level, "{text}");
-        shm::board().master.publish(true, &text);
         image::release();
+        text
     }
 
     fn started(&mut self, coming: &Coming, count: Count) {
-        self.announce(coming, count);
+        let text = self.announce(coming, count);
+        shm::board().master.conclude(Asked::Start, true, &text);
         if let Some(herald) = self.herald.take() {
             herald.started();
         }
@@ -223,7 +233,7 @@ impl Master {
 
     /// The new generation serves: the old one may go, and what only it had open.
     fn commit(&mut self, mut old: Box<Cycle>, coming: &Coming, count: Count) {
-        self.announce(coming, count);
+        let text = self.announce(coming, count);
         self.order(Command::Quit, |process| !process.job.just_spawn);
         for (_, process) in self.table.iter_mut() {
             process.job.just_spawn = false;
@@ -234,6 +244,7 @@ impl Master {
         old.retire(&self.cycle, self.owns_names());
         self.cycle.listening.configure();
         self.watch_config();
+        shm::board().master.conclude(Asked::Reload, true, &text);
     }
 
     /// The new generation could not start: it goes, and the old one never notices.
@@ -252,9 +263,9 @@ impl Master {
     }
 
     /// The next cycle goes without having served.
-    fn refuse(&self, mut next: Box<Cycle>, why: &str) {
+    fn refuse(&self, mut next: Box<Cycle>, why: Option<String>) {
         next.retire(&self.cycle, true);
-        self.serves_on(why);
+        self.serves_on(&why.unwrap_or("the new configuration cannot be had".into()));
     }
 
     /// A stop has come while addresses were awaited.
@@ -272,7 +283,7 @@ impl Master {
         let text = format!("reload failed: {why}; generation {generation} serves on");
         log!(Level::Error, "{text}");
         shm::board().master.reloads_refused.add(1);
-        shm::board().master.publish(false, &text);
+        shm::board().master.conclude(Asked::Reload, false, &text);
     }
 
     /// A worker has exited with a code that a new try cannot mend.

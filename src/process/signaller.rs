@@ -3,16 +3,18 @@
 //! By `--pid`, by the pid file, and beyond nginx, where there is no pid file (a
 //! read-only root), by looking: process 1 if it is a master of ours, else the only
 //! one that there is. None or several is an error that names them; a signal never
-//! goes to a process that was only guessed.
+//! goes to a process that was only guessed, nor to one that shows no scoreboard.
 
 use std::io;
 use std::path::PathBuf;
 
+use super::outcome::{self, Told, Watch};
 use super::signals;
 use crate::log::{Level, log};
+use crate::shm::scoreboard::{Asked, MasterState};
 use crate::shm::snapshot::Snapshot;
-use crate::sys::Errno;
 use crate::sys::process::{self, Pid};
+use crate::sys::{Errno, signal};
 use crate::text::escape::Shown;
 
 /// What is known of the master that is meant.
@@ -24,17 +26,71 @@ pub struct Wanted {
     pub config: Option<String>,
 }
 
-/// Sends the signal for a word of the signal table; the exit code.
-pub fn send(word: &str, wanted: &Wanted) -> i32 {
+/// How a word of the command line is meant.
+#[derive(Clone, Copy)]
+pub struct Manner {
+    /// For the end of what is asked for; otherwise only the signal is sent, as nginx does.
+    pub wait: bool,
+    /// Nothing is said but errors.
+    pub quiet: bool,
+}
+
+/// Sends the signal for a word of the command line, and tells what became of it; the exit code.
+pub fn send(word: &str, wanted: &Wanted, manner: Manner) -> i32 {
     log!(Level::Notice, "signal process started");
-    let (Some(signal), Some(pid)) = (signals::of_word(word), wanted.find()) else { return 1 };
-    match process::kill(pid, signal.number) {
-        Ok(()) => 0,
-        Err(e) => {
-            log!(Level::Alert, errno e, "kill({pid}, {}) failed", signal.number);
-            1
-        }
+    let Some(pid) = wanted.find() else { return 1 };
+    let watch = Watch::of(pid);
+    if watch.is_no_limpet() {
+        log!(Level::Error, "process {pid} is no limpet: nothing is sent");
+        return 1;
     }
+    if word == "upgrade" && watch.state() == Some(MasterState::Upgrading) {
+        log!(Level::Error, "a new binary of the master {pid} runs already");
+        return 1;
+    }
+    let asked = match word {
+        "reload" => Some(Asked::Reload),
+        "reopen" => Some(Asked::Reopen),
+        "upgrade" => Some(Asked::Upgrade),
+        _ => None,
+    };
+    let before = asked.map_or(0, |asked| watch.begun(asked));
+    if transmit(word, pid, &watch).is_none() {
+        return 1;
+    }
+    if !manner.wait {
+        return 0;
+    }
+    let told = match asked {
+        Some(Asked::Reopen) => watch.all_reopened(before),
+        Some(Asked::Upgrade) => upgraded(pid, before, &watch),
+        Some(_) => watch.reloaded(before),
+        None => watch.end(word == "stop"),
+    };
+    outcome::tell(told, manner.quiet)
+}
+
+/// *Stop* is fast, whatever the master makes of a TERM.
+fn transmit(word: &str, pid: Pid, watch: &Watch) -> Option<()> {
+    let number = match word {
+        "stop" if watch.is_term_graceful() => signal::INT,
+        "drain" => signal::QUIT,
+        word => signals::of_word(word)?.number,
+    };
+    let sent = match word {
+        "drain" => process::sigqueue(pid, number, signals::DRAIN),
+        _ => process::kill(pid, number),
+    };
+    sent.map_err(|e| log!(Level::Alert, errno e, "kill({pid}, {number}) failed")).ok()
+}
+
+/// A new master beside the old one is the end of the old one; in place there is but one.
+fn upgraded(pid: Pid, before: u64, watch: &Watch) -> Told {
+    let text = watch.result(Asked::Upgrade, before)?;
+    if watch.state() == Some(MasterState::Upgrading) {
+        process::kill(pid, signal::QUIT).map_err(|e| format!("kill({pid}, QUIT) failed ({e})"))?;
+    }
+    Ok(text)
 }
 
 impl Wanted {

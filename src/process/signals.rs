@@ -54,6 +54,9 @@ pub static SIGNALS: [Signal; 10] = [
     row(signal::CHLD, "SIGCHLD", "", Reap, Reap),
 ];
 
+/// What comes along with a QUIT by sigqueue that means *drain*.
+pub const DRAIN: i32 = 1;
+
 /// A broken connection is an error of the write, not a death.
 const IGNORED: [i32; 2] = [signal::PIPE, signal::SYS];
 

@@ -9,7 +9,7 @@ use super::worker::{add_listeners, coarse_time, connections, next_connection, re
 use crate::cycle::{Cycle, Refused};
 use crate::event::{Conversations, Converse, Reactor};
 use crate::log::{self, Level, log};
-use crate::shm::scoreboard::{Kind, MasterState};
+use crate::shm::scoreboard::{Asked, Kind, MasterState};
 use crate::sys::image;
 use crate::{http, shm, time};
 use std::mem::take;
@@ -61,8 +61,7 @@ impl<M: Converse> Single<M> {
                 self.reconfigure();
             }
             if take(&mut self.wanted.reopen) {
-                log!(Level::Notice, "reopening logs");
-                self.cycle.reopen_logs(None);
+                self.reopen();
             }
             self.report();
         }
@@ -77,9 +76,15 @@ impl<M: Converse> Single<M> {
     /// The next cycle in place of this one, if it can be had; connections go on.
     fn reconfigure(&mut self) {
         log!(Level::Notice, "reconfiguring");
-        let Ok(next) = self.next() else {
-            log!(Level::Error, "reload failed, the old configuration serves on");
-            return;
+        let master = &shm::board().master;
+        master.take_up(Asked::Reload);
+        let next = match log::reason_of(|| self.next()) {
+            (Ok(next), _) => next,
+            (Err(_), why) => {
+                log!(Level::Error, "reload failed, the old configuration serves on");
+                let text = format!("reload failed: {}", why.unwrap_or_default());
+                return master.conclude(Asked::Reload, false, &text);
+            }
         };
         let mut old = std::mem::replace(&mut self.cycle, next);
         self.cycle.make_current();
@@ -89,6 +94,18 @@ impl<M: Converse> Single<M> {
         self.http.set_http(self.cycle.http());
         add_listeners(&self.cycle, self.reactor, 0);
         self.arm();
+        let text = format!("generation {} serves", self.cycle.generation);
+        master.conclude(Asked::Reload, true, &text);
+    }
+
+    fn reopen(&self) {
+        log!(Level::Notice, "reopening logs");
+        let master = &shm::board().master;
+        master.take_up(Asked::Reopen);
+        let ((), why) = log::reason_of(|| self.cycle.reopen_logs(None));
+        let text = why.as_deref().unwrap_or("logs reopened");
+        master.conclude(Asked::Reopen, why.is_none(), text);
+        shm::has_reopened();
     }
 
     fn next(&self) -> Result<Cycle, Refused> {

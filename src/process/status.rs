@@ -6,7 +6,7 @@ use std::fmt::{self, Write};
 
 use super::signaller::Wanted;
 use crate::log::{Level, log};
-use crate::shm::scoreboard::{Board, Slot};
+use crate::shm::scoreboard::{Asked, Board, Outcome, Slot};
 use crate::shm::snapshot::{Missing, Snapshot};
 use crate::sys::process::Pid;
 use crate::sys::{clock, fd, io};
@@ -46,9 +46,12 @@ impl fmt::Display for Table<'_> {
         let age = Age(wall_clock_ms().saturating_sub(master.started_ms.get()));
         writeln!(f, "master {pid}: {}, generation {generation}, up {age}", state.name())?;
         writeln!(f, "config {}", master.config.get())?;
-        let verdict = master.verdict();
-        if verdict.serial > 0 {
-            writeln!(f, "last: {}", verdict.text)?;
+        for asked in [Asked::Start, Asked::Reload, Asked::Reopen, Asked::Upgrade] {
+            let Outcome { text, ended_ms, .. } = master.outcome(asked);
+            if ended_ms > 0 {
+                let ago = Age(wall_clock_ms().saturating_sub(ended_ms));
+                writeln!(f, "last {}: {text}, {ago} ago", asked.name())?;
+            }
         }
         writeln!(
             f,

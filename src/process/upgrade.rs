@@ -19,6 +19,8 @@ use super::table::{Spawn, Work};
 use crate::cycle::Cycle;
 use crate::log::{Level, log};
 use crate::net::listen::Listening;
+use crate::shm;
+use crate::shm::scoreboard::Asked;
 use crate::sys::{env, fd, file, process};
 
 /// Names of the variable, ours first.
@@ -94,6 +96,7 @@ impl Master {
     /// ngx_exec_new_binary.
     pub(super) fn change_binary(&mut self) -> Step {
         log!(Level::Notice, "changing binary");
+        shm::board().master.take_up(Asked::Upgrade);
         if let Some(file) = &self.cycle.pid_file
             && let Err(e) = file.move_to_oldbin()
         {
@@ -104,6 +107,8 @@ impl Master {
                 errno e,
                 "rename() {from} to {to} failed before executing new binary process \"{name}\""
             );
+            let text = format!("upgrade failed: rename() {from} to {to} failed ({e})");
+            shm::board().master.conclude(Asked::Upgrade, false, &text);
             return Continue(());
         }
         self.spawn(Spawn::Detached, Work::NewBinary)?;
@@ -111,6 +116,8 @@ impl Master {
         self.new_binary = new.map(|(_, process)| process.pid);
         if self.new_binary.is_none() {
             self.take_pid_file_back("an attempt to execute new binary process");
+            let text = "upgrade failed: the new binary cannot be started";
+            shm::board().master.conclude(Asked::Upgrade, false, text);
         }
         Continue(())
     }
@@ -122,6 +129,8 @@ impl Master {
         }
         self.new_binary = None;
         self.take_pid_file_back("the end of the new binary process");
+        let text = format!("the new binary process {pid} has ended, this one serves on");
+        shm::board().master.conclude(Asked::Upgrade, false, &text);
         if std::mem::take(&mut self.noaccepting) {
             self.restart = true;
         }

@@ -186,6 +186,7 @@ impl<M: Converse> Worker<M> {
             if std::mem::take(&mut self.seat.wanted.reopen) {
                 log!(Level::Notice, "reopening logs");
                 self.cycle.reopen_logs(None);
+                shm::has_reopened();
             }
             self.report();
         }
@@ -256,9 +257,11 @@ impl<M: Converse> Worker<M> {
         if self.seat.number.is_some() {
             set_title(TITLE_LEAVING);
         }
-        shm::own().set_state(State::ShuttingDown);
         self.reactor.close_listeners();
         self.cycle.listening.close(false);
+        // Who sees this knows that nobody is accepted here any more.
+        let state = if orphaned { State::Orphaned } else { State::ShuttingDown };
+        shm::own().set_state(state);
         self.events.drain();
     }
 

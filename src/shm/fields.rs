@@ -84,13 +84,15 @@ impl Text {
 
 /// Numbers that mean something, and what they are called.
 macro_rules! names {
-    ($(#[$outer:meta])* enum $name:ident { $($variant:ident $text:literal),* $(,)? }) => {
+    ($(#[$outer:meta])* enum $name:ident {
+        $($(#[$inner:meta])* $variant:ident $text:literal),* $(,)?
+    }) => {
         $(#[$outer])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum $name { $($variant),* }
+        pub enum $name { $($(#[$inner])* $variant),* }
 
         impl $name {
-            const ALL: &[$name] = &[$($name::$variant),*];
+            pub const ALL: &[$name] = &[$($name::$variant),*];
 
             pub fn name(self) -> &'static str {
                 match self { $($name::$variant => $text),* }

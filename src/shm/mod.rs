@@ -30,7 +30,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use crate::mem::zone::{Record, Region};
 use crate::sys::{Errno, Result, file};
-use scoreboard::{Board, Slot};
+use scoreboard::{Asked, Board, Slot};
 
 /// Where there is no shared one: in the tester, and in tests.
 static UNSHARED: Board = Board::ZERO;
@@ -71,8 +71,15 @@ pub fn own() -> &'static Slot {
 pub fn enter(slot: usize) {
     if let Some(slot) = board().slots.get(slot) {
         slot.begin();
+        // Its logs are those that the master has open now.
+        slot.reopened.set(board().master.begun(Asked::Reopen));
         OWN.set(slot);
     }
+}
+
+/// This process has done the reopening that the master has asked for.
+pub fn has_reopened() {
+    own().reopened.set(board().master.begun(Asked::Reopen));
 }
 
 /// The scoreboard's memory, for the exec that hands it to the next image.

@@ -60,19 +60,44 @@ record! {
         pub slots_used: Word,
         /// Configurations that were not taken up.
         pub reloads_refused: Word,
-        verdict_serial: Word,
-        verdict_good: Word,
-        verdict: Text,
+        /// `term_action graceful`: whoever wants a fast stop sends INT.
+        pub term_is_graceful: Word,
+        matters: [Matter; Asked::ALL.len()],
         /// The configuration file as it was named.
         pub config: Text,
     }
 }
 
-/// How the last start, reload, reopen or upgrade came out.
+names! {
+    /// What a master can be asked for, and says how it came out.
+    enum Asked {
+        Start "start",
+        Reload "reload",
+        Reopen "reopen",
+        Upgrade "upgrade",
+    }
+}
+
+record! {
+    /// One of them: how often it was taken up, how far it has come, and the last result.
+    struct Matter {
+        begun: Word,
+        ended: Word,
+        ended_ms: Word,
+        good: Word,
+        text: Text,
+    }
+}
+
+/// How something that was asked for has come out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Verdict {
-    /// Grows with each; a signaller waits for it to change.
-    pub serial: u64,
+pub struct Outcome {
+    /// How often it has been taken up; it is under way while fewer have ended.
+    pub begun: u64,
+    /// A signaller waits for this to pass what had begun before it asked.
+    pub ended: u64,
+    /// Wall clock, milliseconds since 1970.
+    pub ended_ms: u64,
     pub good: bool,
     pub text: String,
 }
@@ -81,8 +106,7 @@ impl Master {
     pub(super) fn begin(&self) {
         self.magic.set(MAGIC);
         self.pid.set(process::getpid() as u64);
-        let (secs, nanos) = clock::realtime();
-        self.started_ms.set(secs as u64 * 1000 + u64::from(nanos / 1_000_000));
+        self.started_ms.set(wall_clock_ms());
     }
 
     /// Whether these are records of our shape.
@@ -107,20 +131,42 @@ impl Master {
         self.state.set(state as u64);
     }
 
-    pub fn publish(&self, good: bool, text: &str) {
-        self.verdict.set(text);
-        self.verdict_good.set(good.into());
-        // Last: who sees the new serial and then reads again sees the new text.
-        self.verdict_serial.publish(self.verdict_serial.get() + 1);
+    /// Something that was asked for is begun.
+    pub fn take_up(&self, asked: Asked) {
+        let begun = &self.matters[asked as usize].begun;
+        begun.publish(begun.get() + 1);
     }
 
-    pub fn verdict(&self) -> Verdict {
-        Verdict {
-            serial: self.verdict_serial.get(),
-            good: self.verdict_good.get() != 0,
-            text: self.verdict.get(),
+    /// It has come out like this.
+    pub fn conclude(&self, asked: Asked, good: bool, text: &str) {
+        let matter = &self.matters[asked as usize];
+        matter.text.set(text);
+        matter.good.set(good.into());
+        matter.ended_ms.set(wall_clock_ms());
+        // Last: who sees it end and then reads again sees the new text.
+        matter.ended.publish(matter.begun.get());
+    }
+
+    /// How often it has been taken up.
+    pub fn begun(&self, asked: Asked) -> u64 {
+        self.matters[asked as usize].begun.get()
+    }
+
+    pub fn outcome(&self, asked: Asked) -> Outcome {
+        let matter = &self.matters[asked as usize];
+        Outcome {
+            begun: matter.begun.get(),
+            ended: matter.ended.get(),
+            ended_ms: matter.ended_ms.get(),
+            good: matter.good.get() != 0,
+            text: matter.text.get(),
         }
     }
+}
+
+fn wall_clock_ms() -> u64 {
+    let (secs, nanos) = clock::realtime();
+    secs.cast_unsigned() * 1000 + u64::from(nanos / 1_000_000)
 }
 
 record! {
@@ -148,6 +194,8 @@ record! {
         pub handed_in: Word,
         pub handed_out: Word,
         pub log_drops: Word,
+        /// The number of the last reopening that this process has done.
+        pub reopened: Word,
         /// Bytes of files and of their compressed forms kept in memory.
         pub cached_bytes: Word,
         /// Calls that allocated since the process began, until *ready* and in all.
@@ -281,6 +329,8 @@ names! {
         Ready "ready",
         ShuttingDown "shutting down",
         Terminating "terminating",
+        /// Its master has gone; it finishes what it has.
+        Orphaned "orphaned",
     }
 }
 
@@ -291,8 +341,16 @@ names! {
         Reloading "reloading",
         Upgrading "upgrading",
         NotAccepting "not accepting",
+        Draining "draining",
         ShuttingDown "shutting down",
         Terminating "terminating",
+    }
+}
+
+impl MasterState {
+    /// On its way out, if still serving.
+    pub fn is_leaving(self) -> bool {
+        matches!(self, MasterState::Draining | MasterState::ShuttingDown | MasterState::Terminating)
     }
 }
 

@@ -9,7 +9,7 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use super::scoreboard::{Board, NAME};
+use super::scoreboard::{Board, Master, NAME};
 use crate::mem::zone::Region;
 use crate::sys::process::Pid;
 use crate::sys::{Errno, Result, file, io};
@@ -46,8 +46,17 @@ impl Snapshot {
 
     /// Looks again.
     pub fn refresh(&self) -> Result<()> {
+        self.copy_first(self.copy.len())
+    }
+
+    /// Looks again at what the master says of itself.
+    pub fn refresh_master(&self) -> Result<()> {
+        self.copy_first(size_of::<Master>())
+    }
+
+    fn copy_first(&self, bytes: usize) -> Result<()> {
         let mut part = [0; 4096];
-        for offset in (0..self.copy.len()).step_by(part.len()) {
+        for offset in (0..bytes).step_by(part.len()) {
             let len = part.len().min(self.copy.len() - offset);
             let len = io::pread(&self.memory, &mut part[..len], offset as u64)?;
             self.copy.write(offset, &part[..len]).ok_or(Errno::EFAULT)?;
@@ -67,7 +76,13 @@ fn find(pid: Pid) -> std::result::Result<OwnedFd, Missing> {
     };
     let listed = fs::read_dir(format!("/proc/{pid}/fd")).map_err(refused)?;
     for entry in listed.flatten() {
-        if fs::read_link(entry.path()).is_ok_and(|target| is_scoreboard(&target)) {
+        let target = match fs::read_link(entry.path()) {
+            Ok(target) => target,
+            // Who may list the descriptors may yet be refused what they are.
+            Err(error) if error.raw_os_error() == Some(libc::EACCES) => return Err(refused(error)),
+            Err(_) => continue,
+        };
+        if is_scoreboard(&target) {
             let path = file::path(entry.path()).map_err(Missing::Refused)?;
             return file::open(&path, file::RDONLY, 0).map_err(Missing::Refused);
         }
@@ -84,7 +99,7 @@ fn is_scoreboard(target: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shm::scoreboard::{Kind, MasterState};
+    use crate::shm::scoreboard::{Asked, Kind, MasterState, Outcome};
     use crate::shm::tests::{child, wait_until};
     use crate::sys::process;
     use crate::{shm, sys};
@@ -102,31 +117,35 @@ mod tests {
             board.prepare(0, Kind::Worker, 0, 1);
             shm::enter(0);
             shm::own().requests.add(42);
-            board.master.publish(true, "started");
+            board.master.conclude(Asked::Start, true, "started");
             let _ = io::read(&steps, &mut [0]);
-            board.master.publish(false, "no such directive");
+            board.master.take_up(Asked::Reload);
+            board.master.conclude(Asked::Reload, false, "no such directive");
             let _ = io::read(&steps, &mut [0]);
         });
-        wait_until(|| Snapshot::of(master.pid).is_ok_and(|s| serial(&s) == 1));
+        wait_until(|| {
+            Snapshot::of(master.pid).is_ok_and(|s| outcome(&s, Asked::Start).text == "started")
+        });
         let snapshot = Snapshot::of(master.pid).unwrap();
         let board = snapshot.board().unwrap();
         assert_eq!((board.master.pid(), board.master.state()), (master.pid, MasterState::Running));
         assert_eq!(board.master.config.get(), "/etc/limpet/limpet.conf");
         assert_eq!(board.slots[0].requests.get(), 42);
-        assert!(board.master.verdict().good && board.used().count() == 1);
+        assert!(outcome(&snapshot, Asked::Start).good && board.used().count() == 1);
 
         io::write(&tell, b"x").unwrap();
-        wait_until(|| snapshot.refresh().is_ok() && serial(&snapshot) == 2);
-        snapshot.refresh().unwrap();
-        let verdict = board.master.verdict();
-        assert_eq!((verdict.good, verdict.text.as_str()), (false, "no such directive"));
+        wait_until(|| {
+            snapshot.refresh_master().is_ok() && outcome(&snapshot, Asked::Reload).ended == 1
+        });
+        let outcome = outcome(&snapshot, Asked::Reload);
+        assert_eq!((outcome.good, outcome.text.as_str()), (false, "no such directive"));
         io::write(&tell, b"x").unwrap();
         master.assert_passed();
         assert!(snapshot.refresh().is_ok(), "memory outlives its process");
     }
 
-    fn serial(snapshot: &Snapshot) -> u64 {
-        snapshot.board().unwrap().master.verdict().serial
+    fn outcome(snapshot: &Snapshot, asked: Asked) -> Outcome {
+        snapshot.board().unwrap().master.outcome(asked)
     }
 
     #[test]
