@@ -4,7 +4,8 @@
 //! of them are framing and how many data. It is strict, because what two
 //! readers take for different chunks is a smuggled request: CRLF only, sizes of
 //! at most sixteen digits below 2^62, no blanks, extensions well-formed.
-//! Extensions and trailers are dropped, and what they may cost is bounded.
+//! Extensions are dropped, and so are trailers unless they are asked for; what both
+//! may cost is bounded. It serves requests and responses alike.
 use crate::text::{ascii, number};
 
 /// Bytes of extensions and trailers in one body.
@@ -26,6 +27,8 @@ pub struct Decoder {
     left: u64,
     digits: u8,
     extras: u16,
+    /// Stop where the trailers begin.
+    keeps_trailers: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -63,15 +66,41 @@ impl Decoder {
         Decoder::default()
     }
 
+    /// For who passes trailers on: the body ends where they begin, and
+    /// [`Decoder::trailers`] takes it from there.
+    pub fn keeping_trailers() -> Decoder {
+        Decoder { keeps_trailers: true, ..Decoder::default() }
+    }
+
     pub fn is_at_end(&self) -> bool {
         self.state == State::End
+    }
+
+    /// Whether all data has been read.
+    pub fn is_at_trailers(&self) -> bool {
+        use State::{End, EndLf, TrailerLf, TrailerName, TrailerStart, TrailerValue};
+        matches!(self.state, TrailerStart | TrailerName | TrailerValue | TrailerLf | EndLf | End)
+    }
+
+    /// Reads trailers, which come behind all data: `fresh` are bytes that it has
+    /// not seen. Returns how many of them belong to the body and whether that is
+    /// all of it; then everything from the first is a [`trailers`](super::trailers)
+    /// section.
+    pub fn trailers(&mut self, fresh: &[u8]) -> Result<(usize, bool), Bad> {
+        for (at, &b) in fresh.iter().enumerate() {
+            if self.state == State::End {
+                return Ok((at, true));
+            }
+            self.state = self.next(b)?;
+        }
+        Ok((fresh.len(), self.is_at_end()))
     }
 
     /// Reads `bytes` up to the end of the next run of data.
     pub fn step(&mut self, bytes: &[u8]) -> Result<Step, Bad> {
         let mut at = 0;
         while self.state != State::Data {
-            if self.state == State::End {
+            if self.state == State::End || self.keeps_trailers && self.is_at_trailers() {
                 return Ok(Step::End { framing: at });
             }
             let Some(&b) = bytes.get(at) else { return Ok(Step::More) };
@@ -284,6 +313,30 @@ mod tests {
             check(text.as_bytes());
         }
         assert_eq!(decode(b"3fffffffffffffff\r\nx"), Ok((b"x".to_vec(), 19, false)));
+    }
+
+    #[test]
+    fn trailers_are_kept() {
+        let text = b"1\r\nx\r\n0;a\r\nA: b\r\nHost: h\r\nC:\r\n\r\nGET";
+        let (start, end) = (b"1\r\nx\r\n0;a\r\n".len(), text.len() - 3);
+        for size in 1..=text.len() {
+            let mut decoder = Decoder::keeping_trailers();
+            let (mut read, mut all) = (0, false);
+            for piece in text.chunks(size) {
+                let mut piece = piece.to_vec();
+                let (_, used) = decoder.decode(&mut piece).unwrap();
+                read += used;
+                assert_eq!(read >= start, decoder.is_at_trailers());
+                if decoder.is_at_trailers() && !all {
+                    let (more, is_all) = decoder.trailers(&piece[used..]).unwrap();
+                    (read, all) = (read + more, is_all);
+                }
+            }
+            assert_eq!((read, all), (end, true));
+        }
+        let mut decoder = Decoder::keeping_trailers();
+        assert_eq!(decoder.decode(&mut b"0\r\nA: b\n\r\n".to_vec()), Ok((0, 3)));
+        assert_eq!(decoder.trailers(b"A: b\n\r\n"), Err(Bad));
     }
 
     #[test]

@@ -19,4 +19,5 @@ pub mod request;
 pub mod response;
 pub mod span;
 pub mod status;
+pub mod trailers;
 pub mod uri;
