@@ -8,6 +8,7 @@ pub mod accept_encoding;
 pub mod chunked;
 pub mod conditional;
 pub mod deflate;
+pub mod fastcgi;
 pub mod framing;
 pub mod host;
 pub mod names;

@@ -87,6 +87,13 @@ impl<'a> Writer<'a> {
         self.put_padded(ms % 1000, 3);
     }
 
+    /// Writes over what has been written at `at`.
+    pub fn patch(&mut self, at: usize, bytes: &[u8]) {
+        if let Some(room) = self.room.get_mut(at..at.saturating_add(bytes.len())) {
+            copy(room, bytes);
+        }
+    }
+
     pub fn len(&self) -> usize {
         self.len
     }
