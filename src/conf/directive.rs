@@ -64,6 +64,7 @@ impl Args {
     pub const TWO: Args = Args(1 << 2);
     pub const THREE: Args = Args(1 << 3);
     pub const FOUR: Args = Args(1 << 4);
+    pub const UP_TO_TWO: Args = Args(1 | 1 << 1 | 1 << 2);
     pub const ONE_TWO: Args = Args(1 << 1 | 1 << 2);
     pub const ONE_THREE: Args = Args(1 << 1 | 1 << 3);
     pub const TWO_THREE: Args = Args(1 << 2 | 1 << 3);

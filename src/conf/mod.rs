@@ -28,6 +28,7 @@ mod texts;
 mod tls;
 mod tree;
 mod unsupported;
+mod upstreams;
 mod value;
 mod variables;
 mod zones;
@@ -50,6 +51,7 @@ pub use texts::Texts;
 pub use tree::{Node, Nodes, Pos, Tree, Word};
 #[cfg(test)]
 pub use unsupported::names as unsupported_names;
+pub use upstreams::{Upstream, UpstreamId};
 pub use value::{Msec, choice, flag, number, off, size, time_msec};
 pub use value::{parse_number, parse_off, parse_size, parse_time};
 pub use zones::{Zones, name_and_size};
@@ -79,6 +81,8 @@ pub struct Cx {
     pub zones: Zones,
     /// The variables of the block that is being read.
     pub variables: Registry,
+    /// The groups of servers of that block.
+    pub upstreams: Vec<Upstream>,
     /// The formats of access logs that it has named so far.
     pub log_formats: LogFormats,
     /// Room to match the block's regular expressions in.
@@ -101,6 +105,7 @@ impl Cx {
             main_error_log: Rc::default(),
             zones: Zones::default(),
             variables: Registry::default(),
+            upstreams: Vec::new(),
             log_formats: LogFormats::default(),
             regex_room: regex::Scratch::default(),
             folders: Vec::new(),

@@ -161,8 +161,8 @@ const GROUPS: &[Group] = &[
             ),
             (
                 "",
-                "hash ip_hash keepalive least_conn least_time random resolver \
-              resolver_timeout sticky upstream zone",
+                "hash ip_hash least_conn least_time random resolver resolver_timeout sticky \
+              zone",
             ),
             (
                 "memcached_",

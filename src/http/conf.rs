@@ -21,6 +21,7 @@ pub use locations::{Locations, head as location_head};
 pub use modules::{LocConf, MainConf, SrvConf};
 pub use names::Found;
 
+use super::upstreams::Upstreams;
 use super::variables::Variables;
 use crate::conf::Pattern;
 use crate::proto::regex;
@@ -32,6 +33,8 @@ use std::rc::Rc;
 pub struct Http {
     pub conf: MainConf,
     pub variables: Variables,
+    #[allow(dead_code, reason = "who proxies asks for groups")]
+    pub upstreams: Upstreams,
     /// Room to match regular expressions in.
     pub regex_room: RefCell<regex::Scratch>,
     /// The largest `client_body_buffer_size`, if any is set.
@@ -106,4 +109,4 @@ pub struct Location {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::http) mod tests;

@@ -55,6 +55,7 @@ mod static_files;
 mod step;
 mod subrequest;
 pub mod try_files;
+pub mod upstreams;
 mod variables;
 mod worker;
 

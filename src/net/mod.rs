@@ -3,3 +3,4 @@
 mod bind;
 mod holder;
 pub mod listen;
+pub mod upstream;

@@ -106,6 +106,16 @@ impl Zone {
         Some(Locked { zone: self, header, slab })
     }
 
+    /// The record at an offset, for what is changed without the lock.
+    pub fn record<T: Record>(&self, offset: usize) -> Option<&T> {
+        self.region.record(offset)
+    }
+
+    /// How often it had to be made empty.
+    pub fn era(&self) -> u64 {
+        self.header().map_or(0, |header| header.rebuilt.load(Relaxed))
+    }
+
     /// If `dead` died with the lock: checks the zone, makes it empty if it must,
     /// and opens the lock. The master calls it for each child that it reaps.
     pub fn recover(&self, dead: Pid) -> Option<Recovery> {

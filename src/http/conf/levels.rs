@@ -9,6 +9,7 @@ use super::locations::{self, Sorter};
 use super::modules::{LocConf, LocRaws, MainConf, MainRaws, Place, SrvConf, SrvRaws};
 use super::{Except, Http, Kind, Location, Server};
 use crate::conf::{Args, Context, Cx, DEFAULTS, Directive, Error, Index, Node, Nodes, Shape, Word};
+use crate::http::upstreams::{self, Upstreams};
 use crate::http::variables::Variables;
 use std::rc::Rc;
 
@@ -46,7 +47,7 @@ fn tags() -> Vec<(&'static Shape, Tag)> {
 }
 
 pub fn directives() -> impl Iterator<Item = &'static Shape> {
-    tags().into_iter().map(|(shape, _)| shape)
+    tags().into_iter().map(|(shape, _)| shape).chain(upstreams::shapes())
 }
 
 /// Reads the block of `http { }`; what is wrong with it is in `cx.errors`.
@@ -61,11 +62,12 @@ pub fn read(cx: &mut Cx, http: Nodes) -> Http {
     };
     let servers = reader.http(cx, http);
     let conf = reader.main.resolve(&MainConf::defaults(cx));
+    let upstreams = Upstreams::new(cx, &conf.upstreams.blocks);
     let variables = Variables::new(cx, conf.computed());
     let regex_room = std::mem::take(&mut cx.regex_room).into();
     let largest_body = cx.largest_body;
     let listening = reader.listens.finish(cx);
-    Http { conf, variables, regex_room, largest_body, listening, servers }
+    Http { conf, variables, upstreams, regex_room, largest_body, listening, servers }
 }
 
 struct Reader {

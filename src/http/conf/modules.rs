@@ -76,7 +76,14 @@ macro_rules! modules {
 
 modules! {
     /// What there is once, for all servers.
-    MainConf, MainRaws, MainRaw, MAIN: geo, limit_conn, limit_req, map, proxy_cache, split_clients;
+    MainConf, MainRaws, MainRaw, MAIN:
+        geo,
+        limit_conn,
+        limit_req,
+        map,
+        proxy_cache,
+        split_clients,
+        upstreams;
     /// What differs by server: read before a location is known.
     SrvConf, SrvRaws, SrvRaw, SRV: core;
     /// What differs by location.

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// The http block of a config, and what was wrong with it.
-fn read_all(text: &str) -> (Http, Vec<String>, Vec<String>) {
+pub fn read_all(text: &str) -> (Http, Vec<String>, Vec<String>) {
     static NUMBER: AtomicUsize = AtomicUsize::new(0);
     let number = NUMBER.fetch_add(1, Ordering::Relaxed);
     let name = format!("limpet-http-{}-{number}.conf", std::process::id());

@@ -1,0 +1,74 @@
+//! What stands in `upstream NAME { }`.
+
+use super::{Upstream, server};
+use crate::conf::{Args, Context, Cx, Directive, Error, Node, Shape, apply, parse_number, put};
+use crate::net::upstream::{Group, Keepalive, Parts, Server};
+use std::rc::Rc;
+
+const UPSTREAM: Context = Context::UPSTREAM;
+
+/// What the block has said so far.
+#[derive(Default)]
+pub struct Block {
+    pub servers: Vec<Server>,
+    keepalive: Option<u32>,
+    keepalive_requests: Option<u64>,
+    keepalive_time: Option<u64>,
+    keepalive_timeout: Option<u64>,
+}
+
+static TABLE: &[Directive<Block>] = &[
+    Directive::call("server", UPSTREAM, Args::ONE_MORE, server::server),
+    Directive::call("keepalive", UPSTREAM, Args::ONE_TWO, keepalive),
+    Directive::number("keepalive_requests", UPSTREAM, |block| &mut block.keepalive_requests),
+    Directive::msec("keepalive_time", UPSTREAM, |block| &mut block.keepalive_time),
+    Directive::msec("keepalive_timeout", UPSTREAM, |block| &mut block.keepalive_timeout),
+];
+
+/// The directives of the block.
+pub fn shapes() -> impl Iterator<Item = &'static Shape> {
+    TABLE.iter().map(|directive| &directive.shape)
+}
+
+/// Reads a block. None: what is wrong has been told.
+pub fn read(cx: &mut Cx, node: Node) -> Result<Option<Upstream>, Error> {
+    let mut block = Block::default();
+    let inside = node.block().unwrap_or(node.nothing());
+    apply(TABLE, UPSTREAM, &mut block, cx, inside);
+    if block.servers.is_empty() {
+        if inside.into_iter().any(|line| line.name().bytes() == b"server") {
+            return Ok(None);
+        }
+        return Err(Error::at(node.name(), "no servers are inside upstream"));
+    }
+    let name = node.arg(0);
+    if block.servers.iter().all(|server| server.backup) {
+        return Err(Error::at(node.name(), format!("no servers in upstream \"{name}\"")));
+    }
+    Ok(Some(made(name.bytes(), block)))
+}
+
+fn made(name: &[u8], block: Block) -> Upstream {
+    let usual = Keepalive::default();
+    let keepalive = Keepalive {
+        connections: block.keepalive.unwrap_or(usual.connections),
+        requests: block.keepalive_requests.unwrap_or(usual.requests),
+        time_ms: block.keepalive_time.unwrap_or(usual.time_ms),
+        timeout_ms: block.keepalive_timeout.unwrap_or(usual.timeout_ms),
+    };
+    let parts = Parts { name: name.into(), servers: block.servers, keepalive, ..Parts::default() };
+    Upstream { group: Rc::new(Group::new(parts)), key: None }
+}
+
+/// `keepalive CONNECTIONS [local];`
+fn keepalive(block: &mut Block, _: &mut Cx, node: Node) -> Result<(), Error> {
+    if node.args_len() == 2 && node.arg(1).bytes() != b"local" {
+        return Err(Error::invalid_parameter(node.arg(1)));
+    }
+    let word = node.arg(0);
+    let number = parse_number(&word).and_then(|number| u32::try_from(number).ok());
+    let number = number.ok_or_else(|| {
+        Error::at(word, format!("invalid value \"{word}\" in \"keepalive\" directive"))
+    });
+    put(&mut block.keepalive, node, number)
+}

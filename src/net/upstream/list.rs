@@ -1,0 +1,119 @@
+//! The peers of a group at the moment, and which of them a request has tried.
+
+use super::peer::Peer;
+use crate::sys::addr::Addr;
+use std::rc::Rc;
+
+/// Primaries and backups, and by server where they come from.
+#[derive(Default)]
+pub struct Lists {
+    /// Grows with each change.
+    generation: u32,
+    primary: Box<[Rc<Peer>]>,
+    backup: Box<[Rc<Peer>]>,
+    by_server: Vec<Vec<Rc<Peer>>>,
+}
+
+impl Lists {
+    pub fn new(generation: u32, by_server: Vec<Vec<Rc<Peer>>>) -> Lists {
+        let select = |backup: bool| -> Box<[Rc<Peer>]> {
+            let all = by_server.iter().flatten();
+            all.filter(|peer| peer.server.backup == backup).cloned().collect()
+        };
+        let (primary, backup) = (select(false), select(true));
+        let single = primary.len() + backup.len() == 1;
+        primary.iter().chain(&backup).for_each(|peer| peer.single.set(single));
+        Lists { generation, primary, backup, by_server }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.primary.is_empty() && self.backup.is_empty()
+    }
+
+    pub fn all(&self) -> impl Iterator<Item = &Rc<Peer>> {
+        self.primary.iter().chain(&self.backup)
+    }
+
+    /// Those that are to be tried now.
+    pub fn of(&self, tries: &Tries) -> &[Rc<Peer>] {
+        if tries.backup { &self.backup } else { &self.primary }
+    }
+
+    /// How many peers there are to try.
+    pub fn tries(&self) -> u32 {
+        self.all().filter(|peer| !peer.server.down).count() as u32
+    }
+
+    /// The lists with other addresses of a server. None: they are the same.
+    pub fn replaced(
+        &self,
+        server: usize,
+        addresses: &[Addr],
+        make: impl Fn(Addr) -> Rc<Peer>,
+    ) -> Option<Lists> {
+        let old = self.by_server.get(server)?;
+        let is_known = |addr: &Addr| old.iter().any(|peer| peer.addr == *addr);
+        if old.len() == addresses.len() && addresses.iter().all(is_known) {
+            return None;
+        }
+        let mut by_server = self.by_server.clone();
+        // In the old order, then what is new: an answer of DNS has them in any order.
+        let mut peers: Vec<Rc<Peer>> = old.clone();
+        peers.retain(|peer| addresses.contains(&peer.addr));
+        for addr in addresses {
+            if peers.iter().all(|peer| peer.addr != *addr) {
+                peers.push(make(*addr));
+            }
+        }
+        by_server[server] = peers;
+        Some(Lists::new(self.generation.wrapping_add(1), by_server))
+    }
+}
+
+/// What a request has tried so far.
+///
+/// A bit for each peer. In groups of more than 256 several share one, so a request tries
+/// fewer of them than nginx would, and none twice.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tries {
+    tried: [u64; 4],
+    /// Of the lists that the bits are about.
+    generation: u32,
+    /// Where the method goes on.
+    pub(super) hash: u32,
+    /// How often it was unlucky.
+    pub(super) misses: u8,
+    pub(super) begun: bool,
+    backup: bool,
+}
+
+const _: () = assert!(size_of::<Tries>() <= 64);
+
+impl Tries {
+    /// Other peers are others to try.
+    pub(super) fn follow(&mut self, lists: &Lists) {
+        if self.generation != lists.generation {
+            self.generation = lists.generation;
+            self.tried = [0; 4];
+            self.backup = false;
+        }
+    }
+
+    pub(super) fn has(&self, index: usize) -> bool {
+        self.tried[index / 64 % 4] & 1 << (index % 64) != 0
+    }
+
+    pub(super) fn note(&mut self, index: usize) {
+        self.tried[index / 64 % 4] |= 1 << (index % 64);
+    }
+
+    /// False: there are none, or it has been there.
+    pub(super) fn go_to_backups(&mut self, lists: &Lists) -> bool {
+        if self.backup || lists.backup.is_empty() {
+            return false;
+        }
+        self.tried = [0; 4];
+        self.backup = true;
+        true
+    }
+}

@@ -1,0 +1,219 @@
+//! Groups of peers: whom a request is passed to.
+//!
+//! A [`Group`] is an `upstream` block, or the one host of a literal `proxy_pass`. It is made
+//! while the configuration is read, from addresses alone: names are looked up in workers,
+//! which tell with [`Group::set_addresses`]. A request asks with [`Group::pick`], what it has
+//! tried being in its [`Tries`], and holds a [`Lease`] while it talks to a peer.
+//!
+//! | file | what |
+//! |---|---|
+//! | `server` | a line `server …;` |
+//! | `place` | `host:port` |
+//! | `peer` | an address of a server; the lease |
+//! | `record` | the numbers of a peer, shared or not |
+//! | `list` | all peers at the moment, of which some are left to try |
+//! | `round_robin` | the method that the others fall back to |
+#![allow(dead_code, reason = "who proxies is built on it")]
+
+mod list;
+mod peer;
+mod place;
+mod record;
+mod round_robin;
+mod server;
+#[cfg(test)]
+mod tests;
+
+pub use list::Tries;
+pub use peer::{Lease, Peer};
+pub use place::Place;
+pub use server::{Server, Target};
+
+use crate::shm::directory::Handle;
+use crate::sys::addr::{Addr, Ip};
+use list::Lists;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+pub struct Group {
+    /// As in `upstream NAME`, or the host of an address.
+    pub name: Box<[u8]>,
+    servers: Box<[Rc<Server>]>,
+    method: Method,
+    pub keepalive: Keepalive,
+    zone: Option<Handle>,
+    /// What weights are multiplied by.
+    scale: u32,
+    lists: RefCell<Lists>,
+    /// See [`Group::connect_refused`].
+    doubted: Cell<bool>,
+}
+
+/// How a peer is chosen.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Method {
+    #[default]
+    RoundRobin,
+}
+
+/// Of connections that wait for another request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keepalive {
+    /// So many of a worker are kept; 0: none.
+    pub connections: u32,
+    pub requests: u64,
+    pub time_ms: u64,
+    pub timeout_ms: u64,
+}
+
+impl Default for Keepalive {
+    fn default() -> Keepalive {
+        Keepalive { connections: 32, requests: 1000, time_ms: 3_600_000, timeout_ms: 60_000 }
+    }
+}
+
+/// What balancing looks at.
+#[derive(Clone, Copy)]
+pub struct Ask<'a> {
+    /// The text of `hash`, with the values of this request.
+    pub key: &'a [u8],
+    pub client: Ip,
+    /// The peer that the client belongs to, by its id.
+    pub sticky: &'a [u8],
+    pub now_ms: u64,
+}
+
+/// Why there is no peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// `no live upstreams`
+    NoLive,
+    /// No name of the group has an address yet.
+    Unresolved,
+}
+
+/// What a group is made of.
+#[derive(Default)]
+pub struct Parts {
+    pub name: Box<[u8]>,
+    pub servers: Vec<Server>,
+    pub method: Method,
+    pub keepalive: Keepalive,
+    pub zone: Option<Handle>,
+}
+
+/// Weights are multiplied by this where some of them grow slowly.
+const FINE: u32 = 100;
+
+impl Group {
+    pub fn new(parts: Parts) -> Group {
+        let servers: Box<[Rc<Server>]> = parts.servers.into_iter().map(Rc::new).collect();
+        let group = Group {
+            name: parts.name,
+            method: parts.method,
+            keepalive: parts.keepalive,
+            zone: parts.zone,
+            scale: if servers.iter().any(|it| it.slow_start_ms > 0) { FINE } else { 1 },
+            lists: RefCell::default(),
+            doubted: Cell::new(false),
+            servers,
+        };
+        let literal = group.servers.iter().map(|server| match server.target {
+            Target::Address(addr) => vec![group.peer(server, addr)],
+            Target::Name { .. } => Vec::new(),
+        });
+        group.lists.replace(Lists::new(1, literal.collect()));
+        group
+    }
+
+    /// The group of one address that is no `upstream` block.
+    pub fn of(name: &[u8], target: Target) -> Group {
+        let servers = vec![Server::new(name, target)];
+        Group::new(Parts { name: name.into(), servers, ..Parts::default() })
+    }
+
+    fn peer(&self, server: &Rc<Server>, addr: Addr) -> Rc<Peer> {
+        Rc::new(Peer::new(addr, Rc::clone(server), self.zone.clone(), server.route.clone()))
+    }
+
+    /// A worker calls it once, before it serves.
+    pub fn start(&self) {}
+
+    /// A peer that has not been tried, and a place there.
+    pub fn pick(&self, tries: &mut Tries, ask: &Ask<'_>) -> Result<Lease, Refusal> {
+        let lists = self.lists.borrow();
+        tries.follow(&lists);
+        if lists.is_empty() {
+            return Err(Refusal::Unresolved);
+        }
+        // A peer that is full is seen to be full the next time.
+        const RACES: u32 = 8;
+        for _ in 0..RACES {
+            let Some(index) = self.choose(&lists, tries, ask) else { return Err(Refusal::NoLive) };
+            let peer = &lists.of(tries)[index];
+            if let Some(lease) = peer.lease(ask.now_ms) {
+                tries.note(index);
+                return Ok(lease);
+            }
+        }
+        Err(Refusal::NoLive)
+    }
+
+    /// By the group's method, then among the backups.
+    fn choose(&self, lists: &Lists, tries: &mut Tries, ask: &Ask<'_>) -> Option<usize> {
+        loop {
+            let field = round_robin::Field {
+                peers: lists.of(tries),
+                tries,
+                scale: self.scale,
+                now_ms: ask.now_ms,
+            };
+            let chosen = match self.method {
+                Method::RoundRobin => field.round_robin(),
+            };
+            if chosen.is_some() || !tries.go_to_backups(lists) {
+                return chosen;
+            }
+        }
+    }
+
+    /// How many peers may be tried in all.
+    pub fn next_tries(&self) -> u32 {
+        self.lists.borrow().tries()
+    }
+
+    /// The lines of the group: those with names are to be looked up.
+    pub fn servers(&self) -> &[Rc<Server>] {
+        &self.servers
+    }
+
+    /// The addresses of a server's name, which replace those it had. Peers whose address
+    /// stays are the same; requests at those that go finish there.
+    pub fn set_addresses(&self, server: usize, addresses: &[Addr]) {
+        let Some(line) = self.servers.get(server) else { return };
+        let next = self.lists.borrow().replaced(server, addresses, |addr| self.peer(line, addr));
+        if let Some(next) = next {
+            self.lists.replace(next);
+        }
+    }
+
+    /// The peer did not take the connection: perhaps its name has another address by now.
+    pub fn connect_refused(&self, lease: &Lease) {
+        let server = &lease.peer().server;
+        if matches!(server.target, Target::Name { .. }) {
+            server.doubted.set(true);
+            self.doubted.set(true);
+        }
+    }
+
+    /// Whether a peer was refused a connection since this was asked last: then the servers
+    /// that are doubted are to be looked up at once.
+    pub fn take_doubt(&self) -> bool {
+        self.doubted.take()
+    }
+
+    /// Every peer, for those who report or check.
+    pub fn each(&self, see: impl FnMut(&Rc<Peer>)) {
+        self.lists.borrow().all().for_each(see);
+    }
+}

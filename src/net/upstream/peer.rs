@@ -1,0 +1,190 @@
+//! One address of a group, and the lease that a request has on it.
+
+use super::record::{self, Health, Record, average};
+use super::server::Server;
+use crate::shm::directory::Handle;
+use crate::sys::addr::Addr;
+use crate::time;
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::atomic::Ordering::Relaxed;
+
+pub struct Peer {
+    pub addr: Addr,
+    /// As `$upstream_addr` shows it.
+    pub name: Box<[u8]>,
+    pub server: Rc<Server>,
+    /// What a sticky cookie says to come back here.
+    pub id: Box<[u8]>,
+    /// It is the only one, so its failures do not count.
+    pub(super) single: Cell<bool>,
+    own: Box<Record>,
+    pub(super) zone: Option<Handle>,
+    /// Where in the zone its record lies; 0: its own is used.
+    pub(super) at: Cell<usize>,
+    pub(super) seat: Cell<usize>,
+    /// Those of this process in progress, and the sum of when they began.
+    begun: Cell<u64>,
+    begun_ms: Cell<u64>,
+}
+
+impl Peer {
+    pub fn new(addr: Addr, server: Rc<Server>, zone: Option<Handle>, id: Box<[u8]>) -> Peer {
+        Peer {
+            addr,
+            name: addr.to_string().into_bytes().into(),
+            server,
+            id,
+            single: Cell::new(false),
+            own: record::own(),
+            zone,
+            at: Cell::new(0),
+            seat: Cell::new(0),
+            begun: Cell::new(0),
+            begun_ms: Cell::new(0),
+        }
+    }
+
+    pub fn record(&self) -> &Record {
+        let shared = match self.at.get() {
+            0 => None,
+            at => self.zone.as_ref().and_then(Handle::zone).and_then(|zone| zone.record(at)),
+        };
+        shared.unwrap_or(&self.own)
+    }
+
+    /// Whether a client that belongs to it can be sent there.
+    pub fn is_up(&self, now_s: u32) -> bool {
+        let server = &self.server;
+        let ill = matches!(self.record().health(), Health::Unhealthy | Health::Checking);
+        !server.down && !ill && (self.single.get() || !self.is_out(now_s)) && self.has_room()
+    }
+
+    /// Whether any client can be.
+    pub fn is_free(&self, now_s: u32) -> bool {
+        !self.server.drain && self.record().health() != Health::Draining && self.is_up(now_s)
+    }
+
+    fn is_out(&self, now_s: u32) -> bool {
+        let server = &self.server;
+        self.record().is_out(now_s, server.max_fails, server.fail_timeout_s)
+    }
+
+    fn has_room(&self) -> bool {
+        let most = self.server.max_conns;
+        most == 0 || self.record().active() < most
+    }
+
+    /// Its weight of this moment: less after failures, and while it starts slowly.
+    pub fn weight_now(&self, scale: u32, now_ms: u64) -> i64 {
+        let (record, server) = (self.record(), &self.server);
+        let weight = server.weight.saturating_sub(record.deficit());
+        let weight = u64::from(weight) * u64::from(scale);
+        let since = now_ms.saturating_sub(record.recovered_ms.load(Relaxed));
+        if server.slow_start_ms == 0 || since >= server.slow_start_ms {
+            return weight as i64;
+        }
+        let part = u128::from(weight) * u128::from(since) / u128::from(server.slow_start_ms);
+        part.max(1) as i64
+    }
+
+    /// The time that those of this process in progress have taken so far, on average.
+    pub fn in_progress_ms(&self, now_ms: u64) -> u64 {
+        match self.begun.get() {
+            0 => 0,
+            count => now_ms.wrapping_mul(count).wrapping_sub(self.begun_ms.get()) / count,
+        }
+    }
+
+    /// One request more. None: others have taken the room meanwhile.
+    pub(super) fn lease(self: &Rc<Self>, now_ms: u64) -> Option<Lease> {
+        let (record, most) = (self.record(), self.server.max_conns);
+        record.begin(self.seat.get());
+        if most > 0 && record.active() > most {
+            record.end(self.seat.get());
+            return None;
+        }
+        record.look(seconds(now_ms), self.server.fail_timeout_s);
+        record.requests.fetch_add(1, Relaxed);
+        self.begun.set(self.begun.get() + 1);
+        self.begun_ms.set(self.begun_ms.get().wrapping_add(now_ms));
+        Some(Lease { peer: Rc::clone(self), begun_ms: now_ms })
+    }
+}
+
+/// A request has this peer. Dropping it gives the place back and says nothing of the peer.
+pub struct Lease {
+    peer: Rc<Peer>,
+    begun_ms: u64,
+}
+
+impl Lease {
+    pub fn addr(&self) -> &Addr {
+        &self.peer.addr
+    }
+
+    pub fn name(&self) -> &[u8] {
+        &self.peer.name
+    }
+
+    pub fn peer(&self) -> &Rc<Peer> {
+        &self.peer
+    }
+
+    /// The peer has done what it was asked for.
+    pub fn succeeded(&self) {
+        self.succeeded_at(time::now_ms());
+    }
+
+    pub(super) fn succeeded_at(&self, now_ms: u64) {
+        let (record, server) = (self.peer.record(), &self.peer.server);
+        if self.peer.single.get() {
+            record.forgive();
+        } else if record.pass(server.max_fails) {
+            record.recovered_ms.store(now_ms, Relaxed);
+        }
+    }
+
+    /// It has not. True: it gets no requests for a while, which is worth a line in the log
+    /// (`upstream server temporarily disabled`).
+    #[must_use = "somebody may want to know"]
+    pub fn failed(&self) -> bool {
+        self.failed_at(time::now_ms())
+    }
+
+    pub(super) fn failed_at(&self, now_ms: u64) -> bool {
+        let (record, server) = (self.peer.record(), &self.peer.server);
+        if self.peer.single.get() {
+            record.failures.fetch_add(1, Relaxed);
+            return false;
+        }
+        let fails = record.fail(seconds(now_ms), server.cost(), server.weight);
+        server.max_fails > 0 && fails >= server.max_fails
+    }
+
+    /// The head of the answer came so long after the request began.
+    pub fn took_header(&self, ms: u64) {
+        average(&self.peer.record().header_us, ms);
+    }
+
+    /// The end of it, and its length.
+    pub fn took_last_byte(&self, ms: u64, bytes: u64) {
+        let record = self.peer.record();
+        average(&record.last_byte_us, ms);
+        record.add_received(bytes);
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let peer = &self.peer;
+        peer.record().end(peer.seat.get());
+        peer.begun.set(peer.begun.get().saturating_sub(1));
+        peer.begun_ms.set(peer.begun_ms.get().wrapping_sub(self.begun_ms));
+    }
+}
+
+/// nginx counts failures by seconds.
+pub fn seconds(now_ms: u64) -> u32 {
+    (now_ms / 1000) as u32
+}

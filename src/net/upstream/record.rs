@@ -1,0 +1,213 @@
+//! What is known of a peer at the moment: numbers that all workers change at once.
+//!
+//! A record lies in a zone that all workers share, or in the memory of one; it is used the
+//! same way. Each number is an atomic of its own and no lock is held, so a process that
+//! dies leaves nothing locked. Of two picks that meet, each adds and takes away what
+//! belongs to it, so shares stay right though the order may differ.
+//!
+//! Requests in progress are counted by process, each in its own seat: what a process held
+//! when it died is known, and given back by whoever notices.
+
+use crate::mem::zone::{Record as _, record};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+/// Processes that one record can tell apart. Those beyond share the last seat, of which
+/// nothing is given back for them when they die.
+pub const SEATS: usize = 30;
+const SHARED_SEAT: usize = SEATS - 1;
+/// The owner of the shared seat; no pid is that large.
+const EVERYBODY: u32 = u32::MAX;
+
+record! {
+    pub struct Record {
+        /// Of smooth weighted round robin; signed.
+        current: AtomicU64,
+        /// What failures took from the weight.
+        deficit: AtomicU32,
+        fails: AtomicU32,
+        /// Seconds: the last failure; the last look at a peer that had failed.
+        accessed: AtomicU32,
+        checked: AtomicU32,
+        /// When it came back, milliseconds: its weight grows from there (`slow_start`).
+        pub recovered_ms: AtomicU64,
+        health: AtomicU32,
+        /// Seats below this have been taken.
+        seats_used: AtomicU32,
+        /// Averages, in microseconds.
+        pub header_us: AtomicU64,
+        pub last_byte_us: AtomicU64,
+        /// Counted for people.
+        pub requests: AtomicU64,
+        pub failures: AtomicU64,
+        pub received: AtomicU64,
+        /// Owner in the upper half, its requests in progress in the lower.
+        seats: [AtomicU64; SEATS],
+    }
+}
+
+/// What a checker found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Or nobody checks.
+    Healthy,
+    /// It is yet to pass for the first time.
+    Checking,
+    Unhealthy,
+    /// Only clients that belong to it are sent there.
+    Draining,
+}
+
+impl Health {
+    fn from_number(number: u32) -> Health {
+        match number {
+            1 => Health::Checking,
+            2 => Health::Unhealthy,
+            3 => Health::Draining,
+            _ => Health::Healthy,
+        }
+    }
+}
+
+impl Record {
+    /// Adds the weight of this turn, and lets the peer recover a little.
+    pub fn advance(&self, weight: i64) -> i64 {
+        let deficit = self.deficit.load(Relaxed);
+        if deficit > 0 {
+            self.deficit.store(deficit - 1, Relaxed);
+        }
+        self.current.fetch_add(weight as u64, Relaxed).wrapping_add(weight as u64) as i64
+    }
+
+    /// It was chosen of peers whose weights are `total` together.
+    pub fn charge(&self, total: i64) {
+        self.current.fetch_sub(total as u64, Relaxed);
+    }
+
+    pub fn deficit(&self) -> u32 {
+        self.deficit.load(Relaxed)
+    }
+
+    /// One failure more: how many there are now. `cost` is taken from the weight, which
+    /// does not go below 0.
+    pub fn fail(&self, now_s: u32, cost: u32, weight: u32) -> u32 {
+        let fails = self.fails.load(Relaxed).saturating_add(1);
+        self.fails.store(fails, Relaxed);
+        self.accessed.store(now_s, Relaxed);
+        self.checked.store(now_s, Relaxed);
+        self.deficit.store(self.deficit().saturating_add(cost).min(weight), Relaxed);
+        self.failures.fetch_add(1, Relaxed);
+        fails
+    }
+
+    /// True: it had failed `most` times, and is as good as new since it has been looked at.
+    pub fn pass(&self, most: u32) -> bool {
+        if self.accessed.load(Relaxed) >= self.checked.load(Relaxed) {
+            return false;
+        }
+        let fails = self.fails.swap(0, Relaxed);
+        most > 0 && fails >= most
+    }
+
+    /// Forgets failures, whatever the time.
+    pub fn forgive(&self) {
+        self.fails.store(0, Relaxed);
+    }
+
+    /// Whether it failed too often, and lately.
+    pub fn is_out(&self, now_s: u32, most: u32, window_s: u64) -> bool {
+        most > 0
+            && self.fails.load(Relaxed) >= most
+            && u64::from(now_s.saturating_sub(self.checked.load(Relaxed))) <= window_s
+    }
+
+    /// It is looked at now, if that was long ago.
+    pub fn look(&self, now_s: u32, window_s: u64) {
+        if u64::from(now_s.saturating_sub(self.checked.load(Relaxed))) > window_s {
+            self.checked.store(now_s, Relaxed);
+        }
+    }
+
+    pub fn health(&self) -> Health {
+        Health::from_number(self.health.load(Relaxed))
+    }
+
+    pub fn set_health(&self, health: Health) {
+        self.health.store(health as u32, Relaxed);
+    }
+
+    /// A seat for `pid`: its own, a free one, or the shared one. Under the zone's lock.
+    pub fn take_seat(&self, pid: u32) -> usize {
+        let mut free = None;
+        for (number, seat) in self.seats.iter().enumerate().take(SHARED_SEAT) {
+            match owner(seat) {
+                0 => free = free.or(Some(number)),
+                other if other == pid => return number,
+                _ => {}
+            }
+        }
+        let (number, owner) = free.map_or((SHARED_SEAT, EVERYBODY), |number| (number, pid));
+        if free.is_some() || self.seats[number].load(Relaxed) == 0 {
+            self.seats[number].store(u64::from(owner) << 32, Relaxed);
+        }
+        self.seats_used.fetch_max(number as u32 + 1, Relaxed);
+        number
+    }
+
+    /// The process is not there any more, nor what it had in progress.
+    pub fn leave(&self, pid: u32) {
+        let own = self.seats.iter().filter(|seat| owner(seat) == pid);
+        own.for_each(|seat| seat.store(0, Relaxed));
+    }
+
+    /// Whether no process has a seat.
+    pub fn is_left(&self) -> bool {
+        self.seats.iter().all(|seat| seat.load(Relaxed) == 0)
+    }
+
+    pub fn begin(&self, seat: usize) {
+        if let Some(seat) = self.seats.get(seat) {
+            seat.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Never below 0: the record may have been made anew since the request began.
+    pub fn end(&self, seat: usize) {
+        if let Some(seat) = self.seats.get(seat) {
+            let less = |word: u64| (word as u32 > 0).then(|| word - 1);
+            let _ = seat.fetch_update(Relaxed, Relaxed, less);
+        }
+    }
+
+    /// Requests in progress, of all processes.
+    pub fn active(&self) -> u32 {
+        let used = (self.seats_used.load(Relaxed) as usize).min(SEATS);
+        let counts = self.seats[..used].iter().map(|seat| seat.load(Relaxed) as u32);
+        counts.fold(0, u32::saturating_add)
+    }
+
+    pub fn add_received(&self, bytes: u64) {
+        self.received.fetch_add(bytes, Relaxed);
+    }
+}
+
+fn owner(seat: &AtomicU64) -> u32 {
+    (seat.load(Relaxed) >> 32) as u32
+}
+
+/// Moves an average an eighth of the way.
+pub fn average(of: &AtomicU64, ms: u64) {
+    let sample = ms.saturating_mul(1000).max(1);
+    let old = of.load(Relaxed);
+    let new = match old {
+        0 => sample,
+        old => old - old / 8 + sample / 8,
+    };
+    of.store(new.max(1), Relaxed);
+}
+
+/// A record of one process alone.
+pub fn own() -> Box<Record> {
+    let record = Box::new(Record::ZERO);
+    record.seats_used.store(1, Relaxed);
+    record
+}
