@@ -36,6 +36,7 @@ mod respawn;
 mod signaller;
 mod signals;
 mod single;
+mod sites;
 mod start;
 mod syscalls;
 mod table;

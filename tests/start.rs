@@ -1,8 +1,6 @@
 //! Starts: into the background, with nothing around, and with the verdict (process model,
 //! sections 1, 5 and 6).
 use crate::common::*;
-use std::fs;
-use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 const SERVED: &str = "
@@ -82,24 +80,6 @@ fn any_standard_descriptor_may_be_closed() {
         limpet.wait_workers(2);
         assert_eq!(limpet.get("/").text(), "served");
     }
-}
-
-/// A root directory with the binary and `files` in it, and nothing else.
-fn empty_root(place: &Place, files: &[(&str, &str)]) -> PathBuf {
-    for (name, content) in files {
-        place.write(&format!("root/{name}"), content);
-    }
-    fs::create_dir_all(place.path("root")).unwrap();
-    let mut copy = Command::new("cp"); // not in this process: see tests/upgrade.rs
-    assert!(copy.arg(binary()).arg(place.path("root/limpet")).status().unwrap().success());
-    place.path("root")
-}
-
-fn in_root(root: PathBuf, arguments: &[&str], birth: Birth) -> Command {
-    let mut command = Command::new("/limpet");
-    command.args(arguments);
-    Birth { chroot: Some(root), ..birth }.apply(&mut command);
-    command
 }
 
 /// No config, /tmp, /etc/passwd, /proc, /dev, run directory or standard descriptors, and

@@ -62,6 +62,10 @@ impl Options {
                 _ => options.folder(arg)?,
             }
         }
+        let wishes = &options.wishes;
+        if wishes.config.is_some() && wishes.spa {
+            return Err("invalid option: \"--spa\": -c says already what is served".into());
+        }
         match (&options.wishes.config, &options.wishes.folder) {
             (Some(_), Some(folder)) => {
                 let folder = folder.display();
@@ -130,6 +134,7 @@ impl Options {
             b"--version" => self.version = true,
             b"--json" => self.json = true,
             b"--no-wait" => self.no_wait = true,
+            b"--spa" => self.wishes.spa = true,
             b"--pid" => {
                 let value = args.next().ok_or("option \"--pid\" requires a process number")?;
                 let pid = value.to_str().and_then(|text| text.parse().ok()).filter(|pid| *pid > 0);

@@ -19,7 +19,7 @@ fn help() -> String {
     format!(
         "Usage: limpet [-?hvVtTq] [-s signal] [-p prefix]
               [-e filename] [-c filename] [-g directives]
-       limpet DIR
+       limpet [--spa] DIR
        limpet healthcheck [URL]
        limpet sleep TIME
 
@@ -43,7 +43,9 @@ Options:
   --pid N       : the master process, for -s without a pid file
   --no-wait     : -s sends its signal, and that is all
   --json        : -s status as JSON
-  DIR           : serve the files of a directory on port 8080
+  DIR           : serve the files of a directory on port 8080, or PORT
+  --spa         : of an application that routes its own paths: what is no file
+                  is /index.html
   healthcheck   : ask URL, or the first address of the configuration, and exit
                   with 0 if it answers well
   sleep TIME    : wait so long, and exit

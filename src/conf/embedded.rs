@@ -14,16 +14,19 @@ pub fn include(name: &[u8]) -> Option<&'static [u8]> {
         b"mime.types" => Some(include_bytes!("embedded/mime.types")),
         b"fastcgi_params" => Some(include_bytes!("embedded/fastcgi_params")),
         b"proxy_params" => Some(include_bytes!("embedded/proxy_params")),
+        b"security_headers" => Some(include_bytes!("embedded/security_headers")),
         _ => None,
     }
 }
 
-/// The default site over a folder.
-pub fn site(folder: &[u8]) -> Vec<u8> {
+/// The default site over a folder; with `spa` that of an application in the browser.
+pub fn site(folder: &[u8], spa: bool) -> Vec<u8> {
     const SITE: &[u8] = include_bytes!("embedded/site.conf");
+    const SPA: &[u8] = include_bytes!("embedded/spa.conf");
     const MARK: &[u8] = b"FOLDER";
-    let at = SITE.windows(MARK.len()).position(|text| text == MARK).unwrap_or(SITE.len());
-    let mut text = SITE[..at].to_vec();
+    let site = if spa { SPA } else { SITE };
+    let at = site.windows(MARK.len()).position(|text| text == MARK).unwrap_or(site.len());
+    let mut text = site[..at].to_vec();
     for byte in folder {
         // In quotes, as the mark is.
         if b"\"\\".contains(byte) {
@@ -31,6 +34,6 @@ pub fn site(folder: &[u8]) -> Vec<u8> {
         }
         text.push(*byte);
     }
-    text.extend_from_slice(SITE.get(at + MARK.len()..).unwrap_or_default());
+    text.extend_from_slice(site.get(at + MARK.len()..).unwrap_or_default());
     text
 }

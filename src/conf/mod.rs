@@ -24,6 +24,7 @@ mod registry;
 mod settings;
 mod source;
 mod template;
+mod templates;
 mod texts;
 mod tls;
 mod tree;

@@ -3,7 +3,7 @@
 use super::error::Errors;
 use super::read::{BYTES_MAX, read};
 use super::tree::Tree;
-use super::{embedded, glob};
+use super::{embedded, glob, templates};
 use crate::sys::Errno;
 use crate::text::escape::Shown;
 use std::ffi::{OsStr, OsString};
@@ -21,8 +21,13 @@ pub struct Source {
     /// What relative includes start from: the folder of the main file.
     pub conf_prefix: PathBuf,
     /// The environment.
-    pub env: fn(&OsStr) -> Option<OsString>,
+    pub env: Env,
+    /// The default site is of an application that routes its own paths.
+    pub spa: bool,
 }
+
+/// The value of a name.
+pub type Env = fn(&OsStr) -> Option<OsString>;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Main {
@@ -53,7 +58,8 @@ impl Source {
     }
 
     pub fn new(main: Main, conf_prefix: PathBuf) -> Source {
-        Source { main, globals: Vec::new(), conf_prefix, env: |name| std::env::var_os(name) }
+        let env: Env = |name| std::env::var_os(name);
+        Source { main, globals: Vec::new(), conf_prefix, env, spa: false }
     }
 
     /// Reads everything. `http_only` says of a directive whether it is valid nowhere
@@ -61,9 +67,9 @@ impl Source {
     pub fn read(&self, http_only: impl Fn(&[u8]) -> bool) -> (Tree, Errors) {
         let embedded = Text { name: "limpet:main.conf".into(), bytes: embedded::MAIN.to_vec() };
         match &self.main {
-            Main::Folder(folder) => read(self, Ok(embedded), vec![Include::site(folder)]),
+            Main::Folder(folder) => read(self, Ok(embedded), vec![self.site(folder)]),
             Main::Embedded(folder) => {
-                let (mut tree, errors) = read(self, Ok(embedded), sites(folder));
+                let (mut tree, errors) = read(self, Ok(embedded), self.sites(folder));
                 tree.looked_for.extend(SITES.map(PathBuf::from));
                 (tree, errors)
             }
@@ -86,13 +92,32 @@ impl Source {
     pub(super) fn include(&self, pattern: &[u8]) -> Vec<Include> {
         let path = self.path(pattern);
         if glob::is_pattern(pattern) {
-            return glob::expand(&path).into_iter().map(Include::Path).collect();
+            return templates::expand(&path, self.env);
         }
         let name = path.file_name().unwrap_or_default().as_bytes();
-        match embedded::include(name) {
-            Some(bytes) if !path.exists() => vec![Include::embedded(name, bytes.to_vec())],
+        let template = templates::of_file(&path, self.env);
+        match (template, embedded::include(name)) {
+            (Some(template), _) => vec![template],
+            (None, Some(bytes)) if !path.exists() => vec![Include::embedded(name, bytes.to_vec())],
             _ => vec![Include::Path(path)],
         }
+    }
+
+    /// The sites of a container image, or the default one.
+    fn sites(&self, folder: &Path) -> Vec<Include> {
+        let patterns = SITES.map(Path::new).into_iter();
+        let found: Vec<Include> =
+            patterns.flat_map(|pattern| templates::expand(pattern, self.env)).collect();
+        match found.is_empty() {
+            true => vec![self.site(folder)],
+            false => found,
+        }
+    }
+
+    /// The default site over a folder.
+    fn site(&self, folder: &Path) -> Include {
+        let text = embedded::site(folder.as_os_str().as_bytes(), self.spa);
+        Include::embedded(b"site.conf", text)
     }
 }
 
@@ -108,19 +133,11 @@ fn is_fragment(tree: &Tree, http_only: impl Fn(&[u8]) -> bool) -> bool {
 /// Where container images keep their sites.
 const SITES: [&str; 2] = ["/etc/limpet/conf.d/*.conf", "/etc/nginx/conf.d/*.conf"];
 
-/// The sites of a container image, or the default one.
-fn sites(folder: &Path) -> Vec<Include> {
-    let found = SITES.into_iter().flat_map(|pattern| glob::expand(Path::new(pattern)));
-    let found: Vec<Include> = found.map(Include::Path).collect();
-    match found.is_empty() {
-        true => vec![Include::site(folder)],
-        false => found,
-    }
-}
-
 /// One text to include.
 pub enum Include {
     Path(PathBuf),
+    /// With values of the environment in it.
+    Template(PathBuf, Env),
     Embedded(Text),
 }
 
@@ -131,15 +148,13 @@ impl Include {
         Include::Embedded(Text { name: path.into(), bytes })
     }
 
-    /// The default site over a folder.
-    fn site(folder: &Path) -> Include {
-        Include::embedded(b"site.conf", embedded::site(folder.as_os_str().as_bytes()))
-    }
-
     pub(super) fn read(self) -> Result<Text, String> {
         match self {
             Include::Embedded(text) => Ok(text),
             Include::Path(name) => Ok(Text { bytes: read_file(&name)?, name }),
+            Include::Template(name, env) => {
+                Ok(Text { bytes: templates::substitute(&read_file(&name)?, env), name })
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What a configuration was read from: whether it has changed, and where to look for that.
 
-use super::glob;
 use super::read::COMMAND_LINE;
 use super::tree::Tree;
+use super::{glob, templates};
 use crate::text::hash::hash;
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt;
@@ -30,6 +30,9 @@ impl Tree {
         }
         for pattern in &self.looked_for {
             texts.add_folder(fixed_part(pattern));
+            if let Some(folder) = templates::folder(pattern) {
+                texts.add_folder(&folder);
+            }
         }
         texts
     }

@@ -18,6 +18,12 @@ pub fn make(folders: &[PathBuf], owner: Option<u32>) -> Result<(), Refused> {
         let path = file::path(folder).map_err(|errno| failed("mkdir()", errno))?;
         match file::mkdir(&path, 0o700) {
             Ok(()) | Err(Errno::EEXIST) => {}
+            // Nothing may ever need it; a worker tries again, and goes without.
+            Err(errno @ (Errno::EROFS | Errno::EACCES | Errno::ENOENT)) => {
+                let text = format_args!("mkdir() \"{}\" failed", folder.display());
+                log!(Level::Warn, errno errno, "{text}");
+                continue;
+            }
             Err(errno) => return Err(failed("mkdir()", errno)),
         }
         if let Some(uid) = owner {

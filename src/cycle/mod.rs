@@ -25,7 +25,7 @@ use crate::log::{self, ErrorLog, Files, Level, log};
 use crate::net::listen::{Kind, Listening, Opened};
 use crate::shm;
 use crate::shm::directory::Directory;
-use crate::sys::process::Pid;
+use crate::sys::process::{self, Pid};
 use crate::sys::{clock, env, fd, io, sched};
 use crate::time;
 use config::Config;
@@ -222,7 +222,7 @@ impl Cycle {
     }
 
     /// Makes the pid file, if it is not there. A server that was not told where to put one goes
-    /// without when it cannot be made (a read-only root).
+    /// without when it cannot be made (a read-only root), and process 1 is found without one.
     pub fn ensure_pid_file(&mut self) -> Result<(), Refused> {
         if self.pid_file.is_some() {
             return Ok(());
@@ -230,13 +230,14 @@ impl Cycle {
         let path = self.pid_path();
         match PidFile::create(&path) {
             Ok(file) => self.pid_file = Some(file),
-            Err(e) if self.core.pid.is_some() => {
+            Err(e) if self.core.pid.is_some() && process::getpid() != 1 => {
                 log!(Level::Emerg, errno e, "open() \"{}\" failed", path.display());
                 return Err(Refused);
             }
             Err(e) => {
                 // A foreground is found without one.
-                let level = if self.core.daemon { Level::Warn } else { Level::Notice };
+                let named = self.core.daemon || self.core.pid.is_some();
+                let level = if named { Level::Warn } else { Level::Notice };
                 log!(level, errno e, "open() \"{}\" failed, no pid file", path.display());
             }
         }

@@ -13,6 +13,8 @@ use crate::conf::{self, Main};
 pub const PREFIX: &str = "/etc/limpet/";
 /// Looked for in this order.
 pub const CONFIGS: [&str; 2] = ["/etc/limpet/limpet.conf", "/etc/nginx/nginx.conf"];
+/// Served from `/`, if one is there.
+const FOLDERS: [&str; 2] = ["/usr/share/nginx/html", "/srv"];
 pub const ERROR_LOG: &str = "stderr";
 pub const ACCESS_LOG: &str = "stdout";
 pub const PID: &str = "/run/limpet.pid";
@@ -38,6 +40,8 @@ pub struct Wishes {
     pub config: Option<PathBuf>,
     /// `limpet DIR`
     pub folder: Option<PathBuf>,
+    /// `--spa`
+    pub spa: bool,
     /// `-p`
     pub prefix: Option<PathBuf>,
     /// `-e`
@@ -58,8 +62,12 @@ impl Source {
             (None, Some(folder)) => {
                 conf::Source::new(Main::Folder(absolute(&folder)), prefix.clone())
             }
+            (None, None) if wishes.spa => {
+                conf::Source::new(Main::Folder(default_folder()), prefix.clone())
+            }
             (None, None) => usual(&prefix),
         };
+        conf.spa = wishes.spa;
         conf.globals = wishes.globals.unwrap_or_default().into_vec();
         let error_log = wishes.error_log.unwrap_or_else(|| ERROR_LOG.into());
         Source { conf, named: wishes.config.is_some(), prefix, error_log, test: wishes.test }
@@ -109,8 +117,16 @@ fn absolute(path: &Path) -> PathBuf {
 fn usual(prefix: &Path) -> conf::Source {
     match CONFIGS.iter().map(Path::new).find(|path| path.exists()) {
         Some(path) => conf::Source::file(path.into()),
-        None => conf::Source::new(Main::Embedded(absolute(Path::new("."))), prefix.into()),
+        None => conf::Source::new(Main::Embedded(default_folder()), prefix.into()),
     }
+}
+
+/// The current folder; in a container that names none, where images keep a site, and not all
+/// of the container.
+fn default_folder() -> PathBuf {
+    let here = absolute(Path::new("."));
+    let site = FOLDERS.iter().map(Path::new).find(|folder| folder.is_dir());
+    if here == Path::new("/") { site.map_or(here, Path::to_path_buf) } else { here }
 }
 
 #[cfg(test)]

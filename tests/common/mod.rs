@@ -15,12 +15,14 @@ pub mod kernel;
 mod log;
 mod place;
 pub mod process;
+mod root;
 
 pub use client::{Client, Response, accepts, exchange, get, try_get};
 pub use kernel::{Birth, Ended};
 pub use log::Log;
 pub use place::Place;
 pub use process::Process;
+pub use root::{empty_root, in_root};
 
 use std::fs::File;
 use std::os::fd::AsRawFd;

@@ -27,7 +27,11 @@ impl TempFile {
     pub fn create(request: &Request<'_>) -> Option<TempFile> {
         let conf = &request.location.conf.request_body;
         let made = match &conf.temp_path {
-            Some(path) => named(path, conf.in_file),
+            Some(path) => named(path, conf.in_file).or_else(|errno| match errno {
+                // A root that cannot be written, where nothing was mounted.
+                Errno::EROFS | Errno::EACCES if conf.in_file == InFile::Off => unnamed(),
+                errno => Err(errno),
+            }),
             None if conf.in_file == InFile::Off => unnamed(),
             None => {
                 let path = TempPath { path: b"/tmp".as_slice().into(), levels: Vec::new() };
