@@ -159,11 +159,7 @@ const GROUPS: &[Group] = &[
               intercept_errors next_upstream next_upstream_timeout next_upstream_tries \
               pass pass_header read_timeout send_timeout set_header socket_keepalive",
             ),
-            (
-                "",
-                "hash ip_hash least_conn least_time random resolver resolver_timeout sticky \
-              zone",
-            ),
+            ("", "resolver resolver_timeout sticky zone"),
             (
                 "memcached_",
                 "bind buffer_size connect_timeout gzip_flag next_upstream \

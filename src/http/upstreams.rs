@@ -6,6 +6,7 @@
 #![allow(dead_code, reason = "who proxies asks for groups")]
 
 mod block;
+mod methods;
 mod server;
 
 pub use block::shapes;

@@ -1,8 +1,10 @@
 //! What stands in `upstream NAME { }`.
 
-use super::{Upstream, server};
-use crate::conf::{Args, Context, Cx, Directive, Error, Node, Shape, apply, parse_number, put};
-use crate::net::upstream::{Group, Keepalive, Parts, Server};
+use super::{Upstream, methods, server};
+use crate::conf::{
+    Args, Context, Cx, Directive, Error, Node, Shape, Template, apply, parse_number, put,
+};
+use crate::net::upstream::{Group, Keepalive, Method, Parts, Server};
 use std::rc::Rc;
 
 const UPSTREAM: Context = Context::UPSTREAM;
@@ -11,6 +13,9 @@ const UPSTREAM: Context = Context::UPSTREAM;
 #[derive(Default)]
 pub struct Block {
     pub servers: Vec<Server>,
+    pub method: Option<Method>,
+    /// `hash KEY`
+    pub key: Option<Template>,
     keepalive: Option<u32>,
     keepalive_requests: Option<u64>,
     keepalive_time: Option<u64>,
@@ -19,6 +24,11 @@ pub struct Block {
 
 static TABLE: &[Directive<Block>] = &[
     Directive::call("server", UPSTREAM, Args::ONE_MORE, server::server),
+    Directive::call("hash", UPSTREAM, Args::ONE_TWO, methods::hash),
+    Directive::call("ip_hash", UPSTREAM, Args::NONE, methods::ip_hash),
+    Directive::call("least_conn", UPSTREAM, Args::NONE, methods::least_conn),
+    Directive::call("least_time", UPSTREAM, Args::ONE_TWO, methods::least_time),
+    Directive::call("random", UPSTREAM, Args::UP_TO_TWO, methods::random),
     Directive::call("keepalive", UPSTREAM, Args::ONE_TWO, keepalive),
     Directive::number("keepalive_requests", UPSTREAM, |block| &mut block.keepalive_requests),
     Directive::msec("keepalive_time", UPSTREAM, |block| &mut block.keepalive_time),
@@ -56,8 +66,14 @@ fn made(name: &[u8], block: Block) -> Upstream {
         time_ms: block.keepalive_time.unwrap_or(usual.time_ms),
         timeout_ms: block.keepalive_timeout.unwrap_or(usual.timeout_ms),
     };
-    let parts = Parts { name: name.into(), servers: block.servers, keepalive, ..Parts::default() };
-    Upstream { group: Rc::new(Group::new(parts)), key: None }
+    let parts = Parts {
+        name: name.into(),
+        servers: block.servers,
+        method: block.method.unwrap_or_default(),
+        keepalive,
+        ..Parts::default()
+    };
+    Upstream { group: Rc::new(Group::new(parts)), key: block.key }
 }
 
 /// `keepalive CONNECTIONS [local];`

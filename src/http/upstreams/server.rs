@@ -1,6 +1,7 @@
 //! `server ADDRESS [PARAMETERS];`
 
 use super::block::Block;
+use super::methods;
 use crate::conf::{Cx, Error, Node, Word, parse_number, parse_time};
 use crate::net::upstream::{Place, Server, Target};
 use crate::sys::addr::BadAddr;
@@ -11,8 +12,13 @@ pub fn server(block: &mut Block, _: &mut Cx, node: Node) -> Result<(), Error> {
         Target::Name { host: Box::default(), port: 0, service: None },
     );
     let mut service = None;
+    let limited = block.method.is_some_and(|method| !methods::has_backups(method));
     for word in node.args().skip(1) {
         parameter(&mut server, &mut service, word)?;
+        if limited && (word.bytes() == b"backup" || word.starts_with(b"slow_start=")) {
+            let text = format!("balancing method does not support parameter \"{word}\"");
+            return Err(Error::at(word, text));
+        }
     }
     server.target = target(node, service)?;
     block.servers.push(server);

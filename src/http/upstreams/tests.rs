@@ -27,6 +27,17 @@ fn what_is_wrong_is_told_as_nginx_does() {
     inside("server a; keepalive 8; keepalive 8;", "\"keepalive\" directive is duplicate");
     inside("server a; keepalive x;", "invalid value \"x\" in \"keepalive\" directive");
     inside("server a; keepalive 8 global;", "invalid parameter \"global\"");
+    inside("hash; server a;", "invalid number of arguments in \"hash\" directive");
+    inside("hash $uri consistently; server a;", "invalid parameter \"consistently\"");
+    inside("random three; server a;", "invalid parameter \"three\"");
+    inside("random two most_conn; server a;", "invalid parameter \"most_conn\"");
+    inside("least_time soon; server a;", "invalid parameter \"soon\"");
+    inside("server a backup; ip_hash; server b;", "");
+    let unsupported = "balancing method does not support parameter \"backup\"";
+    inside("ip_hash; server a backup;", unsupported);
+    inside("hash $uri; server a backup;", unsupported);
+    inside("random; server a backup;", unsupported);
+    inside("least_conn; server a; server b backup slow_start=1s;", "");
     check("upstream a { server b; } upstream A { server b; }", "duplicate upstream \"A\"");
     check("server { upstream a { server b; } }", "\"upstream\" directive is not allowed here");
 }
@@ -48,4 +59,11 @@ fn the_last_words_are_for_the_group() {
     let keepalive = group.keepalive;
     let times = (keepalive.time_ms, keepalive.timeout_ms);
     assert_eq!((keepalive.connections, keepalive.requests, times), (4, 5, (6000, 7000)));
+}
+
+#[test]
+fn the_last_method_counts() {
+    let text = "upstream u { ip_hash; least_conn; server a; }";
+    let (_, errors, warnings) = read_all(text);
+    assert_eq!((errors.len(), warnings), (0, vec!["load balancing method redefined".to_string()]));
 }

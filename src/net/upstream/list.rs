@@ -79,12 +79,19 @@ pub struct Tries {
     tried: [u64; 4],
     /// Of the lists that the bits are about.
     generation: u32,
-    /// Where the method goes on.
-    pub(super) hash: u32,
-    /// How often it was unlucky.
-    pub(super) misses: u8,
-    pub(super) begun: bool,
+    pub(super) walk: Walk,
     backup: bool,
+}
+
+/// Where a method goes on when it is asked again for the same request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Walk {
+    /// A hash, or a place.
+    pub at: u32,
+    /// How often it went on; 0: it is yet to begin.
+    pub turns: u16,
+    /// How many peers could not serve.
+    pub misses: u8,
 }
 
 const _: () = assert!(size_of::<Tries>() <= 64);
@@ -97,6 +104,11 @@ impl Tries {
             self.tried = [0; 4];
             self.backup = false;
         }
+    }
+
+    /// Whether the backups are tried.
+    pub(super) fn is_at_backups(&self) -> bool {
+        self.backup
     }
 
     pub(super) fn has(&self, index: usize) -> bool {

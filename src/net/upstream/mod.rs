@@ -13,25 +13,34 @@
 //! | `record` | the numbers of a peer, shared or not |
 //! | `list` | all peers at the moment, of which some are left to try |
 //! | `round_robin` | the method that the others fall back to |
-#![allow(dead_code, reason = "who proxies is built on it")]
+//! | `hash`, `ketama`, `least`, `random` | the others |
+#![allow(dead_code, unused_imports, reason = "who proxies is built on it")]
 
+mod hash;
+mod ketama;
+mod least;
 mod list;
 mod peer;
 mod place;
+mod random;
 mod record;
 mod round_robin;
 mod server;
 #[cfg(test)]
 mod tests;
 
+pub use least::{Load, Until};
 pub use list::Tries;
 pub use peer::{Lease, Peer};
 pub use place::Place;
+pub use record::Health;
 pub use server::{Server, Target};
 
 use crate::shm::directory::Handle;
 use crate::sys::addr::{Addr, Ip};
-use list::Lists;
+use ketama::Ketama;
+use list::{Lists, Walk};
+use round_robin::Field;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -40,6 +49,8 @@ pub struct Group {
     pub name: Box<[u8]>,
     servers: Box<[Rc<Server>]>,
     method: Method,
+    /// For a consistent hash.
+    circle: Ketama,
     pub keepalive: Keepalive,
     zone: Option<Handle>,
     /// What weights are multiplied by.
@@ -50,10 +61,19 @@ pub struct Group {
 }
 
 /// How a peer is chosen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Method {
     #[default]
     RoundRobin,
+    Hash {
+        consistent: bool,
+    },
+    IpHash,
+    Least(Load),
+    /// Of two, the one with less to do.
+    Random {
+        two: Option<Load>,
+    },
 }
 
 /// Of connections that wait for another request.
@@ -111,6 +131,10 @@ impl Group {
         let group = Group {
             name: parts.name,
             method: parts.method,
+            circle: match parts.method {
+                Method::Hash { consistent: true } => Ketama::new(&servers),
+                _ => Ketama::default(),
+            },
             keepalive: parts.keepalive,
             zone: parts.zone,
             scale: if servers.iter().any(|it| it.slow_start_ms > 0) { FINE } else { 1 },
@@ -162,18 +186,32 @@ impl Group {
     /// By the group's method, then among the backups.
     fn choose(&self, lists: &Lists, tries: &mut Tries, ask: &Ask<'_>) -> Option<usize> {
         loop {
-            let field = round_robin::Field {
-                peers: lists.of(tries),
-                tries,
-                scale: self.scale,
-                now_ms: ask.now_ms,
-            };
-            let chosen = match self.method {
-                Method::RoundRobin => field.round_robin(),
-            };
+            let mut walk = tries.walk;
+            let chosen = self.chosen(lists, tries, &mut walk, ask);
+            tries.walk = walk;
             if chosen.is_some() || !tries.go_to_backups(lists) {
                 return chosen;
             }
+        }
+    }
+
+    fn chosen(
+        &self,
+        lists: &Lists,
+        tries: &Tries,
+        walk: &mut Walk,
+        ask: &Ask<'_>,
+    ) -> Option<usize> {
+        let peers = lists.of(tries);
+        let field = Field { peers, tries, scale: self.scale, now_ms: ask.now_ms };
+        match self.method {
+            Method::Least(load) => field.least(load),
+            _ if tries.is_at_backups() => field.round_robin(),
+            Method::RoundRobin => field.round_robin(),
+            Method::Hash { consistent: false } => field.hash(walk, ask.key),
+            Method::Hash { consistent: true } => field.ketama(walk, &self.circle, ask.key),
+            Method::IpHash => field.ip_hash(walk, ask.client),
+            Method::Random { two } => field.random(walk, two),
         }
     }
 

@@ -75,17 +75,25 @@ impl Peer {
         most == 0 || self.record().active() < most
     }
 
-    /// Its weight of this moment: less after failures, and while it starts slowly.
-    pub fn weight_now(&self, scale: u32, now_ms: u64) -> i64 {
-        let (record, server) = (self.record(), &self.server);
-        let weight = server.weight.saturating_sub(record.deficit());
-        let weight = u64::from(weight) * u64::from(scale);
-        let since = now_ms.saturating_sub(record.recovered_ms.load(Relaxed));
-        if server.slow_start_ms == 0 || since >= server.slow_start_ms {
-            return weight as i64;
+    /// Its weight of this moment, less what failures took.
+    pub fn weight_left(&self, scale: u32, now_ms: u64) -> i64 {
+        let left = self.server.weight.saturating_sub(self.record().deficit());
+        self.ramped(u64::from(left) * u64::from(scale), now_ms) as i64
+    }
+
+    pub fn weight(&self, scale: u32, now_ms: u64) -> u64 {
+        self.ramped(u64::from(self.server.weight) * u64::from(scale), now_ms)
+    }
+
+    /// Less while it starts slowly.
+    fn ramped(&self, weight: u64, now_ms: u64) -> u64 {
+        let slow = self.server.slow_start_ms;
+        let since = now_ms.saturating_sub(self.record().recovered_ms.load(Relaxed));
+        if since >= slow {
+            return weight;
         }
-        let part = u128::from(weight) * u128::from(since) / u128::from(server.slow_start_ms);
-        part.max(1) as i64
+        let part = u128::from(weight) * u128::from(since) / u128::from(slow);
+        (part as u64).max(1)
     }
 
     /// The time that those of this process in progress have taken so far, on average.

@@ -28,12 +28,14 @@ impl<'a> Field<'a> {
         self.peers.iter().enumerate().filter(move |(index, _)| self.is_open(*index))
     }
 
+    /// There is only one, which is tried again and again; who asks counts.
+    pub fn is_single(self) -> bool {
+        self.peers.first().is_some_and(|peer| peer.single.get())
+    }
+
     pub fn round_robin(self) -> Option<usize> {
-        // The only one there is is tried again and again; who asks counts.
-        if let [peer] = self.peers
-            && peer.single.get()
-        {
-            return peer.is_free(seconds(self.now_ms)).then_some(0);
+        if self.is_single() {
+            return self.peers[0].is_free(seconds(self.now_ms)).then_some(0);
         }
         self.turn(self.open())
     }
@@ -42,7 +44,7 @@ impl<'a> Field<'a> {
     pub fn turn(self, among: impl Iterator<Item = (usize, &'a Rc<Peer>)>) -> Option<usize> {
         let (mut best, mut total) = (None, 0_i64);
         for (index, peer) in among {
-            let weight = peer.weight_now(self.scale, self.now_ms);
+            let weight = peer.weight_left(self.scale, self.now_ms);
             let current = peer.record().advance(weight);
             total = total.saturating_add(weight);
             if best.is_none_or(|(_, most)| current > most) {

@@ -174,3 +174,5 @@ fn a_refused_connection_casts_doubt_on_names() {
     assert!(group.take_doubt() && !group.take_doubt());
     assert!(group.servers()[0].take_doubt() && !group.servers()[0].take_doubt());
 }
+
+mod methods;
