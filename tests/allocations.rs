@@ -114,10 +114,11 @@ fn variables_of_clients_allocate_nothing() {
                  }
                  location /status { stub_status; }
                  location /gif { empty_gif; }
+                 location /health { health ready; }
              }
          }",
     );
-    for target in ["/", "/X/b", "/status", "/gif"] {
+    for target in ["/", "/X/b", "/status", "/gif", "/health"] {
         let mut clients: Vec<_> = (0..4).map(|_| limpet.client()).collect();
         for client in &mut clients {
             client.send("PROXY TCP4 1.2.3.4 5.6.7.8 1000 80\r\n");

@@ -4,6 +4,7 @@ use super::user::{User, user};
 use crate::conf::{
     self, Args, Context, Cx, Directive, Error, Msec, Node, choice, number, put, settings,
 };
+use crate::sys::process::Pid;
 use crate::sys::sched::CpuSet;
 use crate::text::network::Network;
 use std::path::PathBuf;
@@ -17,9 +18,9 @@ settings! {
     pub struct Core, CoreRaw {
         pub daemon: bool = true,
         pub master_process: bool = true,
-        /// 0: the time is read after each wait.
         /// Its change is a reload.
         pub config_watch: bool = false,
+        /// 0: the time is read after each wait.
         pub timer_resolution: Msec = 0,
         pub pid: Option<PathBuf> = None,
         pub lock_file: Option<PathBuf> = None,
@@ -30,6 +31,18 @@ settings! {
         pub worker_rlimit_core: Option<u64> = None,
         /// 0: without limit.
         pub worker_shutdown_timeout: Msec = 0,
+        /// Between the order to stop and the end of accepting.
+        pub shutdown_delay: Msec = 0,
+        /// What TERM does; `None`: by who we are.
+        pub term_action: Option<TermAction> = None,
+        /// WINCH means something on a terminal, too.
+        pub foreground_winch: bool = false,
+        /// 0: never.
+        pub worker_stall_timeout: Msec = 0,
+        /// How many generations of workers may live at once.
+        pub worker_generations: u64 = 50,
+        /// Whether a master without workers ends; `None`: by who we are.
+        pub exit_on_worker_loss: Option<bool> = None,
         pub working_directory: Option<PathBuf> = None,
         pub debug_points: Option<DebugPoints> = None,
         /// `None`: nobody, if the master is root.
@@ -69,6 +82,24 @@ impl Workers {
 pub enum DebugPoints {
     Stop,
     Abort,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TermAction {
+    Fast,
+    Graceful,
+}
+
+impl Core {
+    /// Process 1 is a container's: what it serves ends with it, and nobody else looks after it.
+    pub fn is_term_graceful(&self, master: Pid) -> bool {
+        let usual = if master == 1 { TermAction::Graceful } else { TermAction::Fast };
+        self.term_action.unwrap_or(usual) == TermAction::Graceful
+    }
+
+    pub fn exits_on_worker_loss(&self, master: Pid) -> bool {
+        self.exit_on_worker_loss.unwrap_or(master == 1)
+    }
 }
 
 /// `worker_cpu_affinity`.
@@ -118,6 +149,19 @@ pub static MAIN_TABLE: &[Directive<CoreRaw>] = &[
         put(&mut raw.worker_rlimit_core, node, conf::off(node, 0).map(Some))
     }),
     Directive::msec("worker_shutdown_timeout", MAIN, |raw| &mut raw.worker_shutdown_timeout),
+    Directive::msec("shutdown_delay", MAIN, |raw| &mut raw.shutdown_delay),
+    Directive::call("term_action", MAIN, Args::ONE, |raw, _, node| {
+        let actions = [("fast", Some(TermAction::Fast)), ("graceful", Some(TermAction::Graceful))];
+        put(&mut raw.term_action, node, choice(node, 0, &actions))
+    }),
+    Directive::flag("foreground_winch", MAIN, |raw| &mut raw.foreground_winch),
+    Directive::msec("worker_stall_timeout", MAIN, |raw| &mut raw.worker_stall_timeout),
+    Directive::call("worker_generations", MAIN, Args::ONE, |raw, _, node| {
+        put(&mut raw.worker_generations, node, worker_generations(node))
+    }),
+    Directive::call("exit_on_worker_loss", MAIN, Args::ONE, |raw, _, node| {
+        put(&mut raw.exit_on_worker_loss, node, conf::flag(node, 0).map(Some))
+    }),
     Directive::call("working_directory", MAIN, Args::ONE, |raw, cx, node| {
         path(&mut raw.working_directory, cx, node)
     }),
@@ -186,6 +230,14 @@ fn worker_processes(node: Node) -> Result<Workers, Error> {
         Some(0) => Err(Error::directive(node, "invalid value").hint("there must be a worker")),
         Some(count) => Ok(Workers::Count(count)),
         None => Err(Error::directive(node, "invalid value")),
+    }
+}
+
+/// A reload has two of them for a moment.
+fn worker_generations(node: Node) -> Result<u64, Error> {
+    match number(node, 0)? {
+        0 | 1 => Err(Error::directive(node, "invalid value").hint("a reload takes two")),
+        count => Ok(count),
     }
 }
 

@@ -1,11 +1,11 @@
-//! What answers in a location instead of files, and the two plainest of it: `stub_status`
-//! and `empty_gif`.
+//! What answers in a location instead of files, and the plainest of it: `stub_status`,
+//! `empty_gif`, and `health`.
 
-use super::filters;
 use super::request::Request;
 use super::step::{Answer, Step};
 use super::variables::{BuiltIn, built_in, connection};
-use crate::conf::{Args, Context, Directive, settings};
+use super::{filters, health};
+use crate::conf::{Args, Context, Directive, choice, put, settings};
 use crate::proto::conditional::{self, Validators, Verdict};
 use crate::proto::request::Method;
 use crate::shm;
@@ -32,6 +32,10 @@ pub static LOC: &[Directive<LocRaw>] = &[
             Ok(())
         },
     ),
+    Directive::call("health", Context::SERVER.or(Context::LOCATION), Args::ONE, |raw, _, node| {
+        let kinds: [(&str, Handler); 2] = [("live", health::live), ("ready", health::ready)];
+        put(&mut raw.handler, node, choice(node, 0, &kinds).map(Some))
+    }),
     Directive::call("empty_gif", Context::LOCATION, Args::NONE, |raw, _, _| {
         raw.handler = Some(Some(empty_gif));
         Ok(())

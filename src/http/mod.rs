@@ -26,6 +26,7 @@ mod forwarded;
 pub mod geo;
 pub mod gzip;
 pub mod headers;
+mod health;
 pub mod index;
 mod input;
 pub mod limit_conn;

@@ -5,6 +5,7 @@ use super::browser;
 use super::conf::{Http, Location, Server, Site};
 use super::connection::Conn;
 use super::core::KeepaliveDisable;
+use super::health;
 use super::limits::Limited;
 use super::permission::SoFar;
 use super::request_body::Received;
@@ -15,7 +16,6 @@ use super::subrequest::Ask;
 use super::variables::{Slot, Slots};
 use super::worker::Worker;
 use crate::conf::{Pattern, VarId};
-use crate::event;
 use crate::log::Level;
 use crate::mem::buffers::Scratch;
 use crate::proto::conditional::Conditions;
@@ -194,7 +194,7 @@ impl<'r> Request<'r> {
             uri: b"/",
             args: head.args.of(bytes),
             method: head.method,
-            keep_alive: head.keeps_alive() && !event::draining(),
+            keep_alive: head.keeps_alive() && health::keeps_connections(),
             internal: false,
             error_page: false,
             err_status: 0,

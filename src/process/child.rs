@@ -33,7 +33,10 @@ pub struct Seat {
     pub master: MasterWatch,
     /// The limit of descriptors that the master was started with.
     pub nofile: Option<Limit>,
-    pub daemonized: bool,
+    /// WINCH means something.
+    pub winch: bool,
+    /// The next TERM lets what has begun finish.
+    pub is_term_graceful: bool,
     pub wanted: Wanted,
 }
 
@@ -78,6 +81,8 @@ impl Master {
     /// What the child keeps; all else of the master ends here, before the child begins.
     fn give(self, birth: Birth) -> (Cycle, Seat) {
         let Birth { slot, job, end1 } = birth;
+        let winch = self.heeds_winch();
+        let is_term_graceful = self.cycle.core.is_term_graceful(self.watch.pid);
         let seat = Seat {
             slot,
             number: job.work.number(),
@@ -85,7 +90,8 @@ impl Master {
             siblings: siblings(self.table, slot),
             master: self.watch,
             nofile: self.nofile,
-            daemonized: self.daemonized,
+            winch,
+            is_term_graceful,
             wanted: Wanted::default(),
         };
         (cycle_of(job.generation, self.cycle, self.stage), seat)
@@ -122,7 +128,9 @@ fn siblings(table: Table, slot: usize) -> Siblings {
 impl Seat {
     /// What signals ask for. A QUIT may be the kernel's word that the master has gone.
     pub fn take_signals(&mut self) {
-        self.wanted.take_signals(Role::Worker { daemonized: self.daemonized });
+        let graceful = self.is_term_graceful;
+        self.wanted.take_signals(Role::Worker { winch: self.winch, graceful });
+        self.is_term_graceful &= !std::mem::take(&mut self.wanted.by_term);
     }
 
     /// ngx_channel_handler: reads until there is nothing more; false when there is no channel any

@@ -38,6 +38,10 @@ impl<T> Deadlines<T> {
         self.list.retain(|(_, due)| keep(due));
     }
 
+    pub fn has(&self, is: impl Fn(&T) -> bool) -> bool {
+        self.list.iter().any(|(_, due)| is(due))
+    }
+
     #[cfg(test)]
     fn iter(&self) -> impl Iterator<Item = &T> {
         self.list.iter().map(|(_, due)| due)

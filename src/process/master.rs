@@ -16,8 +16,8 @@ use super::deadlines::Deadlines;
 use super::reload::Stage;
 use super::signals::{Role, Wanted};
 use super::spawn::{End, Step};
+use super::stopping::Stopping;
 use super::table::{Job, Process, Spawn, Table, Work};
-use super::termination::{Termination, Tick};
 use super::upgrade::Executable;
 use super::verdict::READY_WITHIN_MS;
 use super::{channel::Command, child::MasterWatch, daemon::Herald, set_title, start::Start};
@@ -28,9 +28,6 @@ use crate::sys::limits::Limit;
 use crate::sys::signal::{self, SigSet};
 use crate::sys::{process, user};
 use crate::{shm, time};
-
-/// Given to workers that end by `worker_shutdown_timeout` themselves, before the master helps.
-const SHUTDOWN_GRACE_MS: u64 = 500;
 
 /// What a deadline is for.
 #[derive(PartialEq, Debug)]
@@ -47,8 +44,18 @@ pub enum Due {
     Bind,
     /// A generation has had its time to become ready.
     Ready { generation: u32 },
-    /// `worker_shutdown_timeout` is over.
+    /// The time of a graceful stop is over.
     Shutdown,
+    /// Everybody has had the time to notice that we stop.
+    Drained,
+    /// No worker has been ready for too long.
+    Loss,
+    /// Workers that hang are looked for; when that was asked for.
+    Stall { looked_ms: u64 },
+    /// A worker that hung has had its time to write a core.
+    Abort { pid: i32 },
+    /// A reload has waited long enough for the oldest generation.
+    Oldest { generation: u32 },
     /// Log lines wait for a slow reader.
     Log,
     /// The configuration may have changed, and it is quiet now.
@@ -78,8 +85,7 @@ pub struct Master {
     pub(super) daemonized: bool,
     /// Who started us: while that process is there, we are a new binary beside an old one.
     parent: i32,
-    termination: Option<Termination>,
-    quitting: bool,
+    pub(super) stop: Stopping,
     exit_code: i32,
     pub(super) ready_time_is_up: bool,
 }
@@ -104,8 +110,7 @@ impl Master {
             nofile: start.nofile,
             daemonized: start.daemonized,
             parent: start.parent,
-            termination: None,
-            quitting: false,
+            stop: Stopping::default(),
             exit_code: 0,
             ready_time_is_up: false,
             cycle,
@@ -146,6 +151,7 @@ impl Master {
         time::update();
         let role = self.role();
         self.wanted.take_signals(role);
+        self.begin_to_stop();
         log!(Level::Debug, "wake up, sigio {}", u8::from(self.wanted.io));
 
         if take(&mut self.wanted.reap) {
@@ -158,6 +164,7 @@ impl Master {
         self.flush_channels();
         self.run_due()?;
         self.settle();
+        self.supervise();
         self.report();
 
         if self.stopping() && !self.lives() {
@@ -172,7 +179,7 @@ impl Master {
             return Continue(());
         }
         // What would start or end workers waits while a generation comes up: 5 s at most.
-        if self.stage.is_serving() && take(&mut self.wanted.reconfigure) {
+        if self.may_reconfigure() {
             self.reconfigure()?;
         }
         if take(&mut self.restart) {
@@ -188,6 +195,14 @@ impl Master {
             self.stop_accepting();
         }
         Continue(())
+    }
+
+    /// HUPs that come while one is worked off are one more.
+    fn may_reconfigure(&mut self) -> bool {
+        self.wanted.reconfigure
+            && self.stage.is_serving()
+            && self.has_room_for_generation()
+            && take(&mut self.wanted.reconfigure)
     }
 
     /// A shot at the earliest deadline, whatever woke us: no signal moves one.
@@ -216,6 +231,11 @@ impl Master {
                     self.ready_time_is_up |= generation == self.cycle.generation;
                 }
                 Due::Shutdown => self.wanted.terminate = true,
+                Due::Drained => self.drained(),
+                Due::Loss => self.workers_are_lost(),
+                Due::Stall { looked_ms } => self.look_for_stalls(looked_ms),
+                Due::Abort { pid } => self.kill_aborted(pid),
+                Due::Oldest { generation } => self.end_oldest(generation),
                 Due::ConfigChange => self.look_at_config(),
                 Due::Spawn(_) | Due::Flush | Due::Log => {}
             }
@@ -240,7 +260,10 @@ impl Master {
             _ if self.wanted.terminate => MasterState::Terminating,
             _ if self.wanted.quit => MasterState::ShuttingDown,
             Stage::Starting(_) => MasterState::Starting,
+            _ if self.is_draining() => MasterState::Draining,
             Stage::Binding { .. } | Stage::Reloading { .. } => MasterState::Reloading,
+            // It waits for room.
+            Stage::Serving if self.wanted.reconfigure => MasterState::Reloading,
             Stage::Serving if self.new_binary.is_some() => MasterState::Upgrading,
             Stage::Serving if self.noaccepting => MasterState::NotAccepting,
             Stage::Serving => MasterState::Running,
@@ -249,6 +272,7 @@ impl Master {
         record.set_state(state);
         record.generation.set(self.cycle.generation.into());
         record.workers_wanted.set(self.cycle.workers as u64);
+        record.term_is_graceful.set(self.is_term_graceful().into());
     }
 
     /// A child is there that has to go before the master can.
@@ -262,7 +286,12 @@ impl Master {
 
     fn role(&self) -> Role {
         let upgrading = self.new_binary.is_some() || process::getppid() == self.parent;
-        Role::Master { daemonized: self.daemonized, upgrading }
+        Role::Master { winch: self.heeds_winch(), graceful: self.is_term_graceful(), upgrading }
+    }
+
+    /// Terminals, and `docker run`, send WINCH for every change of their size.
+    pub(super) fn heeds_winch(&self) -> bool {
+        self.daemonized || self.cycle.core.foreground_winch
     }
 
     /// Whether an older binary runs beside us, or a newer one.
@@ -278,46 +307,7 @@ impl Master {
         self.deadlines.add(time::now_ms() + READY_WITHIN_MS, Due::Ready { generation });
     }
 
-    /// Fast: the children get terminate, again and again, and in the end SIGKILL.
-    fn terminate(&mut self) {
-        if self.termination.is_some() {
-            return;
-        }
-        self.abandon_binding();
-        self.order(Command::Terminate, |_| true);
-        self.set_termination(Termination::started());
-    }
-
-    fn tick(&mut self) {
-        let Some(mut clock) = self.termination.take() else { return };
-        match clock.tick() {
-            Tick::Terminate => self.order(Command::Terminate, |_| true),
-            Tick::Kill => self.kill_all(|_| true),
-        }
-        self.set_termination(clock);
-    }
-
-    fn set_termination(&mut self, clock: Termination) {
-        let delay = clock.delay_ms();
-        log!(Level::Debug, "termination cycle: {delay}");
-        self.deadlines.add(time::now_ms() + delay, Due::Termination);
-        self.termination = Some(clock);
-    }
-
-    /// Graceful: no more connections; the workers finish theirs, and the master waits.
-    fn quit(&mut self) {
-        if std::mem::replace(&mut self.quitting, true) {
-            return;
-        }
-        self.abandon_binding();
-        self.order(Command::Quit, |_| true);
-        self.close_listening();
-        if let ms @ 1.. = self.cycle.core.worker_shutdown_timeout {
-            self.deadlines.add(time::now_ms() + ms + SHUTDOWN_GRACE_MS, Due::Shutdown);
-        }
-    }
-
-    fn close_listening(&mut self) {
+    pub(super) fn close_listening(&mut self) {
         let unlink = self.owns_names();
         self.stage.close_listening(unlink);
         self.cycle.listening.close(unlink);

@@ -4,7 +4,8 @@
 //! |---|---|
 //! | `master` | its loop; begin reading here |
 //! | `spawn`, `reap`, `orders` | making children, burying them, telling them what to do |
-//! | `reload`, `upgrade` | the next generation; the next binary |
+//! | `reload`, `generations`, `upgrade` | the next generation; the next binary |
+//! | `stopping`, `supervise` | the end of a master; workers that hang or are lost |
 //! | `child`, `privileges`, `affinity` | the first moments of a child |
 //! | `worker`, `helper`, `single`, `accept_mutex` | loops that serve |
 //! | `table` | every child, one slot each |
@@ -23,6 +24,7 @@ mod child;
 mod config_watch;
 mod daemon;
 mod deadlines;
+mod generations;
 mod helper;
 mod master;
 mod orders;
@@ -38,6 +40,8 @@ mod single;
 mod spawn;
 mod start;
 pub mod status;
+mod stopping;
+mod supervise;
 mod table;
 mod termination;
 mod upgrade;

@@ -55,8 +55,8 @@ impl Master {
             if skipped {
                 continue;
             }
-            let told =
-                self.post(slot, Message::order(command)) || self.kill(slot, signal_for(command));
+            let told = self.post(slot, Message::order(command))
+                || self.kill(slot, self.signal_for(command));
             if let Some(process) = self.table.get_mut(slot)
                 && told
                 && command != Command::Reopen
@@ -183,7 +183,7 @@ impl Master {
         log!(Level::Alert, "the channel of {name} {pid} is lost, it gets signals");
         for message in process.outbox.clear() {
             if matches!(message.command, Command::Quit | Command::Terminate | Command::Reopen) {
-                self.kill(slot, signal_for(message.command));
+                self.kill(slot, self.signal_for(message.command));
             }
         }
     }
@@ -243,16 +243,18 @@ impl Master {
         others.map(|(to, _)| to).collect()
     }
 
+    /// Of two that mean *terminate* the one that is always fast.
+    fn signal_for(&self, command: Command) -> i32 {
+        match command {
+            Command::Quit => signal::QUIT,
+            Command::Reopen => signal::USR1,
+            _ if self.cycle.core.is_term_graceful(self.watch.pid) => signal::INT,
+            _ => signal::TERM,
+        }
+    }
+
     fn pid_of(&self, slot: usize) -> i32 {
         self.table.get(slot).map_or(-1, |process| process.pid)
-    }
-}
-
-fn signal_for(command: Command) -> i32 {
-    match command {
-        Command::Quit => signal::QUIT,
-        Command::Reopen => signal::USR1,
-        _ => signal::TERM,
     }
 }
 

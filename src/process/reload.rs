@@ -27,7 +27,7 @@ use crate::sys::process::Pid;
 use crate::{shm, time};
 
 /// When SIGKILL follows the terminate of a roll-back: with the last tick of the termination clock.
-const ROLL_BACK_KILL_MS: u64 = 3_150;
+pub(super) const ROLL_BACK_KILL_MS: u64 = 3_150;
 
 /// What the master is about, beside serving.
 pub enum Stage {
@@ -98,6 +98,10 @@ impl Master {
     pub(super) fn reconfigure(&mut self) -> Step {
         let master = &shm::board().master;
         master.take_up(Asked::Reload);
+        if self.is_draining() {
+            self.serves_on("the server is going to stop");
+            return Continue(());
+        }
         if self.new_binary.is_some() {
             // The old binary reads no file any more.
             let step = self.accept_again();

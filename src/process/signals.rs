@@ -20,7 +20,11 @@ pub struct Signal {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Request {
     Terminate,
+    /// The first TERM where it is graceful: quit, within a time.
+    QuitByTerm,
     Quit,
+    /// Quit after a while in which everything goes on but tells that it will end.
+    Drain,
     /// WINCH to a worker: quit, and stop at the debug points.
     DebugQuit,
     Reconfigure,
@@ -36,8 +40,8 @@ enum Request {
 }
 
 use Request::{
-    Alarm, ChangeBinary, DebugQuit, Ignored, Io, NoAccept, Quit, Reap, Reconfigure, Reopen,
-    Terminate,
+    Alarm, ChangeBinary, DebugQuit, Drain, Ignored, Io, NoAccept, Quit, QuitByTerm, Reap,
+    Reconfigure, Reopen, Terminate,
 };
 
 /// Of those that come in one turn WINCH is first: a HUP beside it brings the workers back.
@@ -75,7 +79,8 @@ impl Request {
     fn words(self) -> &'static str {
         match self {
             Terminate => ", exiting",
-            Quit | DebugQuit => ", shutting down",
+            Quit | QuitByTerm | DebugQuit => ", shutting down",
+            Drain => ", draining",
             Reconfigure => ", reconfiguring",
             Reopen => ", reopening logs",
             ChangeBinary => ", changing binary",
@@ -90,30 +95,36 @@ impl Request {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
     Master {
-        daemonized: bool,
+        /// Whether WINCH means anything: on a terminal it only says that a window was resized.
+        winch: bool,
+        /// The next TERM lets what has begun finish.
+        graceful: bool,
         /// A new binary runs, or this one is new and its parent is still there.
         upgrading: bool,
     },
     Single,
     /// A worker or a helper.
     Worker {
-        daemonized: bool,
+        winch: bool,
+        graceful: bool,
     },
 }
 
 impl Role {
     /// None: logged without a word, as nginx does with WINCH in the foreground, where a
     /// terminal sends it for every change of its size.
-    fn request(self, signal: &Signal) -> Option<Request> {
+    fn request(self, signal: &Signal, caught: Caught) -> Option<Request> {
         Some(match (self, signal.master) {
             (Role::Single, NoAccept | ChangeBinary) => Ignored,
             (Role::Master { upgrading: true, .. }, ChangeBinary) => Ignored,
-            (
-                Role::Master { daemonized: false, .. } | Role::Worker { daemonized: false },
-                NoAccept,
-            ) => {
+            (Role::Master { winch: false, .. } | Role::Worker { winch: false, .. }, NoAccept) => {
                 return None;
             }
+            (Role::Master { .. }, Quit) if caught.value == Some(DRAIN) => Drain,
+            (
+                Role::Master { graceful: true, .. } | Role::Worker { graceful: true, .. },
+                Terminate,
+            ) if signal.number == signal::TERM && caught.count == 1 => QuitByTerm,
             (Role::Worker { .. }, _) => signal.worker,
             (_, request) => request,
         })
@@ -125,6 +136,9 @@ impl Role {
 pub struct Wanted {
     pub terminate: bool,
     pub quit: bool,
+    /// Quit, by a TERM that is graceful.
+    pub by_term: bool,
+    pub drain: bool,
     pub debug_quit: bool,
     pub reconfigure: bool,
     pub reopen: bool,
@@ -145,11 +159,13 @@ impl Wanted {
     }
 
     fn note(&mut self, role: Role, signal: &Signal, caught: Caught) {
-        let request = role.request(signal);
+        let request = role.request(signal, caught);
         announce(signal, caught, request.map_or("", Request::words));
         match request {
             Some(Terminate) => self.terminate = true,
             Some(Quit) => self.quit = true,
+            Some(QuitByTerm) => (self.quit, self.by_term) = (true, true),
+            Some(Drain) => self.drain = true,
             Some(DebugQuit) => (self.quit, self.debug_quit) = (true, true),
             Some(Reconfigure) => (self.reconfigure, self.noaccept) = (true, false),
             Some(Reopen) => self.reopen = true,
@@ -212,7 +228,7 @@ pub fn send(pid: Pid, number: i32) -> Result<()> {
 mod tests {
     use super::*;
 
-    const MASTER: Role = Role::Master { daemonized: true, upgrading: false };
+    const MASTER: Role = Role::Master { winch: true, graceful: false, upgrading: false };
 
     fn asked(role: Role, number: i32) -> Wanted {
         let mut wanted = Wanted::default();
@@ -230,18 +246,46 @@ mod tests {
         assert!(asked(MASTER, signal::WINCH).noaccept);
         assert!(asked(MASTER, signal::USR2).change_binary);
         assert_eq!(
-            asked(Role::Master { daemonized: false, upgrading: false }, signal::WINCH),
+            asked(Role::Master { winch: false, graceful: false, upgrading: false }, signal::WINCH),
             none
         );
-        assert_eq!(asked(Role::Master { daemonized: true, upgrading: true }, signal::USR2), none);
+        let upgrading = Role::Master { winch: true, graceful: false, upgrading: true };
+        assert_eq!(asked(upgrading, signal::USR2), none);
         assert_eq!(asked(Role::Single, signal::USR2), none);
         assert_eq!(asked(Role::Single, signal::WINCH), none);
-        let worker = Role::Worker { daemonized: true };
+        let worker = Role::Worker { winch: true, graceful: false };
         assert_eq!(asked(worker, signal::HUP), none);
         assert_eq!(asked(worker, signal::USR2), none);
         let quit = asked(worker, signal::WINCH);
         assert!(quit.quit && quit.debug_quit);
-        assert_eq!(asked(Role::Worker { daemonized: false }, signal::WINCH), none);
+        assert_eq!(asked(Role::Worker { winch: false, graceful: false }, signal::WINCH), none);
+    }
+
+    #[test]
+    fn a_term_may_be_graceful_once() {
+        let term = SIGNALS.iter().find(|signal| signal.number == signal::TERM).unwrap();
+        let caught = |count| Caught { count, pid: None, value: None };
+        let master = Role::Master { winch: false, graceful: true, upgrading: false };
+        for role in [master, Role::Worker { winch: false, graceful: true }] {
+            let mut wanted = Wanted::default();
+            wanted.note(role, term, caught(1));
+            assert!(wanted.quit && wanted.by_term && !wanted.terminate);
+            wanted.note(role, term, caught(2));
+            assert!(wanted.terminate, "two at once");
+            assert!(asked(role, signal::INT).terminate);
+        }
+    }
+
+    #[test]
+    fn a_quit_with_a_value_drains() {
+        let quit = SIGNALS.iter().find(|signal| signal.number == signal::QUIT).unwrap();
+        let caught = Caught { count: 1, pid: None, value: Some(DRAIN) };
+        let mut wanted = Wanted::default();
+        wanted.note(MASTER, quit, caught);
+        assert!(wanted.drain && !wanted.quit);
+        let mut wanted = Wanted::default();
+        wanted.note(Role::Worker { winch: true, graceful: false }, quit, caught);
+        assert!(wanted.quit && !wanted.drain);
     }
 
     #[test]

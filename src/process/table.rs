@@ -105,6 +105,8 @@ pub struct Process {
     pub forged: u32,
     /// It was told to quit or to terminate.
     pub exiting: bool,
+    /// It hung.
+    pub aborted: bool,
     /// waitpid has returned it, or kill says that it is gone.
     pub exited: bool,
     pub born_ms: u64,
@@ -122,6 +124,7 @@ impl Process {
             ignored: false,
             forged: 0,
             exiting: false,
+            aborted: false,
             exited: false,
             born_ms: now_ms,
         }

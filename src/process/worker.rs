@@ -214,7 +214,12 @@ impl<M: Converse> Worker<M> {
         let held = mutex.map(|mutex| mutex.take(self.reactor, self.events.live()));
         let again = mutex.filter(|_| held == Some(false)).map(|mutex| mutex.delay_ms);
 
-        let fired = self.events.turn([shutdown, again].into_iter().flatten().min().map(millis));
+        // A worker with nothing to do has to tell so.
+        let timeout = self.cycle.core.worker_stall_timeout;
+        let beat = (timeout > 0).then(|| (timeout / 3).max(1));
+
+        let longest = [shutdown, again, beat].into_iter().flatten().min();
+        let fired = self.events.turn(longest.map(millis));
         if let Some(mutex) = mutex.filter(|_| held == Some(true)) {
             mutex.give_back();
         }

@@ -9,9 +9,9 @@ use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
 
 pub use libc::{
-    SIGALRM as ALRM, SIGCHLD as CHLD, SIGHUP as HUP, SIGINT as INT, SIGIO as IO, SIGKILL as KILL,
-    SIGPIPE as PIPE, SIGQUIT as QUIT, SIGSYS as SYS, SIGTERM as TERM, SIGUSR1 as USR1,
-    SIGUSR2 as USR2, SIGWINCH as WINCH,
+    SIGABRT as ABRT, SIGALRM as ALRM, SIGCHLD as CHLD, SIGCONT as CONT, SIGHUP as HUP,
+    SIGINT as INT, SIGIO as IO, SIGKILL as KILL, SIGPIPE as PIPE, SIGQUIT as QUIT, SIGSYS as SYS,
+    SIGTERM as TERM, SIGUSR1 as USR1, SIGUSR2 as USR2, SIGWINCH as WINCH,
 };
 use libc::{c_int, c_void, siginfo_t, sigset_t};
 
