@@ -2,12 +2,13 @@
 //!
 //! Nothing here reads a socket, a clock or the configuration; what an answer
 //! depends on is an argument. Nothing here allocates, but for what is made once to be
-//! used again (`deflate`, `regex`).
+//! used again (`deflate`, `regex`) and what is off the path of requests (`dns`).
 #![allow(dead_code, reason = "protocols are written whole, before all of what speaks them")]
 pub mod accept_encoding;
 pub mod chunked;
 pub mod conditional;
 pub mod deflate;
+pub mod dns;
 pub mod fastcgi;
 pub mod framing;
 pub mod host;
