@@ -194,9 +194,17 @@ impl<M: Converse> Conversations<M> {
             return;
         }
         slot.ready.set(slot.ready.get() | readiness(event.flags()));
-        if slot.task.get() != 0 {
-            self.poll(slot.task.get() - 1);
+        // The task may have left the socket to others that have not been polled yet.
+        if let Some(task) = slot.task.get().checked_sub(1)
+            && self.is_live(task)
+        {
+            self.poll(task);
         }
+    }
+
+    #[inline]
+    fn is_live(&self, task: u32) -> bool {
+        task as usize >= self.tasks.capacity() || self.tasks.is_live(task)
     }
 
     /// Polls one task and settles its timer; drops it when it has finished.
@@ -255,8 +263,7 @@ impl<M: Converse> Conversations<M> {
         for _ in 0..count {
             let Some(task) = self.reactor.posted.borrow_mut().pop_front() else { return };
             self.reactor.tasks[task as usize].posted.set(false);
-            let background = task as usize >= self.tasks.capacity();
-            if background || self.tasks.is_live(task) {
+            if self.is_live(task) {
                 self.poll(task);
             }
         }

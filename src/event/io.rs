@@ -6,6 +6,7 @@
 
 use super::reactor::{Reactor, Slot};
 use super::{Deadline, reactor};
+use crate::sys::addr::Addr;
 use crate::sys::epoll;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::socket;
@@ -17,7 +18,7 @@ const READ: u8 = 1;
 const WRITE: u8 = 2;
 /// The other side has closed, or the socket is broken: reads end at once.
 const CLOSED: u8 = 4;
-/// Urgent data splits reads, so that a short one no longer means drained.
+/// Urgent data splits reads, and so do datagrams: a short one does not mean drained.
 const URGENT: u8 = 8;
 
 const INTEREST: u32 = epoll::IN | epoll::OUT | epoll::RDHUP | epoll::PRI | epoll::ET;
@@ -66,6 +67,26 @@ impl Io {
         let slot = reactor.take_slot()?;
         reactor.slots[slot as usize].ready.set(READ | WRITE);
         Some(Io { fd, slot })
+    }
+
+    /// Begins to connect a socket of the task being polled; when it is writable that has
+    /// ended, and the first send tells how.
+    pub fn connect(fd: OwnedFd, addr: &Addr) -> Result<Io> {
+        let begun = match socket::connect(&fd, addr) {
+            Ok(()) => READ | WRITE,
+            Err(Errno::EINPROGRESS) => 0,
+            Err(errno) => return Err(errno),
+        };
+        let io = Io::adopt(fd).ok_or(Errno::EMFILE)?;
+        io.slot().ready.set(begun);
+        Ok(io)
+    }
+
+    /// A socket for datagrams, of the task being polled: it hears and speaks to `addr` only.
+    pub fn exchange_with(addr: &Addr) -> Result<Io> {
+        let io = Io::connect(socket::socket(addr.family(), socket::DGRAM)?, addr)?;
+        io.slot().ready.set(READ | WRITE | URGENT);
+        Ok(io)
     }
 
     #[inline]
@@ -160,6 +181,8 @@ impl Io {
     fn wait(&self, want: u8, deadline: Deadline) -> impl Future<Output = Result<()>> {
         poll_fn(move |_| {
             let reactor = reactor();
+            // Of several tasks that wait for the same work, the last one that was polled.
+            self.slot().task.set(reactor.current.get() + 1);
             if self.armed(reactor)? & want != 0 {
                 return Poll::Ready(Ok(()));
             }

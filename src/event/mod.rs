@@ -52,6 +52,21 @@ pub fn after(ms: u64) -> Deadline {
     Deadline(reactor().now().wrapping_add(span))
 }
 
+/// A task of the loop, for what is to wake it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct TaskId(u32);
+
+/// The task that is being polled.
+#[inline]
+pub fn current() -> TaskId {
+    TaskId(reactor().current.get())
+}
+
+/// Has a task polled once more before the loop sleeps.
+pub fn wake(task: TaskId) {
+    reactor().post(task.0);
+}
+
 /// True from the moment the worker was told to quit: finish, and do not keep alive.
 #[inline]
 pub fn draining() -> bool {
