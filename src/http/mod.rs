@@ -47,6 +47,7 @@ pub mod realip;
 pub mod referer;
 mod request;
 pub mod request_body;
+pub mod resolver;
 mod respond;
 mod response;
 pub mod rewrite;

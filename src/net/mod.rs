@@ -1,6 +1,7 @@
-//! Listeners, connections, addresses.
+//! Listeners, connections, addresses, names.
 
 mod bind;
 mod holder;
 pub mod listen;
+pub mod resolver;
 pub mod upstream;

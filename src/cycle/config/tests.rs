@@ -455,3 +455,34 @@ fn only_a_config_of_ones_own_leaves_the_terminal() {
     assert!(asked.cx.errors.is_empty() && asked.core.daemon);
     assert_eq!(asked.core.worker_processes, Workers::Count(3));
 }
+
+#[test]
+fn resolvers_are_addresses_names_and_parameters() {
+    for line in [
+        "127.0.0.1",
+        "127.0.0.11:5353 [::1] [fd00::1]:53 valid=10s ipv6=off",
+        "kube-dns.kube-system.svc.cluster.local valid=1m ipv4=on",
+    ] {
+        good(&format!("events {{}} http {{ resolver {line}; resolver_timeout 5s; }}"));
+    }
+    for (line, text) in [
+        ("valid=3s", "no name servers defined"),
+        ("127.0.0.1 valid=x", "invalid parameter: valid=x"),
+        ("127.0.0.1 ipv6=x", "invalid parameter: ipv6=x"),
+        ("127.0.0.1 foo=3", "invalid parameter \"foo=3\""),
+        ("127.0.0.1 ipv4=off ipv6=off", "\"ipv4\" and \"ipv6\" cannot both be \"off\""),
+        ("127.0.0.1:99999", "invalid port in resolver \"127.0.0.1:99999\""),
+        ("a.example:0", "invalid port in resolver \"a.example:0\""),
+        ("[::1", "invalid host in resolver \"[::1\""),
+        ("unix:/x", "invalid host in resolver \"unix:/x\""),
+        ("*", "host not found in resolver \"*\""),
+        ("''", "no host in resolver \"\""),
+        ("127.0.0.1 status_zone=x", "\"status_zone\" is not supported by limpet"),
+    ] {
+        bad(&format!("events {{}} http {{ resolver {line}; }}"), &[&format!("1: {text}")]);
+    }
+    bad(
+        "events {} http { resolver 127.0.0.1; resolver 127.0.0.1; }",
+        &["1: \"resolver\" directive is duplicate"],
+    );
+}

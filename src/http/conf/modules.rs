@@ -106,6 +106,7 @@ modules! {
         referer,
         mirror,
         request_body,
+        resolver,
         rewrite,
         try_files;
 }

@@ -13,7 +13,7 @@ pub enum Reply {
     /// At least one, for so many seconds.
     Services { services: Vec<Service>, ttl: u32 },
     /// It is another name's, which has to be asked for.
-    Alias { name: Name, ttl: u32 },
+    Alias { name: Box<Name>, ttl: u32 },
     /// There is no such name, or it has nothing of the kind; for so many seconds, if it says.
     Nothing { ttl: Option<u32> },
     /// The server cannot say, and why (RCODE).
@@ -180,12 +180,7 @@ struct Chain<'m> {
 }
 
 impl Chain<'_> {
-    fn follow(
-        &self,
-        question: &Question,
-        rcode: u8,
-        soa_ttl: Option<u32>,
-    ) -> Result<Reply, Bad> {
+    fn follow(&self, question: &Question, rcode: u8, soa_ttl: Option<u32>) -> Result<Reply, Bad> {
         let (mut owner, mut ttl) = (question.name, u32::MAX);
         for _ in 0..CHAIN {
             if let Some(reply) = self.has(&owner, question.kind, ttl)? {
@@ -194,7 +189,7 @@ impl Chain<'_> {
             let Some(alias) = self.of(&owner, CNAME).next() else {
                 // The end of a chain that this server has not followed.
                 if owner != question.name && rcode == 0 && soa_ttl.is_none() {
-                    return Ok(Reply::Alias { name: owner, ttl });
+                    return Ok(Reply::Alias { name: Box::new(owner), ttl });
                 }
                 return Ok(Reply::Nothing { ttl: soa_ttl });
             };
@@ -228,8 +223,9 @@ impl Chain<'_> {
                     <[u8; 16]>::try_from(contents)
                         .map_err(|_| Bad::Malformed("invalid AAAA record"))?,
                 ))),
-                Kind::Srv => services
-                    .push(self.service(record).ok_or(Bad::Malformed("invalid SRV record"))?),
+                Kind::Srv => {
+                    services.push(self.service(record).ok_or(Bad::Malformed("invalid SRV record"))?)
+                }
             }
         }
         Ok(match (addresses.is_empty(), services.is_empty()) {

@@ -72,7 +72,9 @@ fn names() {
 
 #[test]
 fn names_in_messages() {
-    let cases: [(&[u8], usize, Option<(&str, usize)>); 12] = [
+    /// A message, where in it, and the name with its end.
+    type Case<'c> = (&'c [u8], usize, Option<(&'c str, usize)>);
+    let cases: [Case<'_>; 12] = [
         (b"\x01a\x01b\0", 0, Some(("a.b", 5))),
         (b"\x01a\0\x01b\xc0\0", 3, Some(("b.a", 7))),
         (b"\x01a\0\xc0\0\xc0\x03", 5, Some(("a", 7))),
@@ -125,7 +127,7 @@ fn addresses_and_aliases() {
     assert_eq!(chain.read(&a), Ok(Reply::Addresses { addresses: vec![ip("1.1.1.1")], ttl: 20 }));
 
     let open = Message::to(&a, 7, 0, [1, 0, 0]).record(SAME, 5, 90, &wire("b.c"));
-    assert_eq!(open.read(&a), Ok(Reply::Alias { name: name("b.c"), ttl: 90 }));
+    assert_eq!(open.read(&a), Ok(Reply::Alias { name: Box::new(name("b.c")), ttl: 90 }));
     let looped = Message::to(&a, 7, 0, [2, 0, 0]).record(SAME, 5, 9, &wire("b"));
     let looped = looped.record(&wire("b"), 5, 9, SAME);
     assert_eq!(looped.read(&a), Err(Bad::Malformed("too many CNAME records")));
