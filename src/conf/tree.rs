@@ -164,9 +164,13 @@ impl<'t> Node<'t> {
 
     /// The directives of this name that stand before it in its block.
     pub fn earlier(self) -> impl Iterator<Item = Node<'t>> {
+        self.before().filter(move |node| *node.name() == *self.name())
+    }
+
+    /// The directives that stand before it in its block.
+    pub fn before(self) -> impl Iterator<Item = Node<'t>> {
         let block = self.parent().and_then(Node::block).unwrap_or_else(|| self.tree.nodes());
-        let before = block.take_while(move |node| node.index < self.index);
-        before.filter(move |node| *node.name() == *self.name())
+        block.take_while(move |node| node.index < self.index)
     }
 
     /// An empty block.

@@ -42,6 +42,7 @@ mod permission;
 pub mod precompressed;
 mod proxied;
 pub mod proxy_cache;
+pub mod proxy_rewrites;
 mod ready;
 pub mod realip;
 pub mod referer;

@@ -102,6 +102,7 @@ modules! {
         limit_req,
         log,
         precompressed,
+        proxy_rewrites,
         realip,
         referer,
         mirror,
