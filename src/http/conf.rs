@@ -33,7 +33,6 @@ use std::rc::Rc;
 pub struct Http {
     pub conf: MainConf,
     pub variables: Variables,
-    #[allow(dead_code, reason = "who proxies asks for groups")]
     pub upstreams: Upstreams,
     /// Room to match regular expressions in.
     pub regex_room: RefCell<regex::Scratch>,

@@ -64,6 +64,11 @@ impl Upstreams {
         self.all.get(id.0 as usize)
     }
 
+    /// A worker's begin.
+    pub fn start(&self) {
+        self.all.iter().for_each(|upstream| upstream.group.start());
+    }
+
     pub fn all(&self) -> &[Rc<Upstream>] {
         &self.all
     }

@@ -68,6 +68,7 @@ impl Worker {
         let line = Pool::new(1, 24 * large + LINE)?.take()?;
         let headers = proxied::Headers::default();
         headers.fit(&http, connections + 1)?;
+        http.upstreams.start();
         Some(Worker {
             inputs: Pool::new(connections + 1, INPUT)?,
             larges: Pool::new(connections + 1, large)?,
@@ -112,6 +113,7 @@ impl Worker {
         if self.headers.fit(&http, self.connections + 1).is_none() {
             log!(Level::Alert, "no room for headers of the PROXY protocol");
         }
+        http.upstreams.start();
         self.http.replace(http);
         self.pages.clear();
     }

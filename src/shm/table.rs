@@ -78,6 +78,13 @@ impl<V> Clone for Found<'_, V> {
 
 impl<V> Copy for Found<'_, V> {}
 
+impl<V> Found<'_, V> {
+    /// Where in the zone the value lies, for [`Zone::record`].
+    pub fn offset(&self) -> usize {
+        self.at as usize * UNIT + VALUE
+    }
+}
+
 /// The table of a zone that is locked.
 pub struct Table<'a, V> {
     locked: &'a Locked<'a>,
@@ -210,6 +217,18 @@ impl<'a, V: Record> Table<'a, V> {
     /// The one that was used next after it.
     pub fn newer(&self, found: Found<'a, V>) -> Result<Option<Found<'a, V>>> {
         self.get_some(found.entry.newer.load(Relaxed))
+    }
+
+    /// The oldest record that `suits`.
+    pub fn oldest_of(&self, suits: impl Fn(&V) -> bool) -> Result<Option<Found<'a, V>>> {
+        let mut next = self.oldest()?;
+        for _ in 0..=self.most() {
+            match next {
+                Some(found) if !suits(found.value) => next = self.newer(found)?,
+                other => return Ok(other),
+            }
+        }
+        Err(Fault::Corrupt)
     }
 
     /// Takes out every record that `goes`.

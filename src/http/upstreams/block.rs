@@ -2,9 +2,12 @@
 
 use super::{Upstream, methods, server};
 use crate::conf::{
-    Args, Context, Cx, Directive, Error, Node, Shape, Template, apply, parse_number, put,
+    Args, Context, Cx, Directive, Error, Node, Shape, Template, apply, parse_number, parse_size,
+    put,
 };
-use crate::net::upstream::{Group, Keepalive, Method, Parts, Server};
+use crate::net::upstream::{Group, Keepalive, Method, Parts, Server, spec};
+use crate::shm::directory::Handle;
+use crate::shm::zone::MIN_SIZE;
 use std::rc::Rc;
 
 const UPSTREAM: Context = Context::UPSTREAM;
@@ -16,6 +19,7 @@ pub struct Block {
     pub method: Option<Method>,
     /// `hash KEY`
     pub key: Option<Template>,
+    zone: Option<Handle>,
     keepalive: Option<u32>,
     keepalive_requests: Option<u64>,
     keepalive_time: Option<u64>,
@@ -24,6 +28,7 @@ pub struct Block {
 
 static TABLE: &[Directive<Block>] = &[
     Directive::call("server", UPSTREAM, Args::ONE_MORE, server::server),
+    Directive::call("zone", UPSTREAM, Args::ONE_TWO, zone),
     Directive::call("hash", UPSTREAM, Args::ONE_TWO, methods::hash),
     Directive::call("ip_hash", UPSTREAM, Args::NONE, methods::ip_hash),
     Directive::call("least_conn", UPSTREAM, Args::NONE, methods::least_conn),
@@ -71,9 +76,27 @@ fn made(name: &[u8], block: Block) -> Upstream {
         servers: block.servers,
         method: block.method.unwrap_or_default(),
         keepalive,
-        ..Parts::default()
+        zone: block.zone,
     };
     Upstream { group: Rc::new(Group::new(parts)), key: block.key }
+}
+
+/// `zone NAME [SIZE];`
+fn zone(block: &mut Block, cx: &mut Cx, node: Node) -> Result<(), Error> {
+    let (name, word) = (node.arg(0), node.arg(1));
+    if name.is_empty() {
+        return Err(Error::at(name, format!("invalid zone name \"{name}\"")));
+    }
+    let mut size = 0;
+    if node.args_len() == 2 {
+        let bytes = parse_size(&word).and_then(|size| usize::try_from(size).ok());
+        size = bytes.ok_or_else(|| Error::at(word, format!("invalid zone size \"{word}\"")))?;
+        if size < MIN_SIZE {
+            return Err(Error::at(name, format!("zone \"{name}\" is too small")));
+        }
+    }
+    block.zone = Some(cx.zone(name, spec(&name.to_string(), size))?);
+    Ok(())
 }
 
 /// `keepalive CONNECTIONS [local];`

@@ -38,6 +38,10 @@ fn what_is_wrong_is_told_as_nginx_does() {
     inside("hash $uri; server a backup;", unsupported);
     inside("random; server a backup;", unsupported);
     inside("least_conn; server a; server b backup slow_start=1s;", "");
+    inside("zone z 64k; server a;", "");
+    inside("zone z 64x; server a;", "invalid zone size \"64x\"");
+    inside("zone z 4k; server a;", "zone \"z\" is too small");
+    inside("zone \"\" 64k; server a;", "invalid zone name \"\"");
     check("upstream a { server b; } upstream A { server b; }", "duplicate upstream \"A\"");
     check("server { upstream a { server b; } }", "\"upstream\" directive is not allowed here");
 }

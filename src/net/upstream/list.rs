@@ -34,6 +34,10 @@ impl Lists {
         self.primary.iter().chain(&self.backup)
     }
 
+    pub fn has(&self, peer: &Rc<Peer>) -> bool {
+        self.all().any(|own| Rc::ptr_eq(own, peer))
+    }
+
     /// Those that are to be tried now.
     pub fn of(&self, tries: &Tries) -> &[Rc<Peer>] {
         if tries.backup { &self.backup } else { &self.primary }

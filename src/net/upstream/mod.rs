@@ -10,12 +10,14 @@
 //! | `server` | a line `server …;` |
 //! | `place` | `host:port` |
 //! | `peer` | an address of a server; the lease |
-//! | `record` | the numbers of a peer, shared or not |
+//! | `record` | the numbers of a peer |
+//! | `account` | where they are: shared or not |
 //! | `list` | all peers at the moment, of which some are left to try |
 //! | `round_robin` | the method that the others fall back to |
 //! | `hash`, `ketama`, `least`, `random` | the others |
 #![allow(dead_code, unused_imports, reason = "who proxies is built on it")]
 
+mod account;
 mod hash;
 mod ketama;
 mod least;
@@ -29,6 +31,7 @@ mod server;
 #[cfg(test)]
 mod tests;
 
+pub use account::spec;
 pub use least::{Load, Until};
 pub use list::Tries;
 pub use peer::{Lease, Peer};
@@ -56,6 +59,8 @@ pub struct Group {
     /// What weights are multiplied by.
     scale: u32,
     lists: RefCell<Lists>,
+    /// The era of the zone that the records were opened in.
+    opened: Cell<Option<u64>>,
     /// See [`Group::connect_refused`].
     doubted: Cell<bool>,
 }
@@ -139,6 +144,7 @@ impl Group {
             zone: parts.zone,
             scale: if servers.iter().any(|it| it.slow_start_ms > 0) { FINE } else { 1 },
             lists: RefCell::default(),
+            opened: Cell::new(None),
             doubted: Cell::new(false),
             servers,
         };
@@ -157,15 +163,27 @@ impl Group {
     }
 
     fn peer(&self, server: &Rc<Server>, addr: Addr) -> Rc<Peer> {
-        Rc::new(Peer::new(addr, Rc::clone(server), self.zone.clone(), server.route.clone()))
+        Rc::new(Peer::new(addr, Rc::clone(server), (&self.name, self.zone.clone())))
     }
 
-    /// A worker calls it once, before it serves.
-    pub fn start(&self) {}
+    /// A worker calls it before it serves: takes its seats at the shared records.
+    pub fn start(&self) {
+        self.follow_zone(&self.lists.borrow());
+    }
+
+    /// Opens the records in the zone, once, and again if it has been made empty.
+    fn follow_zone(&self, lists: &Lists) {
+        let Some(zone) = self.zone.as_ref().and_then(Handle::zone) else { return };
+        let opened = Some(zone.era());
+        if self.opened.replace(opened) != opened {
+            lists.all().for_each(|peer| peer.account.open());
+        }
+    }
 
     /// A peer that has not been tried, and a place there.
     pub fn pick(&self, tries: &mut Tries, ask: &Ask<'_>) -> Result<Lease, Refusal> {
         let lists = self.lists.borrow();
+        self.follow_zone(&lists);
         tries.follow(&lists);
         if lists.is_empty() {
             return Err(Refusal::Unresolved);
@@ -230,9 +248,13 @@ impl Group {
     pub fn set_addresses(&self, server: usize, addresses: &[Addr]) {
         let Some(line) = self.servers.get(server) else { return };
         let next = self.lists.borrow().replaced(server, addresses, |addr| self.peer(line, addr));
-        if let Some(next) = next {
-            self.lists.replace(next);
-        }
+        let Some(next) = next else { return };
+        let is_open = self.opened.get().is_some();
+        let before = self.lists.replace(next);
+        let now = self.lists.borrow();
+        before.all().filter(|peer| !now.has(peer)).for_each(|peer| peer.account.close());
+        let new = now.all().filter(|peer| is_open && !before.has(peer));
+        new.for_each(|peer| peer.account.open());
     }
 
     /// The peer did not take the connection: perhaps its name has another address by now.

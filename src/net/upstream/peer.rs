@@ -1,6 +1,7 @@
 //! One address of a group, and the lease that a request has on it.
 
-use super::record::{self, Health, Record, average};
+use super::account::Account;
+use super::record::{Health, Record, average};
 use super::server::Server;
 use crate::shm::directory::Handle;
 use crate::sys::addr::Addr;
@@ -18,39 +19,30 @@ pub struct Peer {
     pub id: Box<[u8]>,
     /// It is the only one, so its failures do not count.
     pub(super) single: Cell<bool>,
-    own: Box<Record>,
-    pub(super) zone: Option<Handle>,
-    /// Where in the zone its record lies; 0: its own is used.
-    pub(super) at: Cell<usize>,
-    pub(super) seat: Cell<usize>,
+    pub(super) account: Account,
     /// Those of this process in progress, and the sum of when they began.
     begun: Cell<u64>,
     begun_ms: Cell<u64>,
 }
 
 impl Peer {
-    pub fn new(addr: Addr, server: Rc<Server>, zone: Option<Handle>, id: Box<[u8]>) -> Peer {
+    /// A peer of the group of that name, whose records are in that zone.
+    pub fn new(addr: Addr, server: Rc<Server>, (group, zone): (&[u8], Option<Handle>)) -> Peer {
+        let name: Box<[u8]> = addr.to_string().into_bytes().into();
         Peer {
             addr,
-            name: addr.to_string().into_bytes().into(),
+            account: Account::new(zone, &[group, &server.text, &name]),
+            id: server.id(&name),
+            name,
             server,
-            id,
             single: Cell::new(false),
-            own: record::own(),
-            zone,
-            at: Cell::new(0),
-            seat: Cell::new(0),
             begun: Cell::new(0),
             begun_ms: Cell::new(0),
         }
     }
 
     pub fn record(&self) -> &Record {
-        let shared = match self.at.get() {
-            0 => None,
-            at => self.zone.as_ref().and_then(Handle::zone).and_then(|zone| zone.record(at)),
-        };
-        shared.unwrap_or(&self.own)
+        self.account.record()
     }
 
     /// Whether a client that belongs to it can be sent there.
@@ -107,9 +99,9 @@ impl Peer {
     /// One request more. None: others have taken the room meanwhile.
     pub(super) fn lease(self: &Rc<Self>, now_ms: u64) -> Option<Lease> {
         let (record, most) = (self.record(), self.server.max_conns);
-        record.begin(self.seat.get());
+        self.account.begin();
         if most > 0 && record.active() > most {
-            record.end(self.seat.get());
+            self.account.end();
             return None;
         }
         record.look(seconds(now_ms), self.server.fail_timeout_s);
@@ -186,7 +178,7 @@ impl Lease {
 impl Drop for Lease {
     fn drop(&mut self) {
         let peer = &self.peer;
-        peer.record().end(peer.seat.get());
+        peer.account.end();
         peer.begun.set(peer.begun.get().saturating_sub(1));
         peer.begun_ms.set(peer.begun_ms.get().wrapping_sub(self.begun_ms));
     }

@@ -164,18 +164,24 @@ impl Record {
         self.seats.iter().all(|seat| seat.load(Relaxed) == 0)
     }
 
-    pub fn begin(&self, seat: usize) {
-        if let Some(seat) = self.seats.get(seat) {
-            seat.fetch_add(1, Relaxed);
-        }
+    /// A request of `pid` begins, if the seat is its own.
+    pub fn begin(&self, seat: usize, pid: u32) {
+        self.count(seat, pid, |count| count.checked_add(1));
     }
 
-    /// Never below 0: the record may have been made anew since the request began.
-    pub fn end(&self, seat: usize) {
-        if let Some(seat) = self.seats.get(seat) {
-            let less = |word: u64| (word as u32 > 0).then(|| word - 1);
-            let _ = seat.fetch_update(Relaxed, Relaxed, less);
-        }
+    /// It ends: never below 0, since the record may be another by now.
+    pub fn end(&self, seat: usize, pid: u32) {
+        self.count(seat, pid, |count| count.checked_sub(1));
+    }
+
+    fn count(&self, seat: usize, pid: u32, change: impl Fn(u32) -> Option<u32>) {
+        let Some(seat) = self.seats.get(seat) else { return };
+        let changed = |word: u64| {
+            let owner = (word >> 32) as u32;
+            let count = change(word as u32).filter(|_| owner == pid || owner == EVERYBODY)?;
+            Some(u64::from(owner) << 32 | u64::from(count))
+        };
+        let _ = seat.fetch_update(Relaxed, Relaxed, changed);
     }
 
     /// Requests in progress, of all processes.
@@ -209,5 +215,6 @@ pub fn average(of: &AtomicU64, ms: u64) {
 pub fn own() -> Box<Record> {
     let record = Box::new(Record::ZERO);
     record.seats_used.store(1, Relaxed);
+    record.seats[0].store(u64::from(EVERYBODY) << 32, Relaxed);
     record
 }

@@ -1,6 +1,7 @@
 //! A line `server ADDRESS …;` of a group: where its peers are, and what it says of them.
 
 use crate::sys::addr::Addr;
+use crate::text::md5::md5;
 use std::cell::Cell;
 
 /// The line. Its peers are the addresses that it stands for: one, or those of a name.
@@ -59,6 +60,15 @@ impl Server {
     /// Whether it has been doubted since this was asked last: see `Group::connect_refused`.
     pub fn take_doubt(&self) -> bool {
         self.doubted.take()
+    }
+
+    /// What a cookie says of the peer of this name: the route, or a digest of the name.
+    pub(super) fn id(&self, name: &[u8]) -> Box<[u8]> {
+        if !self.route.is_empty() {
+            return self.route.clone();
+        }
+        let digits = |byte: u8| [byte >> 4, byte & 15].map(|it| b"0123456789abcdef"[it as usize]);
+        md5(&[name]).into_iter().flat_map(digits).collect()
     }
 
     /// What a failure takes from the weight.

@@ -176,3 +176,4 @@ fn a_refused_connection_casts_doubt_on_names() {
 }
 
 mod methods;
+mod zones;
