@@ -23,6 +23,7 @@ mod http_paths;
 mod http_status;
 mod http_try_files;
 mod http_variables;
+mod in_place;
 mod limits;
 mod listen;
 mod logs;

@@ -2,7 +2,9 @@
 
 use super::say;
 use crate::cycle::source::Source;
-use crate::cycle::{self, Cycle, Refused};
+use crate::cycle::{self, Cycle, Inherited, Refused};
+use crate::net::listen::Listening;
+use crate::process::upgrade;
 use crate::sys::{fd, io};
 
 /// Says whether the config is good, in nginx's words; the exit code.
@@ -12,6 +14,7 @@ pub fn test(source: Source, quiet: bool, dump: bool) -> i32 {
         say(&format!("configuration file {name} test failed"));
         return 1;
     };
+    upgrade::vouch();
     if !quiet {
         say(&format!("configuration file {name} test is successful"));
     }
@@ -25,7 +28,11 @@ fn check(source: Source, name: &str, quiet: bool, dump: bool) -> Result<Vec<u8>,
         say(&format!("the configuration file {name} syntax is ok"));
     }
     let texts = if dump { config.tree.dump() } else { Vec::new() };
-    let mut cycle = Cycle::new(source, config, None)?;
+    let mut cycle = Cycle::new(
+        source,
+        config,
+        &Inherited { listening: &Listening::new(), zones: &[], generation: 1 },
+    )?;
     cycle.open()?;
     // The process ends: taking a large configuration apart would be a seventh of its time.
     std::mem::forget(cycle);

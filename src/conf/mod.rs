@@ -14,6 +14,7 @@ mod embedded;
 mod env;
 mod error;
 mod glob;
+pub mod kept;
 mod lexer;
 mod log_format;
 mod logs;

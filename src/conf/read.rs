@@ -7,6 +7,7 @@
 
 use super::env::{self, Brace};
 use super::error::{Error, Errors};
+use super::kept::{Kept, Replay};
 use super::lexer::{Fault, Lexer, Place, RawText, Token, unescape};
 use super::source::{self, Include, Source, Text};
 use super::tree::{File, Node, Pos, RawNode, RawWord, Tree};
@@ -24,19 +25,7 @@ const BLOCK_DEPTH_MAX: usize = 64;
 
 /// Reads the text of `-g`, then a config with its includes.
 pub fn read(source: &Source, main: Result<Text, String>, site: Vec<Include>) -> (Tree, Errors) {
-    let mut reader = Reader {
-        source,
-        tree: Tree::default(),
-        errors: Errors::default(),
-        braces: Vec::new(),
-        open: Vec::new(),
-        blocks: Vec::new(),
-        first: 0,
-        broken: false,
-        bytes: 0,
-        site,
-        askew: None,
-    };
+    let mut reader = Reader::new(source, site);
     if !source.globals.is_empty() {
         reader.text(Text { name: COMMAND_LINE.into(), bytes: source.globals.clone() });
     }
@@ -44,8 +33,17 @@ pub fn read(source: &Source, main: Result<Text, String>, site: Vec<Include>) -> 
         Ok(text) => reader.text(text),
         Err(text) => reader.errors.push(Error::nowhere(text)),
     }
-    env::expand(&mut reader.tree, &reader.braces, source);
-    (reader.tree, reader.errors)
+    reader.end_of_all()
+}
+
+/// Reads what was read once, from no file.
+pub fn again(source: &Source, kept: &Kept) -> (Tree, Errors) {
+    let mut reader = Reader::new(source, Vec::new());
+    reader.again = Some(kept.replay());
+    while let Some(text) = reader.again.as_mut().and_then(Replay::text) {
+        reader.text(text);
+    }
+    reader.end_of_all()
 }
 
 /// What nginx calls the text of `-g` in messages.
@@ -69,9 +67,33 @@ struct Reader<'s> {
     site: Vec<Include>,
     /// The first block whose `}` does not stand below its beginning, and that `}`.
     askew: Option<(u32, Place)>,
+    /// Where texts come from that are read again.
+    again: Option<Replay<'s>>,
 }
 
-impl Reader<'_> {
+impl<'s> Reader<'s> {
+    fn new(source: &'s Source, site: Vec<Include>) -> Self {
+        Self {
+            source,
+            tree: Tree::default(),
+            errors: Errors::default(),
+            braces: Vec::new(),
+            open: Vec::new(),
+            blocks: Vec::new(),
+            first: 0,
+            broken: false,
+            bytes: 0,
+            site,
+            askew: None,
+            again: None,
+        }
+    }
+
+    fn end_of_all(mut self) -> (Tree, Errors) {
+        env::expand(&mut self.tree, &self.braces, self.source);
+        (self.tree, self.errors)
+    }
+
     /// Reads one text to its end.
     fn text(&mut self, text: Text) {
         let bytes = Rc::new(text.bytes);
@@ -259,16 +281,31 @@ impl Reader<'_> {
         let raw = self.tree.words[word];
         let pos = self.pos(Place { line: raw.line, column: raw.column });
         self.drop_words();
-        let texts = match source::is_site(&pattern) {
+        let is_site = source::is_site(&pattern);
+        if !is_site {
+            self.tree.looked_for.push(self.source.path(&pattern));
+        }
+        if self.again.is_some() {
+            return self.include_again();
+        }
+        let texts = match is_site {
             true => std::mem::take(&mut self.site),
-            false => {
-                self.tree.looked_for.push(self.source.path(&pattern));
-                self.source.include(&pattern)
-            }
+            false => self.source.include(&pattern),
         };
+        self.tree.included.push(texts.len() as u32);
         for include in texts {
             if let Err(text) = self.included(include) {
                 return self.errors.push(Error::new(pos, text));
+            }
+        }
+    }
+
+    fn include_again(&mut self) {
+        let count = self.again.as_mut().map_or(0, Replay::count);
+        self.tree.included.push(count);
+        for _ in 0..count {
+            if let Some(text) = self.again.as_mut().and_then(Replay::text) {
+                self.text(text);
             }
         }
     }

@@ -1,7 +1,8 @@
 //! Where a config comes from: a file, a folder to serve, or what limpet carries.
 
 use super::error::Errors;
-use super::read::{BYTES_MAX, read};
+use super::kept::Kept;
+use super::read::{self, BYTES_MAX, read};
 use super::tree::Tree;
 use super::{embedded, glob, templates};
 use crate::sys::Errno;
@@ -11,6 +12,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 /// Everything that a configuration is read from.
 #[derive(Clone)]
@@ -24,6 +26,8 @@ pub struct Source {
     pub env: Env,
     /// The default site is of an application that routes its own paths.
     pub spa: bool,
+    /// To be read instead of all that: what it said when it was read last.
+    pub kept: Option<Rc<Kept>>,
 }
 
 /// The value of a name.
@@ -59,12 +63,15 @@ impl Source {
 
     pub fn new(main: Main, conf_prefix: PathBuf) -> Source {
         let env: Env = |name| std::env::var_os(name);
-        Source { main, globals: Vec::new(), conf_prefix, env, spa: false }
+        Source { main, globals: Vec::new(), conf_prefix, env, spa: false, kept: None }
     }
 
     /// Reads everything. `http_only` says of a directive whether it is valid nowhere
     /// but inside `http`: a file that begins with one is a fragment.
     pub fn read(&self, http_only: impl Fn(&[u8]) -> bool) -> (Tree, Errors) {
+        if let Some(kept) = &self.kept {
+            return read::again(self, kept);
+        }
         let embedded = Text { name: "limpet:main.conf".into(), bytes: embedded::MAIN.to_vec() };
         match &self.main {
             Main::Folder(folder) => read(self, Ok(embedded), vec![self.site(folder)]),

@@ -23,6 +23,8 @@ pub struct Tree {
     pub(super) expansions: Vec<Expansion>,
     /// What `include` has looked for: paths, and patterns of them.
     pub(super) looked_for: Vec<PathBuf>,
+    /// How many texts each of them has found.
+    pub(super) included: Vec<u32>,
 }
 
 /// A file that was read, or a text that stands for one.

@@ -15,18 +15,19 @@ pub mod user;
 pub use auto::Auto;
 pub use pid_file::PidFile;
 
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use crate::conf::{Cx, Errors, Texts, Tree};
+use crate::conf::{Cx, Errors, Texts, Tree, kept};
 use crate::http::conf::Http;
 use crate::log::{self, ErrorLog, Files, Level, log};
 use crate::net::listen::{Kind, Listening, Opened};
 use crate::shm;
-use crate::shm::directory::Directory;
+use crate::shm::directory::{Before, Directory, Left};
 use crate::sys::process::{self, Pid};
-use crate::sys::{clock, env, fd, io, sched};
+use crate::sys::{clock, env, fd, file, io, sched};
 use crate::time;
 use config::Config;
 use core_conf::{Core, Events, Workers};
@@ -52,10 +53,20 @@ pub struct Cycle {
     /// What it was read from.
     pub texts: Texts,
     zones: Directory,
+    /// What it was read from, for a binary that falls back to it. In memory that is not mapped.
+    kept: Option<OwnedFd>,
     files: Files,
     log: ErrorLog,
     /// What it is to say of itself once it is in force.
     notice: Option<String>,
+}
+
+/// What is there already when a process starts.
+pub struct Inherited<'a> {
+    pub listening: &'a Listening,
+    pub zones: &'a [Left],
+    /// Of the cycle that is made.
+    pub generation: u32,
 }
 
 /// The configuration is refused, and the log says why.
@@ -91,23 +102,30 @@ fn complain(errors: &Errors, tree: &Tree) {
 impl Cycle {
     /// Makes a configuration that was read live, all but its sockets, which `open` does; those
     /// that are open already are taken over.
-    pub fn new(source: Source, config: Config, open: Option<&Listening>) -> Result<Self, Refused> {
-        Self::make(source, config, 1, open, None)
+    pub fn new(
+        mut source: Source,
+        config: Config,
+        before: &Inherited<'_>,
+    ) -> Result<Self, Refused> {
+        // The next reload reads the files.
+        source.conf.kept = None;
+        let zones = Before::Image(before.zones);
+        Self::make(source, config, before.generation, before.listening, zones)
     }
 
     /// The same source again, for a reload.
     pub fn next(&self, generation: u32) -> Result<Self, Refused> {
         let config = read(&self.source)?;
-        let (open, zones) = (Some(&self.listening), Some(&self.zones));
-        Self::make(self.source.clone(), config, generation, open, zones)
+        let zones = Before::Directory(&self.zones);
+        Self::make(self.source.clone(), config, generation, &self.listening, zones)
     }
 
     fn make(
         source: Source,
         config: Config,
         generation: u32,
-        open: Option<&Listening>,
-        old_zones: Option<&Directory>,
+        open: &Listening,
+        before: Before<'_>,
     ) -> Result<Self, Refused> {
         let Config { core, events, http, tree, mut cx } = config;
         let (files, log) = open_logs(&source, &mut cx, &tree)?;
@@ -121,14 +139,13 @@ impl Cycle {
         let owner = core.user.clone().unwrap_or_else(user::nobody).uid;
         folders::make(&cx.folders, (crate::sys::user::geteuid() == 0).then_some(owner))?;
         let zones = cx.zones.directory;
-        zones.open(old_zones, |_, _| {}).map_err(|refusal| {
+        zones.open(before, |_, _| {}).map_err(|refusal| {
             log!(Level::Emerg, "{refusal}");
             Refused
         })?;
         let mut listening = plan(http.as_deref(), if core.master_process { workers } else { 1 });
-        if let Some(open) = open {
-            listening.reuse(open);
-        }
+        listening.reuse(open);
+        let kept = keeps_texts(&source, &core).then(|| keep(&kept::pack(&tree)));
         Ok(Self {
             source,
             generation,
@@ -141,6 +158,7 @@ impl Cycle {
             pid_file: None,
             texts,
             zones,
+            kept: kept.and_then(Result::ok),
             files,
             log,
             notice: cx.tls.notice(),
@@ -244,6 +262,11 @@ impl Cycle {
         Ok(())
     }
 
+    /// Goes on with the pid file of the image before this one, if it is still to be there.
+    pub fn keep_pid_file(&mut self, path: &Path) {
+        self.pid_file = (self.pid_path() == path).then(|| PidFile::kept(path));
+    }
+
     /// The same beside a cycle whose file may be the one that is wanted.
     pub fn take_pid_file(&mut self, current: &Cycle) -> Result<(), Refused> {
         let path = self.pid_path();
@@ -262,6 +285,20 @@ impl Cycle {
 
     fn pid_path(&self) -> PathBuf {
         self.core.pid.clone().unwrap_or_else(|| source::PID.into())
+    }
+
+    /// The next image of this process takes it over: sockets are elsewhere.
+    pub fn zones(&self) -> impl Iterator<Item = Left> {
+        self.zones.zones().map(|zone| Left::of(zone))
+    }
+
+    pub fn kept_texts(&self) -> Option<BorrowedFd<'_>> {
+        self.kept.as_ref().map(OwnedFd::as_fd)
+    }
+
+    /// A child needs no texts.
+    pub fn forget_kept_texts(&mut self) {
+        self.kept = None;
     }
 
     /// Opens what a dead child had locked.
@@ -284,6 +321,17 @@ fn open_logs(source: &Source, cx: &mut Cx, tree: &Tree) -> Result<(Files, ErrorL
     cx.open_logs(&files);
     complain(&cx.errors, tree);
     if cx.errors.is_empty() { Ok((files, cx.main_error_log.log())) } else { Err(Refused) }
+}
+
+/// Only the master of a foreground is replaced in its place.
+fn keeps_texts(source: &Source, core: &Core) -> bool {
+    core.master_process && !source.test && (!core.daemon || process::getpid() == 1)
+}
+
+fn keep(texts: &[u8]) -> crate::sys::Result<OwnedFd> {
+    let memory = file::memfd(c"limpet:texts")?;
+    io::write_all(&memory, texts)?;
+    Ok(memory)
 }
 
 fn count_workers() -> Auto {

@@ -18,6 +18,11 @@ impl PidFile {
         Ok(Self(path.into()))
     }
 
+    /// One that this process has made before an exec.
+    pub fn kept(path: &Path) -> Self {
+        Self(path.into())
+    }
+
     pub fn path(&self) -> &Path {
         &self.0
     }

@@ -282,10 +282,18 @@ impl Listening {
         }
         Self { list }
     }
+
+    /// Those that the image before this one has left, as an old cycle to `reuse`.
+    pub fn taken_over(sockets: impl Iterator<Item = OwnedFd>) -> Self {
+        Self { list: sockets.filter_map(|socket| known(socket).ok()).collect() }
+    }
 }
 
 fn inherit(number: RawFd) -> Result<Listener> {
-    let socket = fd::inherit(number)?;
+    known(fd::inherit(number)?)
+}
+
+fn known(socket: OwnedFd) -> Result<Listener> {
     let addr = socket::getsockname(&socket)?;
     let kind = match sockopt::kind(&socket)? {
         socket::STREAM if sockopt::is_listening(&socket)? => Kind::Stream,

@@ -56,6 +56,17 @@ impl Channel {
     }
 }
 
+impl Channel {
+    /// For the next image of the master, and `of_ends` there.
+    pub fn ends(&self) -> [BorrowedFd<'_>; 3] {
+        [self.end0.as_fd(), self.end1.as_fd(), self.door0.as_fd()]
+    }
+
+    pub fn of_ends(mut ends: impl Iterator<Item = OwnedFd>) -> Option<Self> {
+        Some(Self { end0: ends.next()?, end1: ends.next()?, door0: ends.next()? })
+    }
+}
+
 /// Bytes of a message; they arrive whole or the framing is lost.
 pub const MESSAGE: usize = 20;
 

@@ -13,6 +13,7 @@ use super::siblings::{Sibling, Siblings};
 use super::signals::{Role, Wanted};
 use super::spawn::Birth;
 use super::table::{Table, Work};
+use super::upgrade::Try;
 use super::{helper, privileges, worker};
 use crate::cycle::Cycle;
 use crate::log::{self, Level, log};
@@ -78,6 +79,14 @@ impl Master {
         }
     }
 
+    /// Runs the new binary that is to be tried.
+    pub(super) fn become_trial(self, to_say: &Try) -> i32 {
+        signal::forget_all();
+        log::forked();
+        privileges::restore_nofile(self.nofile);
+        self.executable.exec_trial(to_say)
+    }
+
     /// What the child keeps; all else of the master ends here, before the child begins.
     fn give(self, birth: Birth) -> (Cycle, Seat) {
         let Birth { slot, job, end1 } = birth;
@@ -100,7 +109,7 @@ impl Master {
 
 /// The cycle that the child serves; the other one's sockets are closed here, in this process.
 fn cycle_of(generation: u32, cycle: Cycle, stage: Stage) -> Cycle {
-    let (own, mut other) = match stage {
+    let (mut own, mut other) = match stage {
         Stage::Reloading { old, .. } if old.generation == generation => (*old, Some(cycle)),
         Stage::Reloading { old, .. } => (cycle, Some(*old)),
         Stage::Binding { next, .. } => (cycle, Some(*next)),
@@ -109,6 +118,7 @@ fn cycle_of(generation: u32, cycle: Cycle, stage: Stage) -> Cycle {
     if let Some(other) = &mut other {
         other.listening.close(false);
     }
+    own.forget_kept_texts();
     own
 }
 

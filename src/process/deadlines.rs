@@ -42,9 +42,8 @@ impl<T> Deadlines<T> {
         self.list.iter().any(|(_, due)| is(due))
     }
 
-    #[cfg(test)]
-    fn iter(&self) -> impl Iterator<Item = &T> {
-        self.list.iter().map(|(_, due)| due)
+    pub fn iter(&self) -> impl Iterator<Item = (u64, &T)> {
+        self.list.iter().map(|(at, due)| (*at, due))
     }
 }
 

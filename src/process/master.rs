@@ -18,13 +18,14 @@ use super::signals::{Role, Wanted};
 use super::spawn::{End, Step};
 use super::stopping::Stopping;
 use super::table::{Job, Process, Spawn, Table, Work};
-use super::upgrade::Executable;
+use super::upgrade::{Executable, Upgrade};
 use super::verdict::READY_WITHIN_MS;
 use super::{channel::Command, child::MasterWatch, daemon::Herald, set_title, start::Start};
 use crate::cycle::Cycle;
 use crate::log::{self, Level, log};
 use crate::shm::scoreboard::{Asked, MasterState};
 use crate::sys::limits::Limit;
+use crate::sys::process::Pid;
 use crate::sys::signal::{self, SigSet};
 use crate::sys::{process, user};
 use crate::{shm, time};
@@ -60,6 +61,8 @@ pub enum Due {
     Log,
     /// The configuration may have changed, and it is quiet now.
     ConfigChange,
+    /// A new binary has had its time to test the configuration.
+    Trial { pid: Pid },
 }
 
 pub struct Master {
@@ -78,6 +81,7 @@ pub struct Master {
     /// It has been said that the table is full.
     pub(super) full: bool,
     pub(super) executable: Executable,
+    pub(super) upgrade: Upgrade,
     pub(super) herald: Option<Herald>,
     pub(super) config_watch: Option<ConfigWatch>,
     pub(super) watch: MasterWatch,
@@ -91,8 +95,11 @@ pub struct Master {
 }
 
 impl Master {
-    pub fn new(cycle: Cycle, start: Start) -> Self {
+    pub fn new(cycle: Cycle, mut start: Start) -> Self {
         set_title(&start.title());
+        if !start.daemonized {
+            start.executable.hold_image();
+        }
         Self {
             stage: Stage::starting(time::now_ms()),
             table: Table::new(),
@@ -104,6 +111,7 @@ impl Master {
             new_binary: None,
             full: false,
             executable: start.executable,
+            upgrade: Upgrade::new(start.adopted),
             herald: start.herald,
             config_watch: None,
             watch: MasterWatch::of_this_process(),
@@ -126,16 +134,35 @@ impl Master {
             match step {
                 Continue(()) => step = self.turn(),
                 Break(End::Exit(code)) => return code,
+                Break(End::Trial(to_say)) => return self.become_trial(&to_say),
                 Break(End::Born(birth)) => return self.become_child(birth),
             }
         }
     }
 
     fn start(&mut self) -> Step {
+        self.take_children();
+        if let Some(reason) = self.upgrade.fell_back() {
+            self.stage = Stage::Serving;
+            return self.go_on(&reason);
+        }
         self.await_generation();
+        match self.upgrade.adopted {
+            Some(_) => self.start_beside(),
+            None => self.start_alone(),
+        }
+    }
+
+    fn start_alone(&mut self) -> Step {
         self.watch_config();
         self.start_workers(Spawn::Respawn)?;
         self.start_helpers(false)
+    }
+
+    /// The next generation of a server that serves.
+    pub(super) fn start_beside(&mut self) -> Step {
+        self.start_workers(Spawn::JustRespawn)?;
+        self.start_helpers(true)
     }
 
     /// One turn, in nginx's order. Terminate and quit end it: nothing below them runs once the
@@ -194,6 +221,9 @@ impl Master {
         if self.stage.is_serving() && take(&mut self.wanted.noaccept) {
             self.stop_accepting();
         }
+        if self.stage.is_serving() {
+            self.exec_in_place();
+        }
         Continue(())
     }
 
@@ -237,6 +267,7 @@ impl Master {
                 Due::Abort { pid } => self.kill_aborted(pid),
                 Due::Oldest { generation } => self.end_oldest(generation),
                 Due::ConfigChange => self.look_at_config(),
+                Due::Trial { pid } => self.end_trial(pid),
                 Due::Spawn(_) | Due::Flush | Due::Log => {}
             }
         }
@@ -259,6 +290,7 @@ impl Master {
         let state = match &self.stage {
             _ if self.wanted.terminate => MasterState::Terminating,
             _ if self.wanted.quit => MasterState::ShuttingDown,
+            _ if self.upgrade.is_on() => MasterState::Upgrading,
             Stage::Starting(_) => MasterState::Starting,
             _ if self.is_draining() => MasterState::Draining,
             Stage::Binding { .. } | Stage::Reloading { .. } => MasterState::Reloading,
@@ -285,7 +317,8 @@ impl Master {
     }
 
     fn role(&self) -> Role {
-        let upgrading = self.new_binary.is_some() || process::getppid() == self.parent;
+        let beside = self.daemonized && process::getppid() == self.parent;
+        let upgrading = self.new_binary.is_some() || self.upgrade.is_on() || beside;
         Role::Master { winch: self.heeds_winch(), graceful: self.is_term_graceful(), upgrading }
     }
 
@@ -335,6 +368,9 @@ impl Master {
     /// The start has failed: the reason goes to whoever waits for it, the children go.
     pub(super) fn fail(&mut self, reason: &str) {
         log!(Level::Emerg, "{reason}");
+        if self.upgrade.adopted.is_some() {
+            return self.fall_back(reason);
+        }
         shm::board().master.conclude(Asked::Start, false, reason);
         if let Some(herald) = self.herald.take() {
             herald.failed(reason);

@@ -44,7 +44,7 @@ mod stopping;
 mod supervise;
 mod table;
 mod termination;
-mod upgrade;
+pub mod upgrade;
 mod verdict;
 mod worker;
 

@@ -60,6 +60,10 @@ impl Outbox {
         true
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = Message> {
+        self.queue.iter().copied()
+    }
+
     /// The message to try next; `sent` takes it away.
     pub fn first(&self) -> Option<Message> {
         self.queue.front().copied()

@@ -43,7 +43,10 @@ impl Master {
 
     fn ended(&mut self, pid: Pid, status: Status) {
         let Some(slot) = self.table.find(pid) else {
-            // An orphan that a namespace's pid 1 inherits, or the tester of an upgrade.
+            if self.trial_ended(pid, status) {
+                return;
+            }
+            // An orphan that a namespace's pid 1 inherits.
             log!(Level::Debug, "unknown process {pid} {}", Ending(status));
             return;
         };

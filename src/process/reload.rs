@@ -15,7 +15,7 @@ use std::ops::ControlFlow::Continue;
 use super::channel::Command;
 use super::master::{Due, Master};
 use super::spawn::Step;
-use super::table::{Job, Spawn};
+use super::table::Job;
 use super::verdict::{Count, Verdict};
 use crate::cycle::user::User;
 use crate::cycle::{BIND_PAUSE_MS, BIND_TRIES, Cycle};
@@ -169,8 +169,7 @@ impl Master {
         let coming = Coming { since_ms: time::now_ms(), lost: 0, noaccepting };
         self.stage = Stage::Reloading { old: next, coming };
         self.await_generation();
-        self.start_workers(Spawn::JustRespawn)?;
-        self.start_helpers(true)
+        self.start_beside()
     }
 
     /// Looks whether the generation that is coming has come.
@@ -229,7 +228,8 @@ impl Master {
 
     fn started(&mut self, coming: &Coming, count: Count) {
         let text = self.announce(coming, count);
-        shm::board().master.conclude(Asked::Start, true, &text);
+        let asked = self.complete_upgrade();
+        shm::board().master.conclude(asked, true, &text);
         if let Some(herald) = self.herald.take() {
             herald.started();
         }

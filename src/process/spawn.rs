@@ -10,6 +10,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use super::channel::Channel;
 use super::master::{Due, Master};
 use super::table::{Job, MAX_PROCESSES, Process, Spawn, Work};
+use super::upgrade::Try;
 use crate::log::{Level, log};
 use crate::shm::scoreboard::Kind;
 use crate::sys::Errno;
@@ -20,6 +21,8 @@ use crate::{shm, time};
 pub enum End {
     /// This is the child of a fork.
     Born(Birth),
+    /// This is the child that is to try a new binary.
+    Trial(Try),
     /// The exit code.
     Exit(i32),
 }

@@ -7,15 +7,17 @@
 use std::ffi::OsString;
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
+use std::rc::Rc;
 
 use super::daemon::{self, Herald, Side};
 use super::master::Master;
 use super::table::MAX_PROCESSES;
-use super::upgrade::{self, Executable};
+use super::upgrade::{self, Adopted, Executable};
 use super::{signals, single};
 use crate::cycle::source::Source;
-use crate::cycle::{self, Cycle, Refused};
+use crate::cycle::{self, Cycle, Inherited, Refused};
 use crate::log::{self, ErrorLog, Files, Form, Level, Target, log};
+use crate::net::listen::Listening;
 use crate::shm;
 use crate::sys::limits::{self, Limit, Resource};
 use crate::sys::process::{self, Pid};
@@ -34,6 +36,8 @@ pub struct Start {
     pub parent: Pid,
     /// The limit of descriptors before the master raised its own.
     pub nofile: Option<Limit>,
+    /// What the image before this one has left.
+    pub adopted: Option<Adopted>,
 }
 
 impl Start {
@@ -53,25 +57,49 @@ pub fn start(source: Source, args: &[OsString]) -> i32 {
     if upgrade::is_successor() {
         speak_as_successor();
     }
-    let inherited = upgrade::inherited_sockets();
+    let sockets = upgrade::inherited_sockets();
+    let mut executable = Executable::own(args, sockets.is_some());
+    let Ok(adopted) = upgrade::adopt(&executable.args) else { return 1 };
+    let mut nofile = limits::getrlimit(Resource::Nofile).ok();
+    if let Some(adopted) = &adopted {
+        executable.is_as_before(adopted);
+        nofile = adopted.state.nofile;
+    }
     let start = Start {
         args: args.to_vec(),
-        executable: Executable::own(args, inherited.is_some()),
+        executable,
         herald: None,
-        daemonized: inherited.is_some(),
+        daemonized: sockets.is_some(),
         parent: process::getppid(),
-        nofile: limits::getrlimit(Resource::Nofile).ok(),
+        nofile,
+        adopted,
     };
-    let loaded =
-        cycle::read(&source).and_then(|config| Cycle::new(source, config, inherited.as_ref()));
-    drop(inherited);
-    let code = match loaded {
+    let code = match load(source, &start, sockets) {
         Ok(cycle) => run(cycle, start),
-        Err(Refused) => 1,
+        Err(Refused) => refused(&start),
     };
     // Logs are complete when a process has ended; each of our forks ends here too.
     log::finish();
     code
+}
+
+/// The first cycle, with what is open already.
+fn load(mut source: Source, start: &Start, sockets: Option<Listening>) -> Result<Cycle, Refused> {
+    let sockets = sockets.unwrap_or(Listening::new());
+    let nothing = Inherited { listening: &sockets, zones: &[], generation: 1 };
+    let before = start.adopted.as_ref().map_or(nothing, Adopted::inherited);
+    source.conf.kept = start.adopted.as_ref().and_then(Adopted::texts).map(Rc::new);
+    cycle::read(&source).and_then(|config| Cycle::new(source, config, &before))
+}
+
+/// The exit code; but an image that has been left a server gives it back.
+fn refused(start: &Start) -> i32 {
+    if let Some(adopted) = start.adopted.as_ref().filter(|adopted| adopted.reason.is_none()) {
+        let reason = "the new binary cannot start: the error log says why";
+        let e = adopted.give_back(reason);
+        log!(Level::Emerg, errno e, "the old binary cannot be executed");
+    }
+    1
 }
 
 fn run(mut cycle: Cycle, mut start: Start) -> i32 {
@@ -80,8 +108,8 @@ fn run(mut cycle: Cycle, mut start: Start) -> i32 {
         Ok(Begun::Here) => single::run(cycle),
         Ok(Begun::InBackground(code)) => code,
         Err(Refused) => {
-            cycle.listening.close(!start.executable.inherited);
-            1
+            cycle.listening.close(!start.executable.inherited && start.adopted.is_none());
+            refused(&start)
         }
     }
 }
@@ -94,9 +122,15 @@ enum Begun {
 
 fn begin(cycle: &mut Cycle, start: &mut Start) -> Result<Begun, Refused> {
     cycle.make_current();
+    if start.adopted.is_some() && !cycle.core.master_process {
+        log!(Level::Emerg, "\"master_process off\" cannot take a running server over");
+        return Err(Refused);
+    }
     say_what_runs(start.nofile);
     cycle.open()?;
-    cycle.listening.configure();
+    if start.adopted.is_none() {
+        cycle.listening.configure();
+    }
     signals::install().map_err(|e| failed("sigaction()", e))?;
     if must_daemonize(cycle, start) {
         match daemon::leave().map_err(|e| failed("daemonizing", e))? {
@@ -116,13 +150,18 @@ fn begin(cycle: &mut Cycle, start: &mut Start) -> Result<Begun, Refused> {
             }
         }
     }
-    shm::create().map_err(|e| failed("the scoreboard", e))?;
+    if !start.adopted.as_ref().is_some_and(Adopted::take_scoreboard) {
+        shm::create().map_err(|e| failed("the scoreboard", e))?;
+    }
     shm::board().master.config.set(&cycle.source.to_string());
     raise_nofile(start.nofile);
     check_table(cycle, start.nofile)?;
+    if let Some(path) = start.adopted.as_ref().and_then(Adopted::pid_file) {
+        cycle.keep_pid_file(path);
+    }
     cycle.ensure_pid_file()?;
-    announce(cycle, start.daemonized);
-    if !start.daemonized && !log::reaches_stderr(Level::Emerg) {
+    announce(cycle, start);
+    if start.adopted.is_none() && !start.daemonized && !log::reaches_stderr(Level::Emerg) {
         start.herald = Herald::terminal();
     }
     log::console(false);
@@ -141,13 +180,14 @@ fn speak_as_successor() {
 
 /// What is served, where, with which config, by how many and why, and how to stop it: to the
 /// terminal too, which of a daemon the foreground tells, when it serves.
-fn announce(cycle: &Cycle, daemonized: bool) {
-    let line = match daemonized {
+fn announce(cycle: &Cycle, start: &Start) {
+    let line = match start.daemonized {
         true => in_background(cycle),
         false => format!("serving {cycle}; Ctrl-C stops it"),
     };
     log!(Level::Notice, "{line}");
-    if !daemonized && !log::reaches_stderr(Level::Notice) {
+    let waits = !start.daemonized && start.adopted.is_none();
+    if waits && !log::reaches_stderr(Level::Notice) {
         say(&line);
     }
 }
@@ -174,7 +214,8 @@ fn say_what_runs(nofile: Option<Limit>) {
 
 /// Never as pid 1, whose end would be the container's, and not a second time for a new binary.
 fn must_daemonize(cycle: &Cycle, start: &Start) -> bool {
-    cycle.core.daemon && !start.executable.inherited && process::getpid() != 1
+    let goes_on = start.executable.inherited || start.adopted.is_some();
+    cycle.core.daemon && !goes_on && process::getpid() != 1
 }
 
 /// The master holds two descriptors for each child.

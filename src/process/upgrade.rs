@@ -1,15 +1,26 @@
-//! Changing the binary on the fly, as nginx does it (`daemon on`).
+//! Changing the binary on the fly: in place, or, with `daemon on`, as nginx does it.
 //!
-//! The old master renames its pid file to `.oldbin` and executes the path it was
-//! started by, so that a replaced file is picked up, with the same arguments; the
-//! listening sockets are named in the environment. QUIT to the old master
-//! completes it; if the new one dies, the pid file is renamed back.
+//! In place the master becomes the new binary and stays the process it is: `in_place`, `trial`,
+//! `hand_over`, `state`, `adopted`. As in nginx there is a second master beside the old one for
+//! a while: the old one renames its pid file to `.oldbin` and executes the path it was started
+//! by, so that a replaced file is picked up, with the same arguments; the listening sockets are
+//! named in the environment. QUIT to the old master completes it; if the new one dies, the pid
+//! file is renamed back.
 //!
 //! Both LIMPET and NGINX are set: either server may follow the other.
 
+mod adopted;
+mod hand_over;
+mod in_place;
+mod state;
+mod trial;
+
+pub use adopted::{Adopted, adopt};
+pub use trial::{Try, vouch};
+
 use std::ffi::{CString, OsString};
 use std::ops::ControlFlow::Continue;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
@@ -22,14 +33,17 @@ use crate::net::listen::Listening;
 use crate::shm;
 use crate::shm::scoreboard::Asked;
 use crate::sys::{env, fd, file, process};
+use trial::Trial;
 
 /// Names of the variable, ours first.
 pub const VARIABLES: [&str; 2] = ["LIMPET", "NGINX"];
 
 /// What to execute, and how we were executed.
 pub struct Executable {
-    path: PathBuf,
-    args: Vec<CString>,
+    pub path: PathBuf,
+    pub args: Vec<CString>,
+    /// What to come back to when a new image cannot start: its name may be another's by then.
+    pub image: Option<OwnedFd>,
     /// Our listening sockets came from an older binary.
     pub inherited: bool,
 }
@@ -43,8 +57,22 @@ impl Executable {
         Self {
             path: std::path::absolute(&path).unwrap_or(path),
             args: args.iter().filter_map(|arg| CString::new(arg.as_bytes()).ok()).collect(),
+            image: None,
             inherited,
         }
+    }
+
+    /// As the image before was executed: one that comes back has no name, only a descriptor.
+    pub fn is_as_before(&mut self, adopted: &Adopted) {
+        self.path = adopted.executable().into();
+        self.args.clone_from(&adopted.state.args);
+    }
+
+    /// Opens what runs now.
+    pub fn hold_image(&mut self) {
+        let own = file::open(c"/proc/self/exe", file::PATH, 0);
+        let open = || file::open(&file::path(&self.path)?, file::PATH, 0);
+        self.image = own.or_else(|_| open()).ok();
     }
 
     /// Becomes the new binary; returns the exit code of a child that could not.
@@ -72,9 +100,32 @@ impl Executable {
     }
 }
 
-/// Whether an older binary has started us.
+/// What a master knows of upgrades, beside a second master.
+pub struct Upgrade {
+    /// A binary is being tried.
+    trial: Option<Trial>,
+    /// What the image before this one has left, until this one's workers are ready.
+    pub adopted: Option<Adopted>,
+}
+
+impl Upgrade {
+    /// This image was executed again: why the one in between could not start.
+    pub fn fell_back(&self) -> Option<String> {
+        self.adopted.as_ref()?.reason.clone()
+    }
+
+    pub fn new(adopted: Option<Adopted>) -> Self {
+        Self { trial: None, adopted }
+    }
+
+    pub fn is_on(&self) -> bool {
+        self.trial.is_some() || self.adopted.is_some()
+    }
+}
+
+/// Whether an older binary has started us, or we have been one.
 pub fn is_successor() -> bool {
-    variable().is_some()
+    variable().is_some() || hand_over::announced().is_some()
 }
 
 /// The sockets that it left us. The variables go: our children do not inherit them.
@@ -97,6 +148,13 @@ impl Master {
     pub(super) fn change_binary(&mut self) -> Step {
         log!(Level::Notice, "changing binary");
         shm::board().master.take_up(Asked::Upgrade);
+        if self.is_draining() {
+            self.not_upgraded("the server is going to stop");
+            return Continue(());
+        }
+        if !self.daemonized {
+            return self.try_binary();
+        }
         if let Some(file) = &self.cycle.pid_file
             && let Err(e) = file.move_to_oldbin()
         {

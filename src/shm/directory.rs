@@ -7,11 +7,12 @@
 
 use std::cell::OnceCell;
 use std::fmt;
+use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 
 use super::zone::{Recovery, Spec, Zone};
-use crate::sys::Errno;
 use crate::sys::process::Pid;
+use crate::sys::{Errno, fd};
 
 #[derive(Default)]
 pub struct Directory {
@@ -38,6 +39,45 @@ impl fmt::Debug for Handle {
 impl PartialEq for Handle {
     fn eq(&self, other: &Handle) -> bool {
         Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+/// What was there before.
+#[derive(Clone, Copy)]
+pub enum Before<'a> {
+    /// This is a start.
+    Nothing,
+    /// The configuration that is to be replaced.
+    Directory(&'a Directory),
+    /// The image before this one, in the same process.
+    Image(&'a [Left]),
+}
+
+/// A zone that an exec has left us.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Left {
+    pub name: String,
+    pub size: usize,
+    pub owner: String,
+    pub key: String,
+    pub layout: u32,
+    /// The number of its memory.
+    pub memory: RawFd,
+}
+
+impl Left {
+    pub fn of(zone: &Zone) -> Left {
+        let Spec { name, size, owner, key, layout, .. } = zone.spec.clone();
+        Left { name, size, owner: owner.into(), key, layout, memory: zone.memory().as_raw_fd() }
+    }
+
+    /// The same zone again, as far as the configuration still wants it so.
+    fn kept(&self, spec: &Spec) -> Option<Zone> {
+        let same = !spec.noreuse
+            && (&*self.name, self.size, &*self.owner) == (&*spec.name, spec.size, spec.owner)
+            && (&*self.key, self.layout) == (&*spec.key, spec.layout);
+        let memory = same.then(|| fd::duplicate_number(self.memory))?;
+        memory.and_then(|memory| Zone::adopt(spec.clone(), memory)).ok()
     }
 }
 
@@ -79,7 +119,7 @@ impl Directory {
     /// Opens every declared zone; `opened` hears of each, to fill it.
     pub fn open(
         &self,
-        old: Option<&Directory>,
+        before: Before<'_>,
         mut opened: impl FnMut(&Rc<Zone>, Origin),
     ) -> Result<(), Refusal> {
         for (spec, handle) in &self.declared {
@@ -87,10 +127,14 @@ impl Directory {
             if spec.size == 0 {
                 return Err(Refusal::ZeroSize { name: name() });
             }
-            let before = old.and_then(|old| old.find(&spec.name));
-            if let Some(kept) = before.filter(|before| fits(&before.spec, spec)) {
-                opened(kept, Origin::Kept);
-                let _ = handle.0.set(kept.clone());
+            let (old, left) = before.find(&spec.name);
+            let kept = match old {
+                Some(old) => fits(&old.spec, spec).then(|| Rc::clone(old)),
+                None => left.and_then(|left| left.kept(spec)).map(Rc::new),
+            };
+            if let Some(kept) = kept {
+                opened(&kept, Origin::Kept);
+                let _ = handle.0.set(kept);
                 continue;
             }
             let new = Zone::create(spec.clone()).map_err(|errno| Refusal::NoMemory {
@@ -99,7 +143,7 @@ impl Directory {
                 errno,
             })?;
             let new = Rc::new(new);
-            opened(&new, before.map_or(Origin::Fresh, |old| Origin::Replaces(old.clone())));
+            opened(&new, old.map_or(Origin::Fresh, |old| Origin::Replaces(old.clone())));
             let _ = handle.0.set(new);
         }
         Ok(())
@@ -121,6 +165,16 @@ impl Directory {
             zone.forget(dead);
             Some((zone.spec.name.as_str(), recovery?))
         })
+    }
+}
+
+impl<'a> Before<'a> {
+    fn find(self, name: &str) -> (Option<&'a Rc<Zone>>, Option<&'a Left>) {
+        match self {
+            Before::Nothing => (None, None),
+            Before::Directory(old) => (old.find(name), None),
+            Before::Image(left) => (None, left.iter().find(|left| left.name == name)),
+        }
     }
 }
 
@@ -185,11 +239,11 @@ mod tests {
     fn reloaded(new: Spec) -> &'static str {
         let (mut old, mut directory) = (Directory::default(), Directory::default());
         old.declare(spec("one", 65536)).unwrap();
-        old.open(None, |_, origin| assert!(matches!(origin, Origin::Fresh))).unwrap();
+        old.open(Before::Nothing, |_, origin| assert!(matches!(origin, Origin::Fresh))).unwrap();
         directory.declare(new).unwrap();
         let mut what = "";
         directory
-            .open(Some(&old), |zone, origin| {
+            .open(Before::Directory(&old), |zone, origin| {
                 what = match origin {
                     Origin::Fresh => "fresh",
                     Origin::Kept => "kept",
@@ -213,6 +267,26 @@ mod tests {
     }
 
     #[test]
+    fn what_an_exec_keeps() {
+        let mut old = Directory::default();
+        old.declare(spec("one", 65536)).unwrap();
+        old.open(Before::Nothing, |_, _| {}).unwrap();
+        let one = old.find("one").unwrap();
+        one.lock().unwrap().set_root(4096);
+        let left = [Left::of(one)];
+        let adopted = |spec: Spec| {
+            let mut directory = Directory::default();
+            directory.declare(spec).unwrap();
+            directory.open(Before::Image(&left), |_, _| {}).unwrap();
+            directory.find("one").unwrap().lock().unwrap().root()
+        };
+        assert_eq!(adopted(spec("one", 65536)), 4096);
+        assert_eq!(adopted(spec("one", 131072)), 0);
+        assert_eq!(adopted(Spec { key: "$uri".into(), ..spec("one", 65536) }), 0);
+        assert_eq!(adopted(Spec { layout: 2, ..spec("one", 65536) }), 0);
+    }
+
+    #[test]
     fn declarations_agree_or_are_refused() {
         let mut directory = Directory::default();
         let one = directory.declare(Spec { key: String::new(), ..spec("one", 0) }).unwrap();
@@ -230,12 +304,12 @@ mod tests {
             "the shared memory zone \"one\" is already declared for a different use"
         );
         assert!(one.zone().is_none());
-        directory.open(None, |_, _| {}).unwrap();
+        directory.open(Before::Nothing, |_, _| {}).unwrap();
         assert!(one.zone().is_some_and(|zone| zone.spec.size == 65536));
         assert!(one.zone().is_some_and(|zone| zone.spec.key == "$remote_addr"));
         assert!(directory.find("two").is_some() && directory.find("three").is_none());
         directory.declare(spec("three", 0)).unwrap();
-        let refused = directory.open(None, |_, _| {}).unwrap_err();
+        let refused = directory.open(Before::Nothing, |_, _| {}).unwrap_err();
         assert_eq!(refused.to_string(), "zero size shared memory zone \"three\"");
     }
 }

@@ -13,12 +13,14 @@
 //! | `zone` | one named zone: lock, allocator, recovery after a death |
 //! | `table` | records by key and by age in a zone, for limits |
 //! | `slab`, `mutex` | the allocator and the lock inside |
+//! | `pack` | numbers and strings for the image that comes after an exec |
 
 #![allow(dead_code, reason = "what the exec in place hands over is here before it")]
 
 pub mod directory;
 pub mod fields;
 pub mod mutex;
+pub mod pack;
 pub mod scoreboard;
 pub mod slab;
 pub mod snapshot;
@@ -44,17 +46,39 @@ thread_local! {
 
 /// Makes the scoreboard that this process and those it forks will share. Once.
 pub fn create() -> Result<()> {
-    let len = size_of::<Board>().next_multiple_of(crate::sys::map::page_size());
+    let len = board_size();
     let memory = file::memfd(scoreboard::NAME)?;
     file::ftruncate(&memory, len as u64)?;
     file::seal_size(&memory)?;
+    let board = share(memory, len)?;
+    board.master.begin();
+    Ok(())
+}
+
+/// Goes on with the scoreboard of the image before this one, if its records are of our shape.
+pub fn adopt(memory: OwnedFd) -> Result<()> {
+    let len = board_size();
+    if !file::is_sealed(&memory, len) {
+        return Err(Errno::EINVAL);
+    }
+    let shared = Region::shared(&memory, len)?;
+    match shared.record::<Board>(0) {
+        Some(board) if board.master.is_known() => share(memory, len).map(drop),
+        _ => Err(Errno::EINVAL),
+    }
+}
+
+fn board_size() -> usize {
+    size_of::<Board>().next_multiple_of(crate::sys::map::page_size())
+}
+
+fn share(memory: OwnedFd, len: usize) -> Result<&'static Board> {
     let region: &'static Region = Box::leak(Box::new(Region::shared(&memory, len)?));
     let board: &'static Board = region.record(0).ok_or(Errno::EINVAL)?;
-    board.master.begin();
     BOARD.set(board);
     let memory: &'static OwnedFd = Box::leak(Box::new(memory));
     MEMORY.set(Some(memory.as_fd()));
-    Ok(())
+    Ok(board)
 }
 
 /// The board of this master and its children.

@@ -44,6 +44,9 @@ pub struct Spec {
     pub forget: Option<fn(&Zone, Pid) -> bool>,
 }
 
+/// The version of lock, allocator and tables, above the owner's: raise it with every change.
+const FORMAT: u64 = 1 << 32;
+
 record! {
     struct Header {
         mutex: Mutex,
@@ -76,22 +79,38 @@ impl Zone {
         let memory = file::memfd(&memory_name(&spec))?;
         file::ftruncate(&memory, spec.size as u64)?;
         file::seal_size(&memory)?;
+        let zone = Zone::map(spec, memory)?;
+        let header = zone.header().ok_or(Errno::EINVAL)?;
+        header.size.store(zone.spec.size as u64, Relaxed);
+        header.layout.store(FORMAT | u64::from(zone.spec.layout), Relaxed);
+        zone.slab().ok_or(Errno::EINVAL)?.clear();
+        Ok(zone)
+    }
+
+    /// With the contents that the image before this one has left, if they are what `spec` says.
+    pub fn adopt(spec: Spec, memory: OwnedFd) -> Result<Zone> {
+        if !file::is_sealed(&memory, spec.size) {
+            return Err(Errno::EINVAL);
+        }
+        let zone = Zone::map(spec, memory)?;
+        let header = zone.header().ok_or(Errno::EINVAL)?;
+        let (size, layout) = (header.size.load(Relaxed), header.layout.load(Relaxed));
+        let same = (size, layout) == (zone.spec.size as u64, FORMAT | u64::from(zone.spec.layout));
+        same.then_some(zone).ok_or(Errno::EINVAL)
+    }
+
+    fn map(spec: Spec, memory: OwnedFd) -> Result<Zone> {
         let region = Region::shared(&memory, spec.size)?;
         #[cfg(debug_assertions)]
         let fatal = FatalLock::of(&spec.name);
-        let zone = Zone {
+        Ok(Zone {
             spec,
             memory,
             region,
             ended: RefCell::default(),
             #[cfg(debug_assertions)]
             fatal,
-        };
-        let header = zone.header().ok_or(Errno::EINVAL)?;
-        header.size.store(zone.spec.size as u64, Relaxed);
-        header.layout.store(zone.spec.layout.into(), Relaxed);
-        zone.slab().ok_or(Errno::EINVAL)?.clear();
-        Ok(zone)
+        })
     }
 
     /// None when the lock cannot be had in time: answer as if the zone were full.

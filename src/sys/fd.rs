@@ -70,6 +70,14 @@ pub fn set_cloexec(fd: impl AsFd, on: bool) -> Result<()> {
     done(unsafe { libc::fcntl(raw(&fd), libc::F_SETFD, flags) })
 }
 
+/// The same for one that is known by its number. Whoever calls it for an exec undoes it when
+/// that fails: see `inherit`.
+pub fn set_inheritable(number: RawFd, on: bool) -> Result<()> {
+    let flags = if on { 0 } else { libc::FD_CLOEXEC };
+    // SAFETY: plain numbers.
+    done(unsafe { libc::fcntl(number, libc::F_SETFD, flags) })
+}
+
 /// The open description's flags: access mode, O_APPEND, O_NONBLOCK.
 pub fn status_flags(fd: impl AsFd) -> Result<c_int> {
     // SAFETY: plain numbers.

@@ -102,6 +102,14 @@ pub fn seal_size(memory: impl AsFd) -> Result<()> {
     done(unsafe { libc::fcntl(raw(&memory), libc::F_ADD_SEALS, seals) })
 }
 
+/// Whether it is such a file, of that size.
+pub fn is_sealed(memory: impl AsFd, size: usize) -> bool {
+    const SEALS: c_int = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW;
+    // SAFETY: plain numbers.
+    let seals = unsafe { libc::fcntl(raw(&memory), libc::F_GET_SEALS) };
+    seals > 0 && seals & SEALS == SEALS && fstat(memory).is_ok_and(|stat| stat.size == size as u64)
+}
+
 /// What the file system knows about a file, as far as we care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stat {

@@ -118,7 +118,7 @@ mod tests {
             forget: Some(forget),
         };
         let handle = directory.declare(spec).unwrap();
-        directory.open(None, |_, _| {}).unwrap();
+        directory.open(crate::shm::directory::Before::Nothing, |_, _| {}).unwrap();
         handle
     }
 

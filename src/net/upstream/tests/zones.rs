@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering::Relaxed;
 /// A zone that is live.
 fn opened(directory: &mut Directory, size: usize) -> Handle {
     let handle = directory.declare(spec("peers", size)).unwrap();
-    directory.open(None, |_, _| {}).unwrap();
+    directory.open(crate::shm::directory::Before::Nothing, |_, _| {}).unwrap();
     handle
 }
 
