@@ -142,7 +142,7 @@ fn odd_name(buffer: &[u8], start: usize, mut end: usize, rules: &Rules) -> Resul
                 return Ok(Name { end, odd, colon: false });
             }
             b'\r' | b'\n' => return Err(Bad::NoColon.at(end)),
-            b':' | 0..=b' ' | 0x7f.. => return Err(Bad::Header.at(end)),
+            b':' | 0..=b' ' | 0x7f => return Err(Bad::Header.at(end)),
             _ => end += 1,
         }
     }
@@ -175,8 +175,8 @@ fn value(buffer: &[u8], after: usize, rules: &Rules) -> Result<(Span, usize), St
     Ok((Span::new(start, end), line_end))
 }
 
-/// Whether a line with this name is passed on: nginx passes on all it takes,
-/// here a name must be one.
+/// Whether a line with this name is passed on: names that are none are left out (nginx
+/// leaves out those with 8-bit bytes only).
 fn is_kept(name: &[u8]) -> bool {
     ascii::is_token(name)
 }

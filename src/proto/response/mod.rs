@@ -154,7 +154,7 @@ impl Token {
             Token::Short => false,
             Token::Blanks => b == b' ',
             Token::Name => ascii::is(b, ascii::NAME),
-            Token::OddName => visible && b != b':' && b.is_ascii(),
+            Token::OddName => visible && b != b':',
             Token::Value => visible || b == b' ' || b == b'\t',
             Token::AnyValue => !matches!(b, b'\r' | b'\n' | 0),
         }
@@ -272,7 +272,7 @@ fn eol(buffer: &[u8], at: usize, bad: Bad) -> Result<usize, Stop> {
     match buffer.get(at) {
         Some(b'\r') => match buffer.get(at + 1) {
             Some(b'\n') => Ok(at + 2),
-            Some(_) => Err(bad.at(at + 1)),
+            Some(_) => Err(bad.at(at)),
             None => Err(MORE),
         },
         Some(b'\n') => Ok(at + 1),
