@@ -13,6 +13,7 @@ mod config_watch;
 mod differential;
 mod drain;
 mod faults;
+mod handover;
 mod healthcheck;
 mod http_connection;
 mod http_files;

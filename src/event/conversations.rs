@@ -41,6 +41,15 @@ pub struct Accepted {
     /// The number that [`Reactor::add_listener`] was given.
     pub listener: usize,
     pub peer: Peer,
+    /// By a sibling, who has told more of it.
+    pub handed: bool,
+}
+
+/// A place for a connection that has not begun; dropping it gives it back.
+pub struct Reserved<'a, M: Converse> {
+    events: &'a Conversations<M>,
+    task: u32,
+    io: Option<Io>,
 }
 
 /// The watches that fired in a turn.
@@ -87,6 +96,23 @@ pub struct Conversations<M: Converse> {
     signals_at: Cell<Millis>,
     /// Log lines wait for a slow reader: when to try again, in ms.
     log_wait: Cell<Option<u64>>,
+}
+
+impl<M: Converse> Reserved<'_, M> {
+    /// Starts the conversation; it reads in the next turn.
+    pub fn begin(mut self, listener: usize, peer: Peer) {
+        let Some(io) = self.io.take() else { return };
+        self.events.put(self.task, Accepted { io, listener, peer, handed: true });
+        self.events.reactor.post(self.task);
+    }
+}
+
+impl<M: Converse> Drop for Reserved<'_, M> {
+    fn drop(&mut self) {
+        if self.io.take().is_some() {
+            self.events.tasks.give_back(self.task);
+        }
+    }
 }
 
 impl<M: Converse> Conversations<M> {
@@ -321,13 +347,30 @@ impl<M: Converse> Conversations<M> {
             return;
         };
         counters.handled.set(counters.handled.get() + 1);
-        counters.active.set(self.tasks.used() as u64);
-        self.tasks.put(task, || self.make.converse(Accepted { io, listener, peer }));
+        self.put(task, Accepted { io, listener, peer, handed: false });
         if at_once {
             self.poll(task);
         } else {
             self.reactor.post(task);
         }
+    }
+
+    #[inline]
+    fn put(&self, task: u32, accepted: Accepted) {
+        self.reactor.counters.active.set(self.tasks.used() as u64);
+        self.tasks.put(task, || self.make.converse(accepted));
+    }
+
+    /// Takes a place for a connection that another process had; `None` when there is none.
+    pub fn reserve(&self, fd: OwnedFd) -> Option<Reserved<'_, M>> {
+        let task = self.tasks.take()?;
+        self.reactor.current.set(task);
+        let io = Io::adopt(fd);
+        if io.is_none() {
+            self.tasks.give_back(task);
+            return None;
+        }
+        Some(Reserved { events: self, task, io })
     }
 
     fn accept_failed(&self, errno: Errno) {
@@ -395,13 +438,11 @@ impl<M: Converse> Conversations<M> {
         }
     }
 
-    /// From now on idle connections are dismissed and none is kept alive.
+    /// From now on connections that owe nothing are dismissed: each looks whether it does.
     pub fn drain(&self) {
         self.reactor.set_draining();
-        for task in 0..self.tasks.high_water() {
-            if self.reactor.tasks[task as usize].idle.get() {
-                self.reactor.post(task);
-            }
+        for task in (0..self.tasks.high_water()).filter(|&task| self.tasks.is_live(task)) {
+            self.reactor.post(task);
         }
     }
 

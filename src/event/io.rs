@@ -225,6 +225,56 @@ impl Io {
         })
     }
 
+    /// Leaves the epoll set: what is passed on must, since closing it here would leave its
+    /// description there. Nothing is known of it any more; a later wait takes it in again.
+    pub fn leave(&self) -> Result<()> {
+        let slot = self.slot();
+        if slot.registered.replace(false) {
+            reactor().epoll.delete(&self.fd)?;
+        }
+        slot.ready.set(READ | WRITE);
+        Ok(())
+    }
+
+    /// Reads as [`Io::read`] does; with `dismissable` it gives up, with ECANCELED, when the
+    /// worker drains.
+    ///
+    /// Cancellation: nothing is lost, nothing was read.
+    pub async fn read_until_drain(
+        &self,
+        buffer: &mut [u8],
+        deadline: Deadline,
+        dismissable: bool,
+    ) -> Result<usize> {
+        loop {
+            if dismissable && reactor().draining() {
+                return Err(Errno::ECANCELED);
+            }
+            match self.try_read(buffer) {
+                Err(Errno::EAGAIN) => self.wait_or_drain(deadline, dismissable).await?,
+                Err(Errno::EINTR) => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn wait_or_drain(
+        &self,
+        deadline: Deadline,
+        dismissable: bool,
+    ) -> impl Future<Output = Result<()>> {
+        poll_fn(move |_| {
+            let reactor = reactor();
+            if self.armed(reactor)? & READ != 0 || dismissable && reactor.draining() {
+                return Poll::Ready(Ok(()));
+            }
+            if reactor.until(deadline.0) {
+                return Poll::Ready(Err(Errno::ETIMEDOUT));
+            }
+            Poll::Pending
+        })
+    }
+
     /// Enters the epoll set when it has not yet, and says what is ready. The
     /// kernel reports at once what became ready before, so nothing is missed.
     #[inline]

@@ -17,10 +17,10 @@ mod tests;
 mod wait;
 mod wheel;
 
-pub use conversations::{Accepted, Conversations, Converse, Fired};
+pub use conversations::{Accepted, Conversations, Converse, Fired, Reserved};
 pub use io::{Dismissal, Io};
 pub use reactor::{Counters, Reactor, WatchId};
-pub use wait::{sleep, yield_now};
+pub use wait::{found, is_due, sleep, yield_now};
 
 use std::cell::Cell;
 
@@ -39,6 +39,12 @@ pub(crate) fn reactor() -> &'static Reactor {
 pub struct Deadline(wheel::Millis);
 
 impl Deadline {
+    /// Milliseconds until then.
+    pub fn left_ms(self) -> u32 {
+        let now = reactor().now();
+        if wheel::reached(now, self.0) { 0 } else { self.0.wrapping_sub(now) }
+    }
+
     /// The one of two that comes first.
     pub fn earlier(self, other: Deadline) -> Deadline {
         if wheel::reached(other.0, self.0) { self } else { other }
@@ -52,9 +58,15 @@ pub fn after(ms: u64) -> Deadline {
     Deadline(reactor().now().wrapping_add(span))
 }
 
-/// A task of the loop, for what is to wake it.
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// A task of the loop, for what is to wake it. It may be another one by then: who is woken
+/// looks whether it was meant.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct TaskId(u32);
+
+#[cfg(test)]
+impl TaskId {
+    pub const NONE: TaskId = TaskId(u32::MAX);
+}
 
 /// The task that is being polled.
 #[inline]

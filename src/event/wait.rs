@@ -1,7 +1,8 @@
-//! Waits that are not for a socket: a point in time, a turn of the loop.
+//! Waits that are not for a socket: a point in time, a turn of the loop, what another task
+//! brings about.
 
 use super::{Deadline, reactor};
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::task::Poll;
 
 /// Waits until the deadline.
@@ -22,4 +23,24 @@ pub async fn yield_now() {
         Poll::Pending
     })
     .await;
+}
+
+/// Has the task being polled polled at the deadline, too; true: that is past.
+pub fn is_due(deadline: Deadline) -> bool {
+    reactor().until(deadline.0)
+}
+
+/// Waits until `look` finds something; whoever brings it about wakes the task. `None`: the
+/// deadline came first.
+///
+/// Cancellation: nothing is found.
+pub fn found<T>(
+    deadline: Deadline,
+    mut look: impl FnMut() -> Option<T>,
+) -> impl Future<Output = Option<T>> {
+    poll_fn(move |_| match look() {
+        Some(found) => Poll::Ready(Some(found)),
+        None if reactor().until(deadline.0) => Poll::Ready(None),
+        None => Poll::Pending,
+    })
 }

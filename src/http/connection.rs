@@ -5,11 +5,13 @@
 
 use super::conf::{Location, Server, Site};
 use super::core::Lingering;
+use super::handover::{self, Arrived};
+use super::health;
 use super::input::Input;
 use super::log::Doing;
 use super::proxied;
 use super::worker::Worker;
-use crate::event::{self, Accepted, Dismissal, Io};
+use crate::event::{self, Accepted, Deadline, Dismissal, Io};
 use crate::log::{Context, Entry, Level, log};
 use crate::mem::arena::{Arena, Placed};
 use crate::sys::addr::{Ip, Peer};
@@ -31,6 +33,8 @@ pub struct Conn {
     pub listening: u16,
     /// TCP_NODELAY is set, as it was on the listening socket.
     pub nodelay: Cell<bool>,
+    /// No other worker takes it.
+    pub stays: Cell<bool>,
     /// Requests begun.
     pub requests: u32,
     /// When it was accepted, in ms of [`time::now_ms`], cut to what a life can be.
@@ -47,10 +51,38 @@ impl Conn {
             number: worker.next_number(),
             listening: accepted.listener as u16,
             nodelay: Cell::new(true),
+            stays: Cell::new(false),
             requests: 0,
             accepted_at: time::now_ms() as u32,
             keep_ms: 0,
         }
+    }
+
+    /// One that another worker had; and what came with it of its next request.
+    fn handed(worker: &Worker, accepted: Accepted, arrived: Arrived) -> (Conn, Option<Input>) {
+        let Arrived { number, requests, age_ms, left_ms, nodelay, input, proxied } = arrived;
+        let conn = Conn {
+            io: accepted.io,
+            peer: accepted.peer,
+            number,
+            listening: accepted.listener as u16,
+            nodelay: Cell::new(nodelay),
+            stays: Cell::new(false),
+            requests,
+            accepted_at: (time::now_ms() as u32).wrapping_sub(age_ms),
+            keep_ms: left_ms,
+        };
+        if !proxied.is_empty() {
+            // No room: this configuration knows of no such headers.
+            let _ = worker.headers.keep(&conn, &proxied);
+        }
+        (conn, input)
+    }
+
+    /// Whether there may be another request on it after this one: also if that will be another
+    /// worker's.
+    pub fn may_live_on(&self, worker: &Worker) -> bool {
+        health::keeps_connections() || (!self.stays.get() && worker.handover.has_receivers())
     }
 
     /// Milliseconds since it was accepted.
@@ -181,6 +213,12 @@ pub struct Service<E: 'static> {
     pub exchanges: Arena<E>,
 }
 
+/// A connection, or its requests with it.
+enum Held<E: Future + 'static> {
+    Idle(Conn),
+    Busy(Placed<E>),
+}
+
 /// Serves one connection until it closes. `make` builds the future of
 /// [`super::exchange::run`]. Not an `async fn`, which would store its arguments twice.
 ///
@@ -190,15 +228,32 @@ pub fn serve<E: Future<Output = Option<Conn>>>(
     accepted: Accepted,
     make: impl Fn(&'static Worker, Conn, Input) -> E + Copy,
 ) -> impl Future<Output = ()> {
-    let mut conn = Conn::new(service.worker, accepted);
-    let mut deadline = service.worker.first_deadline(&conn);
+    let (mut held, mut deadline) = arrive(service, accepted, make);
     // Whether the last look found nothing.
     let mut quiet = false;
     async move {
         loop {
+            let conn = match &mut held {
+                Some(Held::Idle(conn)) => conn,
+                Some(Held::Busy(exchange)) => {
+                    let Some(conn) = exchange.await else { return };
+                    deadline = event::after(conn.keep_ms.into());
+                    held = Some(Held::Idle(conn));
+                    quiet = false;
+                    continue;
+                }
+                None => return,
+            };
+            if event::draining()
+                && !conn.stays.get()
+                && handover::pass(service.worker, conn, [], deadline).await != Some(false)
+            {
+                return;
+            }
             if quiet {
                 match conn.io.idle(deadline).await {
                     Dismissal::Readable => {}
+                    Dismissal::Draining if !conn.stays.get() => continue,
                     Dismissal::Draining if conn.requests == 0 => {
                         deadline = event::after(UNSPOKEN_MS).earlier(deadline);
                         if conn.io.readable(deadline).await.is_err() {
@@ -206,30 +261,54 @@ pub fn serve<E: Future<Output = Option<Conn>>>(
                         }
                     }
                     Dismissal::TimedOut => {
-                        return ended(service.worker, &conn, Some(Errno::ETIMEDOUT));
+                        return ended(service.worker, conn, Some(Errno::ETIMEDOUT));
                     }
                     Dismissal::Draining => return,
                 }
             }
-            let exchange = match first_bytes(service.worker, &conn) {
+            match first_bytes(service.worker, conn) {
                 First::Bytes(input) => {
-                    let begin = || make(service.worker, conn, input);
-                    let Some(exchange) = Placed::new(&service.exchanges, begin) else { return };
-                    exchange
+                    let Some(Held::Idle(conn)) = held.take() else { return };
+                    held = begin(service, conn, input, make);
                 }
-                First::NotYet => {
-                    quiet = true;
-                    continue;
-                }
-                First::Ended(errno) => return ended(service.worker, &conn, errno),
+                First::NotYet => quiet = true,
+                First::Ended(errno) => return ended(service.worker, conn, errno),
                 First::NoBuffer => return,
-            };
-            let Some(kept) = exchange.await else { return };
-            conn = kept;
-            deadline = event::after(conn.keep_ms.into());
-            quiet = false;
+            }
         }
     }
+}
+
+/// What a new conversation begins with, and until when it may be silent.
+fn arrive<E: Future<Output = Option<Conn>>>(
+    service: &'static Service<E>,
+    accepted: Accepted,
+    make: impl Fn(&'static Worker, Conn, Input) -> E,
+) -> (Option<Held<E>>, Deadline) {
+    let worker = service.worker;
+    let arrived = if accepted.handed { worker.arrived.take() } else { None };
+    let Some(arrived) = arrived else {
+        let conn = Conn::new(worker, accepted);
+        let deadline = worker.first_deadline(&conn);
+        return (Some(Held::Idle(conn)), deadline);
+    };
+    let (conn, input) = Conn::handed(worker, accepted, arrived);
+    let deadline = event::after(conn.keep_ms.into());
+    match input {
+        Some(input) => (begin(service, conn, input, make), deadline),
+        None => (Some(Held::Idle(conn)), deadline),
+    }
+}
+
+/// The first byte of a request is there; `None`: there is no room for it.
+fn begin<E: Future<Output = Option<Conn>>>(
+    service: &'static Service<E>,
+    conn: Conn,
+    input: Input,
+    make: impl Fn(&'static Worker, Conn, Input) -> E,
+) -> Option<Held<E>> {
+    let begun = Placed::new(&service.exchanges, || make(service.worker, conn, input));
+    begun.map(Held::Busy)
 }
 
 /// What a connection has to say between requests.

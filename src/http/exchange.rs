@@ -13,7 +13,7 @@ use super::output::Output;
 use super::request::{Origin, Request};
 use super::step::{Answer, Wait};
 use super::worker::Worker;
-use super::{auth_request, body, linger, log, mirror, proxied, request_body, respond};
+use super::{auth_request, body, handover, linger, log, mirror, proxied, request_body, respond};
 use crate::event::{self, Io};
 use crate::log::Level;
 use crate::proto::framing::Framing;
@@ -326,9 +326,16 @@ fn read_head(
             let timeout = server.conf.core.client_header_timeout;
             let deadline = *deadline.get_or_insert_with(|| event::after(timeout));
             let reading = worker.reading();
-            let read = conn.io.read(input.room(), deadline).await;
+            let leaves = handover::may_leave(conn, input);
+            let read = conn.io.read_until_drain(input.room(), deadline, leaves).await;
             drop(reading);
             let errno = match read {
+                Err(Errno::ECANCELED) => {
+                    if handover::pass(worker, conn, input.bytes(), deadline).await != Some(false) {
+                        return Err(Ending::Broken);
+                    }
+                    continue;
+                }
                 Ok(0) => None,
                 Ok(count) => {
                     input.filled(count);

@@ -19,6 +19,14 @@ impl Input {
         Input { buffer, start: 0, end: 0 }
     }
 
+    /// Begins with these; as many as fit.
+    pub fn with(mut self, bytes: &[u8]) -> Input {
+        let len = bytes.len().min(self.buffer.len());
+        self.buffer[..len].copy_from_slice(&bytes[..len]);
+        (self.start, self.end) = (0, len);
+        self
+    }
+
     /// The bytes not consumed yet.
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[self.start..self.end]

@@ -25,6 +25,7 @@ mod filters;
 mod forwarded;
 pub mod geo;
 pub mod gzip;
+mod handover;
 pub mod headers;
 mod health;
 pub mod index;

@@ -7,6 +7,7 @@
 
 use super::conf::{Http, Site};
 use super::connection::Conn;
+use super::handover;
 use super::input::Input;
 use super::log::Doing;
 use super::request::Request;
@@ -61,7 +62,19 @@ impl Headers {
         self.table.borrow().owners.get(conn.io.place()) == Some(&conn.number)
     }
 
-    fn keep(&self, conn: &Conn, header: &[u8]) -> Option<()> {
+    /// The connection's header as it came, for another worker; empty without.
+    pub fn bytes<T>(&self, conn: &Conn, look: impl FnOnce(&[u8]) -> T) -> T {
+        let table = self.table.borrow();
+        let owned = table.size > 0 && table.owners.get(conn.io.place()) == Some(&conn.number);
+        let kept = owned.then(|| table.bytes.chunks_exact(table.size).nth(conn.io.place()));
+        let kept = kept.flatten().unwrap_or_default();
+        look(match proxy_protocol::parse(kept) {
+            Outcome::Done(header) => kept.get(..header.len).unwrap_or_default(),
+            _ => b"",
+        })
+    }
+
+    pub fn keep(&self, conn: &Conn, header: &[u8]) -> Option<()> {
         let table = &mut *self.table.borrow_mut();
         let place = conn.io.place();
         let room = table.bytes.chunks_exact_mut(table.size.max(1)).nth(place)?;
@@ -104,7 +117,12 @@ pub fn size_for(http: &Http) -> usize {
 /// is none, and the connection is to be closed.
 ///
 /// Cancellation: closes the connection.
-pub async fn read(worker: &Worker, conn: &Conn, site: &Site, input: &mut Input) -> Option<()> {
+pub async fn read(
+    worker: &'static Worker,
+    conn: &Conn,
+    site: &Site,
+    input: &mut Input,
+) -> Option<()> {
     let timeout = site.default_server.conf.core.client_header_timeout;
     let deadline = event::after(timeout.saturating_sub(conn.age()));
     loop {
@@ -120,9 +138,15 @@ pub async fn read(worker: &Worker, conn: &Conn, site: &Site, input: &mut Input) 
             }
             Outcome::Partial => {}
         }
-        match conn.io.read(input.room(), deadline).await {
+        let dismissable = handover::may_leave(conn, input);
+        match conn.io.read_until_drain(input.room(), deadline, dismissable).await {
             Ok(0) => return tell_end(conn, site, None),
             Ok(count) => input.filled(count),
+            Err(Errno::ECANCELED) => {
+                if handover::pass(worker, conn, input.bytes(), deadline).await != Some(false) {
+                    return None;
+                }
+            }
             Err(errno) => return tell_end(conn, site, Some(errno)),
         }
     }

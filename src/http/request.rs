@@ -5,7 +5,6 @@ use super::browser;
 use super::conf::{Http, Location, Server, Site};
 use super::connection::Conn;
 use super::core::KeepaliveDisable;
-use super::health;
 use super::limits::Limited;
 use super::permission::SoFar;
 use super::request_body::Received;
@@ -194,7 +193,7 @@ impl<'r> Request<'r> {
             uri: b"/",
             args: head.args.of(bytes),
             method: head.method,
-            keep_alive: head.keeps_alive() && health::keeps_connections(),
+            keep_alive: head.keeps_alive() && conn.may_live_on(worker),
             internal: false,
             error_page: false,
             err_status: 0,

@@ -4,6 +4,7 @@
 use super::conf::{Http, Server};
 use super::connection::Conn;
 use super::file_cache::FileCache;
+use super::handover::Arrived;
 use super::input::Input;
 use super::output::{self, Output};
 use super::proxied;
@@ -13,6 +14,7 @@ use crate::event::{self, Deadline};
 use crate::log::{Level, log};
 use crate::mem::arena::Rooms;
 use crate::mem::buffers::{Buf, Pool, Scratch};
+use crate::net::handover::Handover;
 use crate::proto::deflate::Coder;
 use crate::shm;
 use std::cell::{Cell, RefCell};
@@ -52,6 +54,9 @@ pub struct Worker {
     pub pages: ReadyPages,
     /// What balancers said of their clients.
     pub headers: proxied::Headers,
+    pub handover: &'static Handover,
+    /// What a sibling has told of the connection that is about to begin.
+    pub arrived: RefCell<Option<Arrived>>,
     connections: usize,
     /// Coders that nobody uses at the moment, and how many there are in all.
     #[allow(clippy::vec_box, reason = "they move into requests, which are to stay small")]
@@ -62,7 +67,12 @@ pub struct Worker {
 impl Worker {
     /// For `connections` of them; `None` when the address space cannot be had.
     /// `next_number` gives each connection its `*N`.
-    fn new(http: Rc<Http>, connections: usize, next_number: fn() -> u64) -> Option<Worker> {
+    fn new(
+        http: Rc<Http>,
+        connections: usize,
+        next_number: fn() -> u64,
+        handover: &'static Handover,
+    ) -> Option<Worker> {
         let large = largest_head(&http).max(INPUT);
         // Each byte of a head may be written as six, and some of them several times.
         let line = Pool::new(1, 24 * large + LINE)?.take()?;
@@ -85,6 +95,8 @@ impl Worker {
             line: RefCell::new(line),
             pages: ReadyPages::new(),
             headers,
+            handover,
+            arrived: RefCell::default(),
             connections,
             coders: RefCell::default(),
             coders_made: Cell::new(0),
@@ -96,8 +108,9 @@ impl Worker {
         http: Rc<Http>,
         connections: usize,
         next_number: fn() -> u64,
+        handover: &'static Handover,
     ) -> Option<&'static Worker> {
-        Some(Box::leak(Box::new(Worker::new(http, connections, next_number)?)))
+        Some(Box::leak(Box::new(Worker::new(http, connections, next_number, handover)?)))
     }
 
     /// The address space that `connections` of them take, or a little more.

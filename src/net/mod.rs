@@ -1,6 +1,7 @@
 //! Listeners, connections, addresses, names.
 
 mod bind;
+pub mod handover;
 mod holder;
 pub mod listen;
 pub mod resolver;

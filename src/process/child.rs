@@ -17,6 +17,7 @@ use super::upgrade::Try;
 use super::{helper, privileges, worker};
 use crate::cycle::Cycle;
 use crate::log::{self, Level, log};
+use crate::net::handover::Handover;
 use crate::sys::image;
 use crate::sys::limits::Limit;
 use crate::sys::process::{self, Pid};
@@ -31,6 +32,8 @@ pub struct Seat {
     /// Its own end of its channel; None once that is broken: it hears signals only.
     pub channel: Option<OwnedFd>,
     pub siblings: Siblings,
+    /// Its door, and those of its siblings.
+    pub handover: &'static Handover,
     pub master: MasterWatch,
     /// The limit of descriptors that the master was started with.
     pub nofile: Option<Limit>,
@@ -89,14 +92,18 @@ impl Master {
 
     /// What the child keeps; all else of the master ends here, before the child begins.
     fn give(self, birth: Birth) -> (Cycle, Seat) {
-        let Birth { slot, job, end1 } = birth;
+        let Birth { slot, job, ends } = birth;
+        let (channel, door) = ends.unzip();
+        let generation = job.work.number().map_or(0, |_| job.generation);
+        let handover: &'static Handover = Box::leak(Box::new(Handover::new(generation, door)));
         let winch = self.heeds_winch();
         let is_term_graceful = self.cycle.core.is_term_graceful(self.watch.pid);
         let seat = Seat {
             slot,
             number: job.work.number(),
-            channel: end1,
-            siblings: siblings(self.table, slot),
+            channel,
+            siblings: siblings(self.table, slot, handover),
+            handover,
             master: self.watch,
             nofile: self.nofile,
             winch,
@@ -123,13 +130,13 @@ fn cycle_of(generation: u32, cycle: Cycle, stage: Stage) -> Cycle {
 }
 
 /// The writing ends of the others; their reading ends are dropped with the table.
-fn siblings(table: Table, slot: usize) -> Siblings {
+fn siblings(table: Table, slot: usize, handover: &Handover) -> Siblings {
     let mut siblings = Siblings::new();
     for (other, process) in table.into_iter() {
         let generation = process.takes_generation();
         if let Some(Channel { end0, door0, .. }) = process.channel.filter(|_| other != slot) {
-            let pid = process.pid;
-            siblings.open(other, Sibling { pid, generation, end: end0, door: door0 });
+            siblings.open(other, Sibling { pid: process.pid, end: end0 });
+            handover.open(other, process.pid, generation, door0);
         }
     }
     siblings
@@ -183,18 +190,16 @@ impl Seat {
                     log!(Level::Alert, "channel message with a descriptor that is no channel");
                     return;
                 }
-                self.siblings.open(slot, Sibling { pid, generation, end, door });
+                self.siblings.open(slot, Sibling { pid, end });
+                self.handover.open(slot, pid, generation, door);
             }
             Command::CloseChannel => {
                 let known = self.siblings.get(slot);
                 let numbers = |known: &Sibling| (known.pid, Number(&known.end).get());
                 let (our, fd) = known.map_or((-1, -1), numbers);
                 log!(Level::Debug, "close channel s:{slot} pid:{pid} our:{our} fd:{fd}");
-                if let Some(Sibling { generation, door, .. }) = known {
-                    let door = Number(door);
-                    log!(Level::Debug, "close door s:{slot} generation:{generation} fd:{door}");
-                }
                 self.siblings.close(slot, pid);
+                self.handover.close(slot, pid);
             }
             Command::Ready => log!(Level::Alert, "channel message that only a master gets"),
         }

@@ -1,9 +1,8 @@
-//! What a child knows of the others: the writing ends of each live sibling's channel and
-//! door, and which generation it is of.
+//! What a child knows of the others: the writing end of each live sibling's channel.
+//! (Their doors are known to `net::handover`.)
 //!
 //! At fork it knows those that live then; after that the master's *open
-//! channel* and *close channel* keep it exact. In nginx siblings never talk;
-//! here they carry connections.
+//! channel* and *close channel* keep it exact. In nginx siblings never talk.
 
 use std::os::fd::OwnedFd;
 
@@ -15,12 +14,8 @@ pub struct Siblings {
 
 pub struct Sibling {
     pub pid: i32,
-    /// 0: it takes no connections.
-    pub generation: u32,
     /// End 0 of its channel.
     pub end: OwnedFd,
-    /// Where it is handed connections.
-    pub door: OwnedFd,
 }
 
 impl Siblings {
@@ -69,8 +64,7 @@ mod tests {
 
     fn sibling(pid: i32) -> (Sibling, UnixStream) {
         let (end, peer) = UnixStream::pair().unwrap();
-        let door = end.try_clone().unwrap();
-        (Sibling { pid, generation: 1, end: end.into(), door: door.into() }, peer)
+        (Sibling { pid, end: end.into() }, peer)
     }
 
     fn pids(siblings: &Siblings) -> Vec<i32> {

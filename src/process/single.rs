@@ -9,6 +9,7 @@ use super::worker::{add_listeners, coarse_time, connections, next_connection, re
 use crate::cycle::{Cycle, Refused};
 use crate::event::{Conversations, Converse, Reactor};
 use crate::log::{self, Level, log};
+use crate::net::handover::Handover;
 use crate::shm::scoreboard::{Asked, Kind, MasterState};
 use crate::sys::image;
 use crate::{http, shm, time};
@@ -26,7 +27,8 @@ fn serve(cycle: Cycle) -> Option<i32> {
     let http = cycle.http();
     let connections = connections(&cycle, &http)?;
     let reactor = reactor(connections)?;
-    let http = http::Worker::leak(http, connections, next_connection)?;
+    let handover = Box::leak(Box::new(Handover::new(0, None)));
+    let http = http::Worker::leak(http, connections, next_connection, handover)?;
     let multi_accept = cycle.events.multi_accept;
     let events = http::conversations(reactor, http, connections, multi_accept)?;
     add_listeners(&cycle, reactor, 0);

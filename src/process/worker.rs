@@ -24,6 +24,7 @@ use crate::{http, shm, time};
 
 const CHANNEL: WatchId = 0;
 const MASTER: WatchId = 1;
+const DOOR: WatchId = 2;
 
 /// How long the orphans of a dead master may finish what is in flight, when
 /// `worker_shutdown_timeout` does not say.
@@ -51,7 +52,7 @@ fn serve(cycle: Cycle, seat: Seat) -> Option<i32> {
     let http = cycle.http();
     let connections = connections(&cycle, &http)?;
     let reactor = reactor(connections)?;
-    let http = http::Worker::leak(http, connections, next_connection)?;
+    let http = http::Worker::leak(http, connections, next_connection, seat.handover)?;
     let multi_accept = cycle.events.multi_accept;
     let events = http::conversations(reactor, http, connections, multi_accept)?;
     add_listeners(&cycle, reactor, seat.number.unwrap_or(0));
@@ -199,7 +200,9 @@ impl<M: Converse> Worker<M> {
             log!(Level::Emerg, errno e, "epoll_ctl() failed");
             code
         };
-        for (fd, id) in [(&self.seat.channel, CHANNEL), (&self.seat.master.pidfd, MASTER)] {
+        let door = self.http.and_then(|http| http.handover.door());
+        let (channel, master) = (self.seat.channel.as_ref(), self.seat.master.pidfd.as_ref());
+        for (fd, id) in [(channel, CHANNEL), (master, MASTER), (door, DOOR)] {
             if let Some(fd) = fd {
                 self.reactor.watch(fd, id).map_err(|e| failed(e, FATAL))?;
             }
@@ -227,11 +230,17 @@ impl<M: Converse> Worker<M> {
     }
 
     fn look_at(&mut self, fired: Fired) {
+        if fired.has(DOOR) {
+            self.receive();
+        }
         if fired.has(CHANNEL)
             && !self.seat.hear()
             && let Some(end) = self.seat.channel.take()
         {
             unwatch(self.reactor, &end);
+        }
+        if fired.has(CHANNEL) && self.receive() {
+            self.seat.handover.bury();
         }
         if fired.has(MASTER)
             && let Some(pidfd) = self.seat.master.pidfd.take()
@@ -245,11 +254,19 @@ impl<M: Converse> Worker<M> {
         }
     }
 
-    /// Graceful: no new connections; those that are there finish.
+    /// What siblings have sent; false if there is more. Who has died has answered before that was
+    /// known, so the door is read before `bury`.
+    fn receive(&self) -> bool {
+        self.http.is_none_or(|http| http.receive(&self.events))
+    }
+
+    /// Graceful: no new connections; those that are there finish, and go to others between
+    /// requests.
     fn shut_down(&mut self) {
         let orphaned = self.seat.master.is_gone();
         if orphaned {
             log!(Level::Alert, "the master process {} is gone", self.seat.master.pid);
+            self.seat.handover.all_leave();
         }
         let configured = Some(self.cycle.core.worker_shutdown_timeout).filter(|ms| *ms > 0);
         let timeout = configured.or(orphaned.then_some(ORPHAN_MS));

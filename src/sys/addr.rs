@@ -152,6 +152,8 @@ pub struct UnixName {
 }
 
 impl UnixName {
+    pub const UNNAMED: UnixName = UnixName { len: 0, bytes: [0; SUN_PATH] };
+
     /// `@name` is abstract, as everybody writes it.
     pub fn parse(text: &[u8]) -> Result<UnixName, BadAddr> {
         // A path keeps one byte for its NUL.
@@ -173,12 +175,14 @@ impl UnixName {
         self.as_bytes().first().filter(|&&b| b != 0).map(|_| self.as_bytes())
     }
 
-    fn as_bytes(&self) -> &[u8] {
+    pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
     }
 
-    fn from_bytes(bytes: &[u8]) -> Option<UnixName> {
-        let mut name = UnixName { len: bytes.len() as u8, bytes: [0; SUN_PATH] };
+    /// `None`: too long for any.
+    pub fn from_bytes(bytes: &[u8]) -> Option<UnixName> {
+        let len = u8::try_from(bytes.len()).ok()?;
+        let mut name = UnixName { len, bytes: [0; SUN_PATH] };
         name.bytes.get_mut(..bytes.len())?.copy_from_slice(bytes);
         Some(name)
     }

@@ -1,0 +1,321 @@
+//! Hand-over: connections go from one worker to another and their clients notice nothing.
+//!
+//! Each child has a door (`process::channel`), a SOCK_SEQPACKET pair whose writing end its
+//! siblings hold. A worker that leaves sends each idle connection to a worker of the newest
+//! generation, as one message with two descriptors: where to answer, and the connection.
+//!
+//! | | sender | receiver |
+//! |---|---|---|
+//! | 1 | takes the socket out of its epoll set, where the description would stay for ever | |
+//! | 2 | sends it, keeps it, and does not read from it | |
+//! | 3 | | looks whether it can take it; answers yes before its first read, or no, and why |
+//! | 4 | yes: closes it. no: asks the next one. The receiver is gone: takes it back | serves it |
+//!
+//! So at any time one process may read, and a connection is neither lost nor served twice. An
+//! answer that has been written is there before its writer's death is known, and it is read
+//! first. A sender that goes before the answer takes nothing back; the connection is the
+//! receiver's then.
+//!
+//! At most 64 connections are on their way to one receiver; the others wait, unread. What comes
+//! through a door is not believed: `message` checks the bytes, `arrivals` the descriptors.
+
+mod arrivals;
+pub mod message;
+mod receivers;
+mod sent;
+
+pub use arrivals::Host;
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use crate::event::{self, Io, TaskId};
+use crate::log::{Level, log};
+use crate::shm;
+use crate::sys::errno::Errno;
+use crate::sys::{msg, process};
+use crate::text::writer::Writer;
+use message::{Head, Kind, Reason};
+use receivers::{Choice, Receivers};
+use sent::{Sent, Settled, Verdict};
+
+/// When a door that has no room is tried again, and when a wait for a turn looks for itself.
+const FULL_MS: u64 = 10;
+const BUSY_MS: u64 = 100;
+
+/// Waits for a turn that are kept in order.
+const WAITING: usize = 16 * 1024;
+
+/// Both ends of a process's own door.
+pub struct Door {
+    /// It reads what siblings send here.
+    pub read: OwnedFd,
+    /// They are given this to answer.
+    pub write: OwnedFd,
+}
+
+/// A process's part in it.
+pub struct Handover {
+    /// Which configuration it serves.
+    generation: u32,
+    /// `None`: nobody is beside it.
+    door: Option<Door>,
+    receivers: RefCell<Receivers>,
+    sent: RefCell<Sent>,
+    /// Those who wait for a turn.
+    waiting: RefCell<VecDeque<TaskId>>,
+    /// Siblings of its own generation leave, too.
+    all_leave: Cell<bool>,
+    /// Where a message is written, and where one is read; made when first needed.
+    outgoing: RefCell<Vec<u8>>,
+    incoming: RefCell<Vec<u8>>,
+}
+
+/// A connection that is to go.
+pub trait Traveller {
+    fn io(&self) -> &Io;
+    /// nginx's `*N`, for the log.
+    fn number(&self) -> u64;
+    /// Writes what the receiver has to know of it.
+    fn put(&self, out: &mut Writer<'_>);
+}
+
+/// What became of one that was to go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Passed {
+    /// It is somebody else's: our descriptor is to be closed, and nothing else.
+    Taken,
+    /// It is still ours, and nobody else's.
+    Stays(Why),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Why {
+    /// There is nobody who could.
+    Nobody,
+    Refused(Reason),
+}
+
+/// What became of one attempt.
+enum Attempt {
+    Sent,
+    Busy,
+    Full,
+    Again,
+    Nobody,
+}
+
+impl Handover {
+    pub fn new(generation: u32, door: Option<Door>) -> Self {
+        Self {
+            generation,
+            door,
+            receivers: RefCell::default(),
+            sent: RefCell::default(),
+            waiting: RefCell::default(),
+            all_leave: Cell::new(false),
+            outgoing: RefCell::default(),
+            incoming: RefCell::default(),
+        }
+    }
+
+    /// The end to watch.
+    pub fn door(&self) -> Option<&OwnedFd> {
+        self.door.as_ref().map(|door| &door.read)
+    }
+
+    /// A sibling lives that serves this generation; 0: it takes no connections.
+    pub fn open(&self, slot: usize, pid: i32, generation: u32, door: OwnedFd) {
+        if generation > 0 {
+            self.receivers.borrow_mut().open(slot, pid, generation, door);
+        }
+    }
+
+    /// A sibling is gone. `bury` settles what it has not answered.
+    pub fn close(&self, slot: usize, pid: i32) {
+        self.receivers.borrow_mut().close(slot, Some(pid));
+    }
+
+    /// Who is gone has answered what it ever will, and its answers have been read: what it had
+    /// not is ours again.
+    pub fn bury(&self) {
+        if !self.receivers.borrow().any_gone() {
+            return;
+        }
+        let mut sent = self.sent.borrow_mut();
+        self.receivers.borrow_mut().bury(|gone| {
+            sent.lose(gone.serial, event::wake);
+        });
+        self.waiting.borrow_mut().drain(..).for_each(event::wake);
+    }
+
+    /// From now on nothing goes to siblings of its own generation: they leave as well.
+    pub fn all_leave(&self) {
+        self.all_leave.set(true);
+    }
+
+    /// Whether anybody takes connections over.
+    pub fn has_receivers(&self) -> bool {
+        self.receivers.borrow().any(self.generation, self.peers_stay())
+    }
+
+    fn peers_stay(&self) -> bool {
+        !self.all_leave.get() && !shm::board().master.state().is_leaving()
+    }
+
+    /// Begins to give a connection to a worker that takes over.
+    pub fn passage(&'static self) -> Passage {
+        Passage { handover: self, at: Passage::NOT_YET }
+    }
+
+    fn attempt(&self, traveller: &impl Traveller, at: u32) -> Attempt {
+        let Some(door) = &self.door else { return Attempt::Nobody };
+        let mut receivers = self.receivers.borrow_mut();
+        let mut sent = self.sent.borrow_mut();
+        let place = match receivers.choose(self.generation, self.peers_stay(), sent.tried(at)) {
+            Choice::Next(place) => place,
+            Choice::Busy => return Attempt::Busy,
+            Choice::Nobody => return Attempt::Nobody,
+        };
+        let Some(receiver) = receivers.get_mut(place) else { return Attempt::Nobody };
+        if let Err(e) = traveller.io().leave() {
+            log!(Level::Alert, errno e, "epoll_ctl() failed");
+        }
+        let ticket = sent.send(at, receiver.serial);
+        let fds = [door.write.as_fd(), traveller.io().as_fd()];
+        let (number, pid) = (traveller.number(), receiver.pid);
+        let Err(e) = self.write(&receiver.door, traveller, ticket, &fds) else {
+            receiver.unacknowledged += 1;
+            log!(Level::Debug, "*{number} handed to worker {pid}, ticket {ticket:x}");
+            return Attempt::Sent;
+        };
+        match e {
+            Errno::EAGAIN | Errno::ETOOMANYREFS | Errno::ENOBUFS => {
+                log!(Level::Debug, "the door of worker {pid} is full, *{number} waits");
+                sent.keep(at, None);
+                return Attempt::Full;
+            }
+            Errno::EPIPE | Errno::ECONNRESET | Errno::ECONNREFUSED => {
+                log!(Level::Debug, "the door of worker {pid} is closed");
+                receiver.refuses = true;
+            }
+            e => log!(Level::Alert, errno e, "sendmsg() failed, *{number} stays"),
+        }
+        sent.keep(at, Some(receiver.serial));
+        Attempt::Again
+    }
+
+    fn write(
+        &self,
+        to: &OwnedFd,
+        traveller: &impl Traveller,
+        ticket: u64,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<(), Errno> {
+        let mut room = self.outgoing.borrow_mut();
+        room.resize(message::LONGEST, 0);
+        let mut out = Writer::new(&mut room);
+        Head { kind: Kind::Connection, reason: None, pid: process::getpid(), ticket }.put(&mut out);
+        traveller.put(&mut out);
+        let len = out.finish().map_err(|_| Errno::EMSGSIZE)?;
+        msg::send_fds(to, &[IoSlice::new(&room[..len])], fds, 0).map(drop)
+    }
+
+    /// An answer has come, from whoever knows the ticket.
+    fn settle(&self, ticket: u64, verdict: Verdict) {
+        let Some(Settled { serial, task }) = self.sent.borrow_mut().settle(ticket, verdict) else {
+            log!(Level::Debug, "an answer to nothing that was sent, ticket {ticket:x}");
+            return;
+        };
+        log!(Level::Debug, "ticket {ticket:x}: {verdict:?}");
+        if let Some(receiver) = self.receivers.borrow_mut().by_serial(serial) {
+            receiver.refuses |= verdict == Verdict::Refused(Reason::Draining);
+        }
+        if verdict == Verdict::Taken {
+            shm::own().handed_out.add(1);
+        }
+        event::wake(task);
+        self.one_less(serial);
+    }
+
+    fn wait_for_turn(&self) {
+        let mut waiting = self.waiting.borrow_mut();
+        // The others look for themselves, now and then.
+        if waiting.len() < WAITING {
+            waiting.push_back(event::current());
+        }
+    }
+
+    /// One less is on its way: somebody else has a turn.
+    fn one_less(&self, serial: u32) {
+        if let Some(receiver) = self.receivers.borrow_mut().by_serial(serial) {
+            receiver.unacknowledged = receiver.unacknowledged.saturating_sub(1);
+        }
+        if let Some(next) = self.waiting.borrow_mut().pop_front() {
+            event::wake(next);
+        }
+    }
+}
+
+/// One connection's way out of this process. Dropping it ends the wait: a connection that is on
+/// its way is the receiver's then, and ours is to be closed.
+pub struct Passage {
+    handover: &'static Handover,
+    /// The place of what is known of it.
+    at: u32,
+}
+
+impl Passage {
+    const NOT_YET: u32 = u32::MAX;
+
+    /// Goes on with it, in the task that waits for it, which is woken when there is more to do.
+    pub fn go_on(&mut self, traveller: &impl Traveller) -> Option<Passed> {
+        let handover = self.handover;
+        if self.at == Self::NOT_YET {
+            self.at = handover.sent.borrow_mut().open(event::current());
+        }
+        let at = self.at;
+        loop {
+            if handover.sent.borrow_mut().is_on_its_way(at) {
+                return None;
+            }
+            let verdict = handover.sent.borrow_mut().take_verdict(at);
+            match verdict {
+                Some(Verdict::Taken) => return Some(Passed::Taken),
+                // All of a generation have one configuration.
+                Some(Verdict::Refused(Reason::NoListener)) => {
+                    return Some(Passed::Stays(Why::Refused(Reason::NoListener)));
+                }
+                _ => {}
+            }
+            match handover.attempt(traveller, at) {
+                Attempt::Sent | Attempt::Again => {}
+                Attempt::Busy => {
+                    handover.wait_for_turn();
+                    event::is_due(event::after(BUSY_MS));
+                    return None;
+                }
+                Attempt::Full => {
+                    event::is_due(event::after(FULL_MS));
+                    return None;
+                }
+                Attempt::Nobody => {
+                    return Some(Passed::Stays(handover.sent.borrow_mut().why(at)));
+                }
+            }
+        }
+    }
+}
+
+impl Drop for Passage {
+    fn drop(&mut self) {
+        if self.at != Self::NOT_YET {
+            let unanswered = self.handover.sent.borrow_mut().close(self.at);
+            if let Some(serial) = unanswered {
+                self.handover.one_less(serial);
+            }
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Who takes connections: the siblings that serve, and which of them is next.
+
+use std::os::fd::OwnedFd;
+
+/// How many connections may be on their way to one receiver.
+pub const UNACKNOWLEDGED: u32 = 64;
+
+pub struct Receiver {
+    /// Tells it from all others there ever were.
+    pub serial: u32,
+    pub slot: usize,
+    pub pid: i32,
+    pub generation: u32,
+    /// The writing end of its door.
+    pub door: OwnedFd,
+    /// Sent to it, without an answer yet.
+    pub unacknowledged: u32,
+    /// It leaves, or its door is closed.
+    pub refuses: bool,
+    /// The master says that it is gone; what it has answered is still to be read.
+    pub gone: bool,
+}
+
+/// Receivers that one connection has been refused by: a set of serials, in which a few stand
+/// for several.
+#[derive(Clone, Copy, Default)]
+pub struct Tried(u64);
+
+impl Tried {
+    pub fn add(&mut self, serial: u32) {
+        self.0 |= 1 << (serial % 64);
+    }
+
+    fn has(self, serial: u32) -> bool {
+        self.0 & 1 << (serial % 64) != 0
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Choice {
+    /// Its place in the list, until that changes.
+    Next(usize),
+    /// All have as much on its way as they may.
+    Busy,
+    Nobody,
+}
+
+#[derive(Default)]
+pub struct Receivers {
+    list: Vec<Receiver>,
+    last_serial: u32,
+    /// Whose turn it was.
+    turn: u32,
+}
+
+impl Receivers {
+    pub fn open(&mut self, slot: usize, pid: i32, generation: u32, door: OwnedFd) {
+        self.close(slot, None);
+        self.last_serial = self.last_serial.wrapping_add(1);
+        self.list.push(Receiver {
+            serial: self.last_serial,
+            slot,
+            pid,
+            generation,
+            door,
+            unacknowledged: 0,
+            refuses: false,
+            gone: false,
+        });
+    }
+
+    /// The process in this slot is gone; with a pid, only if it is that one.
+    pub fn close(&mut self, slot: usize, pid: Option<i32>) {
+        for receiver in &mut self.list {
+            if receiver.slot == slot && pid.is_none_or(|pid| pid == receiver.pid) {
+                receiver.gone = true;
+                receiver.refuses = true;
+            }
+        }
+    }
+
+    /// Forgets those that are gone; `each` hears of them before.
+    pub fn bury(&mut self, mut each: impl FnMut(&Receiver)) {
+        self.list.retain(|receiver| {
+            if receiver.gone {
+                each(receiver);
+            }
+            !receiver.gone
+        });
+    }
+
+    pub fn any_gone(&self) -> bool {
+        self.list.iter().any(|receiver| receiver.gone)
+    }
+
+    pub fn get_mut(&mut self, at: usize) -> Option<&mut Receiver> {
+        self.list.get_mut(at)
+    }
+
+    pub fn by_serial(&mut self, serial: u32) -> Option<&mut Receiver> {
+        self.list.iter_mut().find(|receiver| receiver.serial == serial)
+    }
+
+    pub fn by_pid(&self, pid: i32) -> Option<&Receiver> {
+        self.list.iter().find(|receiver| receiver.pid == pid)
+    }
+
+    /// The generation that takes over from `own`: the newest one of which anybody takes
+    /// connections. `peers`: siblings of one's own generation do, too.
+    fn newest(&self, own: u32, peers: bool) -> Option<u32> {
+        let takes = |receiver: &&Receiver| {
+            !receiver.refuses
+                && (receiver.generation > own || peers && receiver.generation == own && own > 0)
+        };
+        self.list.iter().filter(takes).map(|receiver| receiver.generation).max()
+    }
+
+    pub fn any(&self, own: u32, peers: bool) -> bool {
+        self.newest(own, peers).is_some()
+    }
+
+    /// Who is next of those that take over from `own`, one after the other.
+    pub fn choose(&mut self, own: u32, peers: bool, tried: Tried) -> Choice {
+        let Some(newest) = self.newest(own, peers) else { return Choice::Nobody };
+        let takes = |receiver: &Receiver| {
+            receiver.generation == newest && !receiver.refuses && !tried.has(receiver.serial)
+        };
+        let turn = self.turn;
+        let (mut next, mut busy) = (None, false);
+        for (at, receiver) in self.list.iter().enumerate().filter(|(_, it)| takes(it)) {
+            if receiver.unacknowledged >= UNACKNOWLEDGED {
+                busy = true;
+                continue;
+            }
+            // The first behind the last one, else the first of all.
+            let order = (receiver.serial <= turn, receiver.serial);
+            if next.is_none_or(|(_, least)| order < least) {
+                next = Some((at, order));
+            }
+        }
+        match next {
+            Some((at, (_, serial))) => {
+                self.turn = serial;
+                Choice::Next(at)
+            }
+            None if busy => Choice::Busy,
+            None => Choice::Nobody,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::socket;
+
+    fn receivers(generations: &[u32]) -> Receivers {
+        let mut receivers = Receivers::default();
+        for (slot, generation) in generations.iter().enumerate() {
+            let (door, _) = socket::socketpair(socket::SEQPACKET).unwrap();
+            receivers.open(slot, 100 + slot as i32, *generation, door);
+        }
+        receivers
+    }
+
+    fn slots(receivers: &mut Receivers, own: u32, peers: bool, count: usize) -> Vec<usize> {
+        let mut tried = Tried::default();
+        let mut next = || match receivers.choose(own, peers, tried) {
+            Choice::Next(at) => {
+                let receiver = receivers.get_mut(at).unwrap();
+                tried = Tried::default();
+                Some(receiver.slot)
+            }
+            _ => None,
+        };
+        (0..count).map_while(|_| next()).collect()
+    }
+
+    #[test]
+    fn the_newest_generation_takes_them_in_turn() {
+        let mut all = receivers(&[1, 2, 0, 3, 2, 3, 3]);
+        assert_eq!(slots(&mut all, 1, true, 5), [3, 5, 6, 3, 5]);
+        assert_eq!(slots(&mut all, 3, true, 3), [6, 3, 5]);
+        assert!(slots(&mut all, 3, false, 3).is_empty(), "nobody is newer");
+        assert!(!all.any(3, false) && all.any(2, false));
+        for slot in [3, 5, 6] {
+            all.close(slot, Some(100 + slot as i32));
+        }
+        assert_eq!(slots(&mut all, 1, true, 3), [1, 4, 1]);
+        assert!(slots(&mut receivers(&[0]), 0, true, 1).is_empty(), "helpers take none");
+    }
+
+    #[test]
+    fn who_is_full_is_passed_over_and_waited_for() {
+        let mut all = receivers(&[2, 2]);
+        all.get_mut(0).unwrap().unacknowledged = UNACKNOWLEDGED;
+        assert_eq!(slots(&mut all, 1, true, 2), [1, 1]);
+        let mut tried = Tried::default();
+        tried.add(all.get_mut(1).unwrap().serial);
+        assert_eq!(all.choose(1, true, tried), Choice::Busy);
+        tried.add(all.get_mut(0).unwrap().serial);
+        assert_eq!(all.choose(1, true, tried), Choice::Nobody);
+    }
+
+    #[test]
+    fn a_late_close_does_not_hit_the_next_tenant() {
+        let mut all = receivers(&[1, 1]);
+        all.close(1, Some(999));
+        assert!(!all.any_gone());
+        let (door, _) = socket::socketpair(socket::SEQPACKET).unwrap();
+        all.open(1, 200, 1, door);
+        all.close(1, Some(101));
+        let mut buried = Vec::new();
+        all.bury(|receiver| buried.push(receiver.pid));
+        assert_eq!(buried, [101]);
+        assert!(all.by_pid(200).is_some_and(|receiver| !receiver.gone));
+    }
+}
