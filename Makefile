@@ -37,6 +37,12 @@ figures: all
 bench: all
 	scripts/bench.sh ./limpet
 
+image: all
+	scripts/image/build ./limpet
+
+image-busybox: all
+	scripts/image/build --busybox ./limpet
+
 miri:
 	MIRIFLAGS=-Zmiri-ignore-leaks $(CARGO) +nightly miri test --target $(TARGET) mem::
 
@@ -53,4 +59,4 @@ clean:
 musl:
 	@test -d "$$(rustc --print sysroot)/lib/rustlib/$(TARGET)" || rustup target add $(TARGET)
 
-.PHONY: all run test check sizes figures bench miri install clean musl
+.PHONY: all run test check sizes figures bench image image-busybox miri install clean musl

@@ -10,6 +10,7 @@ mod autoindex;
 mod channel;
 mod conf;
 mod config_watch;
+mod container;
 mod differential;
 mod drain;
 mod faults;

@@ -18,6 +18,13 @@ pub fn unshare_network() -> io::Result<()> {
     raise_loopback()
 }
 
+/// Puts the calling thread into the network of another process.
+pub fn enter_network(pid: Pid) -> io::Result<()> {
+    let namespace = File::open(format!("/proc/{pid}/ns/net"))?;
+    // SAFETY: no pointers.
+    check(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) }).map(drop)
+}
+
 /// netdevice(7): `lo` of a new namespace is down.
 fn raise_loopback() -> io::Result<()> {
     // SAFETY: no pointers; the result is checked before it is owned.

@@ -1,0 +1,379 @@
+//! Containers: the images of scripts/image under Docker, with as few rights as can be taken,
+//! and the same in bare namespaces with chroot (issue: "in the container").
+//!
+//! The clients are in the container's network, which has nothing but its own loopback.
+use crate::common::*;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+const SITE: &str = "
+    server {
+        listen 8080;
+        location / { return 200 one; }
+        location /slow/ { alias /; limit_rate 1k; }
+    }
+";
+
+/// For more connections than the built-in config has.
+const MANY: &str = "
+    daemon off; worker_processes auto;
+    events { worker_connections 6000; }
+    http { access_log off; keepalive_timeout 300s; include /etc/limpet/conf.d/site.conf; }
+";
+
+/// As much as can be taken from a container.
+const BARE: [&str; 12] = [
+    "--read-only",
+    "--cap-drop=ALL",
+    "--security-opt=no-new-privileges",
+    "--user=65532",
+    "--memory=32m",
+    "--memory-swap=32m",
+    "--pids-limit=16",
+    "--network=none",
+    "--health-interval=1s",
+    "--health-start-period=0s",
+    "--env=GREETING=hello",
+    "--ulimit=nofile=8192",
+];
+
+/// A container that runs; it is gone when this is dropped.
+struct Container {
+    engine: Engine,
+    /// Its process 1, as seen from outside.
+    init: Process,
+    place: Place,
+}
+
+enum Engine {
+    /// The name of the container.
+    Docker(String),
+    /// unshare(1), which waits for it.
+    Namespaces(Child),
+}
+
+fn docker(arguments: &[&str]) -> Result<String, String> {
+    let output = Command::new("docker").args(arguments).stdin(Stdio::null()).output();
+    let output = output.map_err(|error| error.to_string())?;
+    let told = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_string();
+    match output.status.success() {
+        true => Ok(told(&output.stdout)),
+        false => Err(told(&output.stderr)),
+    }
+}
+
+/// The tag of an image that was built for this run of the tests; why there is none.
+fn image(kind: &'static str) -> Result<String, String> {
+    static BUILT: [OnceLock<Result<String, String>>; 2] = [const { OnceLock::new() }; 2];
+    let built = &BUILT[usize::from(kind == "busybox")];
+    built.get_or_init(|| build(kind)).clone()
+}
+
+fn build(kind: &str) -> Result<String, String> {
+    if drives_nginx() {
+        return Err("the images have limpet in them".into());
+    }
+    if program("docker").is_none() || docker(&["info", "--format={{.ID}}"]).is_err() {
+        return Err("there is no Docker engine here".into());
+    }
+    let tag = format!("limpet-test:{kind}");
+    let mut command = Command::new("scripts/image/build");
+    if kind == "busybox" {
+        if program("busybox").is_none() {
+            return Err("there is no busybox here".into());
+        }
+        command.arg("--busybox");
+    }
+    let output = command.arg(binary()).arg(&tag).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(tag)
+}
+
+impl Container {
+    /// Of an image, with `SITE` and `options`; says so loudly if that cannot be.
+    fn docker(kind: &'static str, options: &[&str]) -> Option<Container> {
+        let tag = match image(kind) {
+            Ok(tag) => tag,
+            Err(why) => {
+                skip(&why);
+                return None;
+            }
+        };
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("limpet-test-{}-{number}", std::process::id());
+        let place = Place::new();
+        place.write("conf.d/site.conf", SITE);
+        place.write("conf.d/many", MANY);
+        let volume = format!("--volume={}:/etc/limpet/conf.d:ro", place.path("conf.d").display());
+        let name_option = format!("--name={name}");
+        let mut arguments = vec!["run", "--detach", &name_option, &volume];
+        arguments.extend(BARE.iter().filter(|bare| !overridden(bare, options)));
+        let (options, command): (Vec<&str>, Vec<&str>) =
+            options.iter().partition(|option| option.starts_with("--"));
+        arguments.extend(options);
+        arguments.push(&tag);
+        arguments.extend(command);
+        docker(&arguments).unwrap_or_else(|error| panic!("{arguments:?}: {error}"));
+        let pid = docker(&["inspect", "--format={{.State.Pid}}", &name]).unwrap();
+        let init = Process(pid.parse().unwrap());
+        assert!(init.0 > 1, "it did not start: {}", docker(&["logs", &name]).unwrap());
+        Some(Self { engine: Engine::Docker(name), init, place }.serving())
+    }
+
+    /// A new pid namespace in a root with nothing but limpet and its site, as nobody.
+    fn namespaces(files: &[(&str, &str)]) -> Option<Container> {
+        if drives_nginx() || !kernel::is_root() || program("unshare").is_none() {
+            skip("needs limpet, root and unshare(1)");
+            return None;
+        }
+        let place = Place::new();
+        let root = empty_root(&place, files);
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--kill-child", "--wd=/", "-S65532", "-G65532"]);
+        command.arg(format!("--root={}", root.display())).arg("/limpet");
+        let log = |name| std::fs::File::create(place.path(name)).unwrap();
+        let child = command.stdout(log("stdout")).stderr(log("stderr")).spawn().unwrap();
+        let outer = Process(child.id() as i32);
+        eventually("process 1", || !outer.children().is_empty());
+        let init = outer.children()[0];
+        Some(Self { engine: Engine::Namespaces(child), init, place }.serving())
+    }
+
+    fn serving(self) -> Self {
+        kernel::enter_network(self.init.0).unwrap();
+        if !within(LIMIT, || accepts(8080)) {
+            panic!("it does not listen: {}", self.log());
+        }
+        self
+    }
+
+    fn name(&self) -> &str {
+        match &self.engine {
+            Engine::Docker(name) => name,
+            Engine::Namespaces(_) => "",
+        }
+    }
+
+    fn log(&self) -> String {
+        match &self.engine {
+            Engine::Docker(name) => {
+                let output = Command::new("docker").args(["logs", name]).output().unwrap();
+                String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+            }
+            Engine::Namespaces(_) => self.place.read("stdout") + &self.place.read("stderr"),
+        }
+    }
+
+    fn wait_log(&self, words: &str) {
+        if !within(LIMIT, || self.log().contains(words)) {
+            panic!("nobody says \"{words}\": {}", self.log());
+        }
+    }
+
+    fn signal(&self, name: &str, number: i32) {
+        match &self.engine {
+            Engine::Docker(container) => drop(docker(&["kill", "-s", name, container]).unwrap()),
+            Engine::Namespaces(_) => self.init.signal(number),
+        }
+    }
+
+    /// Asks for the end as engines do it.
+    fn stop(&self) {
+        match &self.engine {
+            Engine::Docker(name) => {
+                Command::new("docker").args(["stop", name]).stdout(Stdio::null()).spawn().unwrap();
+            }
+            Engine::Namespaces(_) => self.init.signal(libc::SIGTERM),
+        }
+    }
+
+    /// Its exit code, once it has ended.
+    fn wait_end(&mut self) -> i32 {
+        match &mut self.engine {
+            Engine::Docker(name) => docker(&["wait", name]).unwrap().parse().unwrap(),
+            Engine::Namespaces(child) => {
+                assert!(self.init.wait_end_within(LIMIT).is_some(), "it does not end");
+                child.wait().unwrap().code().unwrap()
+            }
+        }
+    }
+
+    fn site(&self, text: &str) {
+        let name = match &self.engine {
+            Engine::Docker(_) => "conf.d/site.conf",
+            Engine::Namespaces(_) => "root/etc/limpet/conf.d/site.conf",
+        };
+        self.place.write(name, text);
+    }
+}
+
+fn overridden(bare: &str, options: &[&str]) -> bool {
+    let name = bare.split('=').next().unwrap();
+    options.iter().any(|option| option.split('=').next() == Some(name))
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.log());
+        }
+        match &mut self.engine {
+            Engine::Docker(name) => drop(docker(&["rm", "--force", name])),
+            Engine::Namespaces(child) => {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+        }
+    }
+}
+
+/// In each kind of container that there can be here.
+fn in_each(check: impl Fn(Container)) {
+    let site = [("etc/limpet/conf.d/site.conf", SITE)];
+    Container::namespaces(&site).map(&check);
+    Container::docker("scratch", &[]).map(&check);
+}
+
+#[test]
+fn an_image_is_the_binary_and_nothing_else() {
+    let tag = match image("scratch") {
+        Ok(tag) => tag,
+        Err(why) => return skip(&why),
+    };
+    let size = docker(&["image", "inspect", "--format={{.Size}}", &tag]).unwrap();
+    assert_eq!(size, binary().metadata().unwrap().len().to_string());
+}
+
+#[test]
+fn it_serves_with_every_right_taken_away() {
+    in_each(|container| {
+        assert_eq!(get(8080, "/").text(), "one");
+        let file = get(8080, "/slow/etc/limpet/conf.d/site.conf");
+        assert_eq!(file.text(), SITE);
+        for process in container.init.children() {
+            assert_eq!((process.user(), &*process.status("CapEff")), (65532, "0000000000000000"));
+        }
+        container.wait_log("GET / HTTP/1.1\" 200");
+    });
+}
+
+#[test]
+fn workers_are_as_many_as_the_quota() {
+    let Some(container) = Container::docker("scratch", &["--cpus=0.5"]) else { return };
+    container.wait_log("worker_processes auto: 1 (bound by");
+    assert_eq!(container.init.children_titled("worker process").len(), 1);
+    assert_eq!(get(8080, "/").text(), "one");
+}
+
+#[test]
+fn a_stop_finishes_what_is_in_flight() {
+    in_each(|mut container| {
+        let mut client = Client::connect(8080);
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n");
+        get(8080, "/"); // by now the first connection has been accepted
+        let began = Instant::now();
+        container.stop();
+        eventually("the listener is closed", || !accepts(8080));
+        client.send("\r\n");
+        assert_eq!(client.response().text(), "one");
+        assert_eq!(container.wait_end(), 0);
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(8), "{took:?}: the engine has killed it");
+    });
+}
+
+#[test]
+fn signals_mean_what_they_mean_elsewhere() {
+    in_each(|container| {
+        let workers = container.init.children();
+        container.signal("WINCH", libc::SIGWINCH);
+        container.signal("USR1", libc::SIGUSR1);
+        assert_eq!(get(8080, "/").text(), "one");
+        assert_eq!(container.init.children(), workers, "they are still the same");
+
+        container.site(&SITE.replace("one", "two"));
+        container.signal("HUP", libc::SIGHUP);
+        eventually("the new site", || get(8080, "/").text() == "two");
+
+        container.site(&SITE.replace("one", "three").replace("listen", "lisen"));
+        container.signal("HUP", libc::SIGHUP);
+        container.wait_log("reload failed");
+        assert_eq!(get(8080, "/").text(), "two");
+
+        container.site(SITE);
+        container.signal("USR2", libc::SIGUSR2);
+        let mut client = Client::connect(8080);
+        assert!(["one", "two"].contains(&&*client.get("/").text()), "it serves on");
+    });
+}
+
+#[test]
+fn docker_calls_it_healthy_while_it_answers() {
+    let Some(container) = Container::docker("scratch", &[]) else { return };
+    let health = || {
+        let format = "--format={{.State.Health.Status}}";
+        docker(&["inspect", format, container.name()]).unwrap()
+    };
+    eventually("it is healthy", || health() == "healthy");
+    container.site("server { listen 8080; return 503; }");
+    container.signal("HUP", libc::SIGHUP);
+    eventually("it answers badly", || get(8080, "/").status == 503);
+    let ill = docker(&["exec", container.name(), "/limpet", "healthcheck"]);
+    assert!(ill.unwrap_err().contains("answers 503"));
+}
+
+/// What others leave behind in the container becomes the child of process 1.
+#[test]
+fn orphans_are_reaped() {
+    let Some(container) = Container::docker("scratch", &[]) else { return };
+    let other = "daemon on; events { } http { server { listen 8081; return 200 other; } }";
+    container.place.write("conf.d/other", other);
+    let started = ["exec", container.name(), "/limpet", "-c", "/etc/limpet/conf.d/other"];
+    docker(&started).unwrap();
+    assert_eq!(get(8081, "/").text(), "other");
+    let orphan = container.init.children().into_iter().find(|p| p.title().contains("conf.d/other"));
+    let orphan = orphan.expect("a daemon without its parent");
+    orphan.signal(libc::SIGTERM);
+    eventually("nothing is left of it, not even a zombie", || orphan.state().is_empty());
+    assert_eq!(get(8080, "/").text(), "one");
+    assert!(!container.log().contains("unknown process"), "{}", container.log());
+}
+
+#[test]
+fn thousands_of_idle_connections_fit_into_32_megabytes() {
+    const IDLE: usize = 5_000;
+    let options = ["-c", "/etc/limpet/conf.d/many"];
+    let Some(container) = Container::docker("scratch", &options) else { return };
+    kernel::prlimit(0, libc::RLIMIT_NOFILE, 8192, 8192).unwrap();
+    let mut idle: Vec<Client> = (0..IDLE)
+        .map(|_| {
+            let mut client = Client::connect(8080);
+            assert_eq!(client.get("/").text(), "one");
+            client
+        })
+        .collect();
+    for _ in 0..2_000 {
+        assert_eq!(get(8080, "/").text(), "one");
+    }
+    for client in idle.iter_mut().step_by(100) {
+        assert_eq!(client.get("/").text(), "one");
+    }
+    let killed = docker(&["inspect", "--format={{.State.OOMKilled}}", container.name()]);
+    assert_eq!(killed.unwrap(), "false");
+}
+
+#[test]
+fn under_busybox_init_a_killed_master_comes_back() {
+    let Some(mut container) = Container::docker("busybox", &[]) else { return };
+    let master = || container.init.children().into_iter().find(|p| p.title().contains("master"));
+    let first = master().expect("a master");
+    first.signal(libc::SIGKILL);
+    eventually("another master", || master().is_some_and(|other| other != first));
+    eventually("it serves again", || try_get(8080, "/").is_ok_and(|it| it.text() == "one"));
+    eventually("nothing is left of the first", || first.state().is_empty());
+    container.stop();
+    assert_eq!(container.wait_end(), 0);
+}
