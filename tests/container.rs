@@ -1,5 +1,5 @@
 //! Containers: the images of scripts/image under Docker, with as few rights as can be taken,
-//! and the same in bare namespaces with chroot (issue: "in the container").
+//! and the same in bare namespaces with chroot.
 //!
 //! The clients are in the container's network, which has nothing but its own loopback.
 use crate::common::*;
@@ -184,7 +184,9 @@ impl Container {
     fn stop(&self) {
         match &self.engine {
             Engine::Docker(name) => {
-                Command::new("docker").args(["stop", name]).stdout(Stdio::null()).spawn().unwrap();
+                let name = name.clone();
+                // It returns when the container has ended.
+                std::thread::spawn(move || docker(&["stop", &name]));
             }
             Engine::Namespaces(_) => self.init.signal(libc::SIGTERM),
         }
@@ -258,6 +260,61 @@ fn it_serves_with_every_right_taken_away() {
         }
         container.wait_log("GET / HTTP/1.1\" 200");
     });
+}
+
+/// What people copy from an image of nginx: its main configuration, with paths that only that
+/// image has.
+#[test]
+fn the_configuration_of_an_nginx_image_serves() {
+    let main = "
+        user nginx; worker_processes auto; daemon off;
+        error_log /var/log/nginx/error.log notice;
+        pid /var/run/nginx.pid;
+        events { worker_connections 1024; }
+        http {
+            include /etc/nginx/mime.types;
+            default_type application/octet-stream;
+            log_format main '$remote_addr \"$request\" $status';
+            access_log /var/log/nginx/access.log main;
+            client_body_temp_path /var/cache/nginx/client_temp;
+            sendfile on;
+            include /etc/nginx/conf.d/*.conf;
+        }";
+    let site = "server {
+            listen 8080; listen [::]:8080; server_name localhost;
+            location / { root /usr/share/nginx/html; index index.html index.htm; }
+            error_page 500 502 503 504 /50x.html;
+            location = /50x.html { root /usr/share/nginx/html; }
+        }";
+    let files = [
+        ("etc/nginx/nginx.conf", main),
+        ("etc/nginx/conf.d/default.conf", site),
+        ("usr/share/nginx/html/index.html", "as nginx serves it"),
+    ];
+    let Some(container) = Container::namespaces(&files) else { return };
+    assert_eq!(get(8080, "/").text(), "as nginx serves it");
+    assert_eq!(get(8080, "/").header("content-type"), "text/html");
+    container.wait_log("127.0.0.1 \"GET / HTTP/1.1\" 200");
+    container.wait_log("start worker process");
+}
+
+/// The example for Kubernetes: its site, as a ConfigMap gives it, and its hook.
+#[test]
+fn the_kubernetes_example_drains() {
+    let example = std::fs::read_to_string("scripts/image/kubernetes.yaml").unwrap();
+    let (_, site) = example.split_once("site.conf: |").unwrap();
+    let (site, _) = site.split_once("---").unwrap();
+    let options = ["-g", "config_watch on;"];
+    let Some(mut container) = Container::docker("scratch", &options) else { return };
+    container.site(site);
+    eventually("the example's site", || get(8080, "/").text().starts_with("hello from "));
+    assert_eq!((get(8080, "/live").status, get(8080, "/ready").status), (200, 200));
+    assert_eq!(get(8080, "/").header("x-frame-options"), "SAMEORIGIN");
+    let drain = ["exec", "--detach", container.name(), "/limpet", "-s", "drain"];
+    docker(&drain).unwrap();
+    eventually("it says that it will stop", || get(8080, "/ready").status == 503);
+    assert_eq!(get(8080, "/").status, 200, "and serves on meanwhile");
+    assert_eq!(container.wait_end(), 0);
 }
 
 #[test]
@@ -347,7 +404,10 @@ fn thousands_of_idle_connections_fit_into_32_megabytes() {
     const IDLE: usize = 5_000;
     let options = ["-c", "/etc/limpet/conf.d/many"];
     let Some(container) = Container::docker("scratch", &options) else { return };
-    kernel::prlimit(0, libc::RLIMIT_NOFILE, 8192, 8192).unwrap();
+    let (soft, _) = Process(std::process::id() as i32).limit("Max open files");
+    if soft.parse().is_ok_and(|soft: usize| soft < IDLE + 1000) {
+        kernel::prlimit(0, libc::RLIMIT_NOFILE, 8192, 8192).unwrap();
+    }
     let mut idle: Vec<Client> = (0..IDLE)
         .map(|_| {
             let mut client = Client::connect(8080);
