@@ -5,6 +5,7 @@
 mod common;
 
 mod access;
+mod activation;
 mod allocations;
 mod autoindex;
 mod channel;

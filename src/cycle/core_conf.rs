@@ -44,6 +44,8 @@ settings! {
         /// Whether a master without workers ends; `None`: by who we are.
         pub exit_on_worker_loss: Option<bool> = None,
         pub working_directory: Option<PathBuf> = None,
+        /// Where a supervisor waits for a newline.
+        pub notify_fd: Option<i32> = None,
         pub debug_points: Option<DebugPoints> = None,
         /// `None`: nobody, if the master is root.
         pub user: Option<User> = None,
@@ -154,6 +156,9 @@ pub static MAIN_TABLE: &[Directive<CoreRaw>] = &[
         let actions = [("fast", Some(TermAction::Fast)), ("graceful", Some(TermAction::Graceful))];
         put(&mut raw.term_action, node, choice(node, 0, &actions))
     }),
+    Directive::call("notify_fd", MAIN, Args::ONE, |raw, _, node| {
+        put(&mut raw.notify_fd, node, notify_fd(node).map(Some))
+    }),
     Directive::flag("foreground_winch", MAIN, |raw| &mut raw.foreground_winch),
     Directive::msec("worker_stall_timeout", MAIN, |raw| &mut raw.worker_stall_timeout),
     Directive::call("worker_generations", MAIN, Args::ONE, |raw, _, node| {
@@ -239,6 +244,12 @@ fn worker_generations(node: Node) -> Result<u64, Error> {
         0 | 1 => Err(Error::directive(node, "invalid value").hint("a reload takes two")),
         count => Ok(count),
     }
+}
+
+/// Not one of those that everybody has.
+fn notify_fd(node: Node) -> Result<i32, Error> {
+    let number = i32::try_from(number(node, 0)?).ok().filter(|number| *number > 2);
+    number.ok_or_else(|| Error::directive(node, "invalid value").hint("3 or more"))
 }
 
 fn worker_priority(node: Node) -> Result<i32, Error> {

@@ -136,7 +136,7 @@ impl Listener {
     pub(super) fn close(&mut self, unlink_name: bool) {
         let Some(socket) = self.socket.take() else { return };
         log!(Level::Debug, "close listening {} #{}", self.addr, socket.as_raw_fd());
-        if unlink_name {
+        if unlink_name && !self.lent {
             unlink(&self.addr);
         }
     }

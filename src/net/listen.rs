@@ -5,7 +5,7 @@
 //! a reload takes over what has the same address, and dropping a cycle closes
 //! what only it had. So a roll-back is a drop.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 
 use super::bind::Failure;
@@ -84,6 +84,8 @@ pub struct Listener {
     pub(super) socket: Option<Rc<OwnedFd>>,
     /// Taken over from an older cycle or an older binary: its options may differ yet.
     reused: bool,
+    /// A supervisor's: its name in the file system is not ours to remove.
+    pub(super) lent: bool,
 }
 
 impl Listener {
@@ -139,6 +141,7 @@ impl Listening {
             worker: options.reuseport.then_some(number),
             socket: None,
             reused: false,
+            lent: false,
         }));
     }
 
@@ -161,6 +164,7 @@ impl Listening {
                 taken[place] = true;
                 listener.socket = other.socket.clone();
                 listener.reused = true;
+                listener.lent = other.lent;
                 listener.allow_sharing();
             }
         }
@@ -250,6 +254,26 @@ impl Listening {
         self.list.iter().filter_map(|listener| Some(listener.socket.as_ref()?.as_fd()))
     }
 
+    /// They are a supervisor's, who will pass them again.
+    pub fn of_supervisor(mut self) -> Self {
+        self.list.iter_mut().for_each(|listener| listener.lent = true);
+        self
+    }
+
+    /// Of what was inherited, what no configuration has taken over.
+    pub fn tell_unused(&self) {
+        for listener in &self.list {
+            if let Some(socket) = listener.socket.as_ref().filter(|it| Rc::strong_count(it) == 1) {
+                let (number, addr) = (socket.as_raw_fd(), listener.addr);
+                log!(
+                    Level::Warn,
+                    "the inherited socket #{number} listens on {addr}, which no \"listen\" names: \
+                     closed"
+                );
+            }
+        }
+    }
+
     /// The sockets that an environment variable names (`5;6;`), as an old cycle to `reuse`.
     ///
     /// Each must be a listening or a datagram socket, and is taken once. The rest
@@ -300,10 +324,13 @@ fn known(socket: OwnedFd) -> Result<Listener> {
         socket::DGRAM => Kind::Datagram,
         _ => return Err(Errno::EINVAL),
     };
+    // We share it with nobody who waits on it: who opened it for us may have left it as it was.
+    fd::set_nonblocking(&socket, true)?;
     let reuseport = sockopt::reuseport(&socket).unwrap_or(false);
     let options = ListenOptions { reuseport, ..ListenOptions::default() };
     let socket = Some(Rc::new(socket));
-    Ok(Listener { addr, kind, options, index: 0, worker: None, socket, reused: true })
+    let (reused, lent) = (true, false);
+    Ok(Listener { addr, kind, options, index: 0, worker: None, socket, reused, lent })
 }
 
 #[cfg(test)]
@@ -311,7 +338,6 @@ mod tests {
     use super::*;
     use crate::net::bind::unix_path;
     use crate::sys::file;
-    use std::os::fd::AsRawFd;
 
     fn listening(addrs: &[Addr], options: &ListenOptions, workers: usize) -> Listening {
         let mut listening = Listening::new();

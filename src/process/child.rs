@@ -72,7 +72,7 @@ impl Master {
         let work = birth.job.work;
         if work == Work::NewBinary {
             privileges::restore_nofile(self.nofile);
-            return self.executable.exec(&self.cycle);
+            return self.executable.exec(&self.cycle, &self.notifier);
         }
         let (cycle, seat) = self.give(birth);
         match work {

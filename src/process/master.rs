@@ -13,6 +13,7 @@ use std::ops::ControlFlow::{Break, Continue};
 
 use super::config_watch::ConfigWatch;
 use super::deadlines::Deadlines;
+use super::notify::Notifier;
 use super::reload::Stage;
 use super::signals::{Role, Wanted};
 use super::spawn::{End, Step};
@@ -83,6 +84,7 @@ pub struct Master {
     pub(super) executable: Executable,
     pub(super) upgrade: Upgrade,
     pub(super) herald: Option<Herald>,
+    pub(super) notifier: Notifier,
     pub(super) config_watch: Option<ConfigWatch>,
     pub(super) watch: MasterWatch,
     pub(super) nofile: Option<Limit>,
@@ -113,6 +115,7 @@ impl Master {
             executable: start.executable,
             upgrade: Upgrade::new(start.adopted),
             herald: start.herald,
+            notifier: start.notifier,
             config_watch: None,
             watch: MasterWatch::of_this_process(),
             nofile: start.nofile,

@@ -11,12 +11,13 @@
 //! | `table` | every child, one slot each |
 //! | `signals` | what each signal is called and asks for |
 //! | `channel`, `outbox`, `siblings` | messages between master and children |
-//! | `daemon` | leaving the terminal |
+//! | `daemon`, `activation`, `notify` | leaving the terminal; what supervisors give and want |
 //! | `signaller`, `outcome`, `status` | `-s`: another process that tells or asks the master |
 //! | `config_watch` | a configuration that changes is taken up |
 //! | `deadlines`, `termination`, `backoff`, `verdict` | when: rules without processes |
 
 mod accept_mutex;
+mod activation;
 mod affinity;
 mod backoff;
 mod channel;
@@ -27,6 +28,7 @@ mod deadlines;
 mod generations;
 mod helper;
 mod master;
+mod notify;
 mod orders;
 mod outbox;
 mod outcome;

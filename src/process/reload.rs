@@ -110,6 +110,7 @@ impl Master {
             return step;
         }
         log!(Level::Notice, "reconfiguring");
+        self.notifier.reloading();
         let generation = self.generation + 1;
         match log::reason_of(|| self.cycle.next(generation)) {
             (Ok(next), _) => self.bind(Box::new(next), BIND_TRIES),
@@ -230,6 +231,7 @@ impl Master {
         let text = self.announce(coming, count);
         let asked = self.complete_upgrade();
         shm::board().master.conclude(asked, true, &text);
+        self.notifier.ready(&text);
         if let Some(herald) = self.herald.take() {
             herald.started();
         }
@@ -248,6 +250,7 @@ impl Master {
         old.retire(&self.cycle, self.owns_names());
         self.cycle.listening.configure();
         self.watch_config();
+        self.notifier.ready(&text);
         shm::board().master.conclude(Asked::Reload, true, &text);
     }
 
@@ -267,7 +270,7 @@ impl Master {
     }
 
     /// The next cycle goes without having served.
-    fn refuse(&self, mut next: Box<Cycle>, why: Option<String>) {
+    fn refuse(&mut self, mut next: Box<Cycle>, why: Option<String>) {
         next.retire(&self.cycle, true);
         self.serves_on(&why.unwrap_or("the new configuration cannot be had".into()));
     }
@@ -282,11 +285,14 @@ impl Master {
         }
     }
 
-    fn serves_on(&self, why: &str) {
+    fn serves_on(&mut self, why: &str) {
         let generation = self.cycle.generation;
         let text = format!("reload failed: {why}; generation {generation} serves on");
         log!(Level::Error, "{text}");
         shm::board().master.reloads_refused.add(1);
+        if !self.is_draining() {
+            self.notifier.ready(&text);
+        }
         shm::board().master.conclude(Asked::Reload, false, &text);
     }
 

@@ -4,6 +4,7 @@
 //! events, stop, reload, reopen. WINCH and USR2 are logged and ignored. It stays
 //! whom it was started as. A stop is a stop: QUIT does not wait, as in nginx.
 
+use super::notify::Notifier;
 use super::signals::{Role, Wanted};
 use super::worker::{add_listeners, coarse_time, connections, next_connection, reactor};
 use crate::cycle::{Cycle, Refused};
@@ -16,14 +17,14 @@ use crate::{http, shm, time};
 use std::mem::take;
 
 /// Serves until it is told to stop; the exit code.
-pub fn run(cycle: Cycle) -> i32 {
+pub fn run(cycle: Cycle, notifier: Notifier) -> i32 {
     cycle.set_environment();
     shm::board().prepare(0, Kind::Single, 0, cycle.generation.into());
     shm::enter(0);
-    serve(cycle).unwrap_or(1)
+    serve(cycle, notifier).unwrap_or(1)
 }
 
-fn serve(cycle: Cycle) -> Option<i32> {
+fn serve(cycle: Cycle, notifier: Notifier) -> Option<i32> {
     let http = cycle.http();
     let connections = connections(&cycle, &http)?;
     let reactor = reactor(connections)?;
@@ -33,12 +34,13 @@ fn serve(cycle: Cycle) -> Option<i32> {
     let events = http::conversations(reactor, http, connections, multi_accept)?;
     add_listeners(&cycle, reactor, 0);
     coarse_time(&cycle, reactor);
-    let single = Single { cycle, reactor, http, events, wanted: Wanted::default() };
+    let single = Single { cycle, notifier, reactor, http, events, wanted: Wanted::default() };
     Some(single.cycle())
 }
 
 struct Single<M: Converse> {
     cycle: Cycle,
+    notifier: Notifier,
     reactor: &'static Reactor,
     http: &'static http::Worker,
     events: Conversations<M>,
@@ -50,6 +52,9 @@ impl<M: Converse> Single<M> {
         self.arm();
         log::batch(true);
         shm::own().ready();
+        let text = "one process serves";
+        shm::board().master.conclude(Asked::Start, true, text);
+        self.notifier.ready(text);
         image::release();
         loop {
             log!(Level::Debug, "worker cycle");
@@ -80,11 +85,13 @@ impl<M: Converse> Single<M> {
         log!(Level::Notice, "reconfiguring");
         let master = &shm::board().master;
         master.take_up(Asked::Reload);
+        self.notifier.reloading();
         let next = match log::reason_of(|| self.next()) {
             (Ok(next), _) => next,
             (Err(_), why) => {
                 log!(Level::Error, "reload failed, the old configuration serves on");
                 let text = format!("reload failed: {}", why.unwrap_or_default());
+                self.notifier.ready(&text);
                 return master.conclude(Asked::Reload, false, &text);
             }
         };
@@ -97,6 +104,7 @@ impl<M: Converse> Single<M> {
         add_listeners(&self.cycle, self.reactor, 0);
         self.arm();
         let text = format!("generation {} serves", self.cycle.generation);
+        self.notifier.ready(&text);
         master.conclude(Asked::Reload, true, &text);
     }
 
@@ -130,6 +138,7 @@ impl<M: Converse> Single<M> {
     }
 
     fn exit(mut self) -> i32 {
+        self.notifier.stopping("terminating");
         if let Some(file) = &self.cycle.pid_file {
             file.remove();
         }

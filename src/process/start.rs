@@ -11,9 +11,10 @@ use std::rc::Rc;
 
 use super::daemon::{self, Herald, Side};
 use super::master::Master;
+use super::notify::Notifier;
 use super::table::MAX_PROCESSES;
 use super::upgrade::{self, Adopted, Executable};
-use super::{signals, single};
+use super::{activation, signals, single};
 use crate::cycle::source::Source;
 use crate::cycle::{self, Cycle, Inherited, Refused};
 use crate::log::{self, ErrorLog, Files, Form, Level, Target, log};
@@ -38,6 +39,7 @@ pub struct Start {
     pub nofile: Option<Limit>,
     /// What the image before this one has left.
     pub adopted: Option<Adopted>,
+    pub notifier: Notifier,
 }
 
 impl Start {
@@ -57,6 +59,7 @@ pub fn start(source: Source, args: &[OsString]) -> i32 {
     if upgrade::is_successor() {
         speak_as_successor();
     }
+    let notifier = Notifier::from_environment();
     let sockets = upgrade::inherited_sockets();
     let mut executable = Executable::own(args, sockets.is_some());
     let Ok(adopted) = upgrade::adopt(&executable.args) else { return 1 };
@@ -65,7 +68,7 @@ pub fn start(source: Source, args: &[OsString]) -> i32 {
         executable.is_as_before(adopted);
         nofile = adopted.state.nofile;
     }
-    let start = Start {
+    let mut start = Start {
         args: args.to_vec(),
         executable,
         herald: None,
@@ -73,9 +76,18 @@ pub fn start(source: Source, args: &[OsString]) -> i32 {
         parent: process::getppid(),
         nofile,
         adopted,
+        notifier,
     };
-    let code = match load(source, &start, sockets) {
-        Ok(cycle) => run(cycle, start),
+    let code = match load(source, &start, sockets.or_else(activation::sockets)) {
+        Ok(cycle) => {
+            // Who has opened sockets for a foreground is no older binary of ours.
+            start.daemonized &= cycle.core.daemon;
+            let is_first = !start.executable.inherited && start.adopted.is_none();
+            if let Some(number) = cycle.core.notify_fd.filter(|_| is_first) {
+                start.notifier.take_fd(number);
+            }
+            run(cycle, start)
+        }
         Err(Refused) => refused(&start),
     };
     // Logs are complete when a process has ended; each of our forks ends here too.
@@ -89,7 +101,9 @@ fn load(mut source: Source, start: &Start, sockets: Option<Listening>) -> Result
     let nothing = Inherited { listening: &sockets, zones: &[], generation: 1 };
     let before = start.adopted.as_ref().map_or(nothing, Adopted::inherited);
     source.conf.kept = start.adopted.as_ref().and_then(Adopted::texts).map(Rc::new);
-    cycle::read(&source).and_then(|config| Cycle::new(source, config, &before))
+    let cycle = cycle::read(&source).and_then(|config| Cycle::new(source, config, &before))?;
+    sockets.tell_unused();
+    Ok(cycle)
 }
 
 /// The exit code; but an image that has been left a server gives it back.
@@ -105,7 +119,7 @@ fn refused(start: &Start) -> i32 {
 fn run(mut cycle: Cycle, mut start: Start) -> i32 {
     match begin(&mut cycle, &mut start) {
         Ok(Begun::Here) if cycle.core.master_process => Master::new(cycle, start).run(),
-        Ok(Begun::Here) => single::run(cycle),
+        Ok(Begun::Here) => single::run(cycle, start.notifier),
         Ok(Begun::InBackground(code)) => code,
         Err(Refused) => {
             cycle.listening.close(!start.executable.inherited && start.adopted.is_none());

@@ -72,6 +72,7 @@ impl Master {
                 self.wanted.quit = false;
                 self.stop.drain = Drain::On;
                 log!(Level::Notice, "draining for {delay} ms");
+                self.tell_stopping("draining");
                 self.deadlines.add(time::now_ms() + delay, Due::Drained);
             }
             // Neither another *drain* nor a TERM shortens it; a QUIT does.
@@ -109,11 +110,19 @@ impl Master {
         }
     }
 
+    /// To the supervisor; not of an old binary whose place a new one takes.
+    fn tell_stopping(&mut self, status: &str) {
+        if self.new_binary.is_none() {
+            self.notifier.stopping(status);
+        }
+    }
+
     /// Fast: the children get terminate, again and again, and in the end SIGKILL.
     pub(super) fn terminate(&mut self) {
         if self.stop.termination.is_some() {
             return;
         }
+        self.tell_stopping("terminating");
         self.abandon_binding();
         self.order(Command::Terminate, |_| true);
         self.set_termination(Termination::started());
@@ -140,6 +149,7 @@ impl Master {
         if std::mem::replace(&mut self.stop.quitting, true) {
             return;
         }
+        self.tell_stopping("finishing what has begun");
         self.abandon_binding();
         self.order(Command::Quit, |_| true);
         self.close_listening();

@@ -25,6 +25,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
 use super::master::Master;
+use super::notify::Notifier;
 use super::spawn::Step;
 use super::table::{Spawn, Work};
 use crate::cycle::Cycle;
@@ -76,7 +77,7 @@ impl Executable {
     }
 
     /// Becomes the new binary; returns the exit code of a child that could not.
-    pub fn exec(&self, cycle: &Cycle) -> i32 {
+    pub fn exec(&self, cycle: &Cycle, notifier: &Notifier) -> i32 {
         let mut list = OsString::new();
         for listening in cycle.listening.descriptors() {
             if let Err(e) = fd::set_cloexec(listening, false) {
@@ -86,6 +87,7 @@ impl Executable {
             list.push(format!("{};", listening.as_raw_fd()));
         }
         cycle.set_environment();
+        notifier.export();
         for variable in VARIABLES {
             env::set(variable, &list);
         }

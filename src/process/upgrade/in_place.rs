@@ -37,6 +37,7 @@ impl Master {
                 .not_upgraded("this executable cannot be opened, so it could not come back");
         };
         let args = &self.executable.args;
+        self.notifier.export();
         let e = hand_over::leave(&state, own, || process::execve(&path, args, &env::for_exec()));
         log!(
             Level::Alert,
