@@ -159,7 +159,6 @@ const GROUPS: &[Group] = &[
               intercept_errors next_upstream next_upstream_timeout next_upstream_tries \
               pass pass_header read_timeout send_timeout set_header socket_keepalive",
             ),
-            ("", "sticky"),
             (
                 "memcached_",
                 "bind buffer_size connect_timeout gzip_flag next_upstream \

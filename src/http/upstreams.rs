@@ -8,6 +8,8 @@
 mod block;
 mod methods;
 mod server;
+pub mod sticky;
+mod sticky_cookie;
 
 pub use block::shapes;
 
@@ -16,6 +18,7 @@ use crate::conf::{Args, Context, Cx, Directive, Error, Shown, UpstreamId, Word, 
 use crate::net::upstream::{Group, Place, Target};
 use crate::sys::addr::BadAddr;
 use std::rc::Rc;
+use sticky::Sticky;
 
 settings! {
     pub struct Main, MainRaw {
@@ -28,6 +31,7 @@ pub struct Upstream {
     pub group: Rc<Group>,
     /// `hash KEY`
     pub key: Option<Template>,
+    pub sticky: Option<Sticky>,
 }
 
 pub static MAIN: &[Directive<MainRaw>] =
@@ -85,7 +89,7 @@ fn implicit(cx: &mut Cx, entry: &crate::conf::Upstream) -> Upstream {
         Ok(addr) => Target::Address(addr),
         Err(_) => Target::Name { host: entry.host.clone(), port, service: None },
     };
-    Upstream { group: Rc::new(Group::of(&entry.host, target)), key: None }
+    Upstream { group: Rc::new(Group::of(&entry.host, target)), key: None, sticky: None }
 }
 
 fn is_unix(host: &[u8]) -> bool {

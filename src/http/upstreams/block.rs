@@ -1,5 +1,6 @@
 //! What stands in `upstream NAME { }`.
 
+use super::sticky::{self, Sticky};
 use super::{Upstream, methods, server};
 use crate::conf::{
     Args, Context, Cx, Directive, Error, Node, Shape, Template, apply, parse_number, parse_size,
@@ -19,6 +20,7 @@ pub struct Block {
     pub method: Option<Method>,
     /// `hash KEY`
     pub key: Option<Template>,
+    pub sticky: Option<Sticky>,
     zone: Option<Handle>,
     keepalive: Option<u32>,
     keepalive_requests: Option<u64>,
@@ -34,6 +36,7 @@ static TABLE: &[Directive<Block>] = &[
     Directive::call("least_conn", UPSTREAM, Args::NONE, methods::least_conn),
     Directive::call("least_time", UPSTREAM, Args::ONE_TWO, methods::least_time),
     Directive::call("random", UPSTREAM, Args::UP_TO_TWO, methods::random),
+    Directive::call("sticky", UPSTREAM, Args::TWO_MORE, sticky::sticky),
     Directive::call("keepalive", UPSTREAM, Args::ONE_TWO, keepalive),
     Directive::number("keepalive_requests", UPSTREAM, |block| &mut block.keepalive_requests),
     Directive::msec("keepalive_time", UPSTREAM, |block| &mut block.keepalive_time),
@@ -78,7 +81,7 @@ fn made(name: &[u8], block: Block) -> Upstream {
         keepalive,
         zone: block.zone,
     };
-    Upstream { group: Rc::new(Group::new(parts)), key: block.key }
+    Upstream { group: Rc::new(Group::new(parts)), key: block.key, sticky: block.sticky }
 }
 
 /// `zone NAME [SIZE];`

@@ -42,6 +42,16 @@ fn what_is_wrong_is_told_as_nginx_does() {
     inside("zone z 64x; server a;", "invalid zone size \"64x\"");
     inside("zone z 4k; server a;", "zone \"z\" is too small");
     inside("zone \"\" 64k; server a;", "invalid zone name \"\"");
+    inside("server a; sticky cookie id expires=1h domain=.a path=/ secure httponly;", "");
+    inside("server a; sticky cookie id samesite=always;", "invalid parameter \"samesite=always\"");
+    inside("server a; sticky route $cookie_a $arg_b;", "");
+    inside("server a; sticky route a;", "invalid variable name \"a\"");
+    inside("server a; sticky smell x;", "invalid parameter \"smell\"");
+    let learn = "sticky learn create=$sent_http_x lookup=$http_x zone=s:64k timeout=1h;";
+    inside(&format!("server a; {learn}"), "");
+    inside(&format!("server a; {learn} {learn}"), "\"sticky\" directive is duplicate");
+    let missing = "\"sticky\" directive requires \"create\" parameter";
+    inside("server a; sticky learn lookup=$http_x zone=s:64k;", missing);
     check("upstream a { server b; } upstream A { server b; }", "duplicate upstream \"A\"");
     check("server { upstream a { server b; } }", "\"upstream\" directive is not allowed here");
 }

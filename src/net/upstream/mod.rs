@@ -14,6 +14,7 @@
 //! | `account` | where they are: shared or not |
 //! | `list` | all peers at the moment, of which some are left to try |
 //! | `round_robin` | the method that the others fall back to |
+//! | `sessions` | which peer a session belongs to |
 //! | `hash`, `ketama`, `least`, `random` | the others |
 #![allow(dead_code, unused_imports, reason = "who proxies is built on it")]
 
@@ -28,6 +29,7 @@ mod random;
 mod record;
 mod round_robin;
 mod server;
+mod sessions;
 #[cfg(test)]
 mod tests;
 
@@ -38,11 +40,13 @@ pub use peer::{Lease, Peer};
 pub use place::Place;
 pub use record::Health;
 pub use server::{Server, Target};
+pub use sessions::{LONGEST_ID, Sessions, spec as sessions};
 
 use crate::shm::directory::Handle;
 use crate::sys::addr::{Addr, Ip};
 use ketama::Ketama;
 use list::{Lists, Walk};
+use peer::seconds;
 use round_robin::Field;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -203,6 +207,9 @@ impl Group {
 
     /// By the group's method, then among the backups.
     fn choose(&self, lists: &Lists, tries: &mut Tries, ask: &Ask<'_>) -> Option<usize> {
+        if let Some(bound) = self.bound(lists, tries, ask) {
+            return Some(bound);
+        }
         loop {
             let mut walk = tries.walk;
             let chosen = self.chosen(lists, tries, &mut walk, ask);
@@ -211,6 +218,15 @@ impl Group {
                 return chosen;
             }
         }
+    }
+
+    /// The peer that the client belongs to, if it is there.
+    fn bound(&self, lists: &Lists, tries: &Tries, ask: &Ask<'_>) -> Option<usize> {
+        let is_its = |(index, peer): (usize, &Rc<Peer>)| {
+            *peer.id == *ask.sticky && !tries.has(index) && peer.is_up(seconds(ask.now_ms))
+        };
+        let mut peers = lists.of(tries).iter().enumerate().filter(|_| !ask.sticky.is_empty());
+        peers.position(is_its)
     }
 
     fn chosen(

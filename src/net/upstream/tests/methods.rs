@@ -207,3 +207,35 @@ fn who_drains_or_is_ill_gets_nobody() {
     peers[1].record().set_health(Health::Healthy);
     assert!(sequence(&group, 3, 0).contains('b'));
 }
+
+#[test]
+fn clients_stay_where_they_belong() {
+    let route = |number, route: &[u8]| Server { route: route.into(), ..server(number) };
+    let group = group(vec![server(1), route(2, b"two"), route(3, b"three")]);
+    let mut ids = Vec::new();
+    group.each(|peer| ids.push(peer.id.clone()));
+    assert_eq!(&*ids[0], b"cef54f47984626c9efbf070c50bfad1b", "md5 of 127.0.0.1:80");
+    let pick = |id: &[u8], tries: &mut Tries| {
+        let ask = Ask { sticky: id, ..ask(0) };
+        group.pick(tries, &ask).map_or('-', |lease| number(&lease))
+    };
+    for (id, expected) in ids.iter().zip(["aaa", "bbb", "ccc"]) {
+        let all: String = (0..3).map(|_| pick(id, &mut Tries::default())).collect();
+        assert_eq!(all, expected);
+    }
+    let mut tries = Tries::default();
+    let mut all: Vec<char> = (0..4).map(|_| pick(b"two", &mut tries)).collect();
+    assert_eq!((all[0], all[3]), ('b', '-'), "then others");
+    all.sort_unstable();
+    assert_eq!(all, ['-', 'a', 'b', 'c']);
+    let all: String = (0..3).map(|_| pick(b"four", &mut Tries::default())).collect();
+    assert!(all.contains('a') && all.contains('b') && all.contains('c'), "{all}");
+}
+
+#[test]
+fn who_drains_keeps_its_clients() {
+    let group = group(vec![Server { drain: true, route: b"a"[..].into(), ..server(1) }, server(2)]);
+    let ask = Ask { sticky: b"a", ..ask(0) };
+    assert_eq!(number(&group.pick(&mut Tries::default(), &ask).ok().unwrap()), 'a');
+    assert_eq!(sequence(&group, 2, 0), "bb");
+}
