@@ -70,6 +70,7 @@ use connection::Service;
 use crate::event::{Accepted, Conversations, Converse, Reactor};
 use crate::log::Level;
 use crate::mem::arena::Arena;
+use crate::net;
 use std::future::Future;
 
 /// The conversations of a worker with room for `connections` of them; `None` when
@@ -84,6 +85,8 @@ pub fn conversations(
     let make = move |accepted: Accepted| connection::serve(service, accepted, exchange::run);
     let conversations = Conversations::new(reactor, connections, multi_accept, make)?;
     conversations.spawn(worker.files.sweep());
+    let groups = || worker.http().upstreams.groups();
+    conversations.spawn(net::upstream::keep_fresh(groups));
     tell_sizes(&conversations, &service.exchanges);
     Some(conversations)
 }

@@ -1,7 +1,7 @@
 //! `resolver` and `resolver_timeout`: who is asked for names that are known only when a
 //! request comes, and how long. Without `resolver` it is what this machine says.
 
-use crate::conf::{Args, Context, Directive, put, settings, time_msec};
+use crate::conf::{Args, Context, Directive, Error, Node, put, settings, time_msec};
 use crate::net::resolver::Resolver;
 
 settings! {
@@ -17,8 +17,11 @@ pub static LOC: &[Directive<LocRaw>] = &[
         put(&mut raw.resolver, node, Resolver::configured(node))
     }),
     Directive::call("resolver_timeout", Context::ALL, Args::ONE, |raw, _, node| {
-        // 0: as long as it takes.
-        let ms = time_msec(node, 0).map(|ms| if ms == 0 { u64::MAX } else { ms });
-        put(&mut raw.timeout, node, ms)
+        put(&mut raw.timeout, node, timeout(node))
     }),
 ];
+
+/// Of `resolver_timeout`, in milliseconds; with 0 it takes as long as it takes.
+pub fn timeout(node: Node) -> Result<u64, Error> {
+    time_msec(node, 0).map(|ms| if ms == 0 { u64::MAX } else { ms })
+}

@@ -15,6 +15,7 @@ pub use block::shapes;
 
 use crate::conf::Template;
 use crate::conf::{Args, Context, Cx, Directive, Error, Shown, UpstreamId, Word, settings};
+use crate::net::resolver::Resolver;
 use crate::net::upstream::{Group, Place, Target};
 use crate::sys::addr::BadAddr;
 use std::rc::Rc;
@@ -51,7 +52,11 @@ pub struct Upstreams {
 
 impl Upstreams {
     /// Once the `http` block has been read: the blocks, and an own group for each address.
-    pub fn new(cx: &mut Cx, blocks: &[(UpstreamId, Rc<Upstream>)]) -> Upstreams {
+    pub fn new(
+        cx: &mut Cx,
+        blocks: &[(UpstreamId, Rc<Upstream>)],
+        resolver: &Resolver,
+    ) -> Upstreams {
         let entries = std::mem::take(&mut cx.upstreams);
         let mut all = Vec::new();
         for (entry, id) in entries.iter().zip(0..) {
@@ -61,11 +66,17 @@ impl Upstreams {
                 None => Rc::new(implicit(cx, entry)),
             });
         }
+        all.iter().for_each(|it| it.group.set_outer_resolver(resolver));
         Upstreams { all: all.into() }
     }
 
     pub fn get(&self, id: UpstreamId) -> Option<&Rc<Upstream>> {
         self.all.get(id.0 as usize)
+    }
+
+    /// Every group, for who looks up their names.
+    pub fn groups(&self) -> Vec<Rc<Group>> {
+        self.all.iter().map(|upstream| Rc::clone(&upstream.group)).collect()
     }
 
     /// A worker's begin.

@@ -14,6 +14,7 @@ use crate::event::{self, Deadline};
 use crate::log::{Level, log};
 use crate::mem::arena::Rooms;
 use crate::mem::buffers::{Buf, Pool, Scratch};
+use crate::net;
 use crate::net::handover::Handover;
 use crate::proto::deflate::Coder;
 use crate::shm;
@@ -128,6 +129,7 @@ impl Worker {
         }
         http.upstreams.start();
         self.http.replace(http);
+        net::upstream::groups_changed();
         self.pages.clear();
     }
 

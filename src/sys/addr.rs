@@ -225,6 +225,15 @@ pub enum Ip {
 }
 
 impl Ip {
+    /// A socket's address there; none for AF_UNIX.
+    pub fn at(self, port: u16) -> Option<Addr> {
+        match self {
+            Ip::V4(ip) => Some(Addr::V4(SocketAddrV4::new(ip, port))),
+            Ip::V6(ip) => Some(Addr::V6(SocketAddrV6::new(ip, port, 0, 0))),
+            Ip::Unix => None,
+        }
+    }
+
     /// An address of IPv4 in the clothes of IPv6 (`::ffff:1.2.3.4`) as what it is.
     pub fn canonical(self) -> Ip {
         match self {

@@ -11,6 +11,7 @@ use super::{Except, Http, Kind, Location, Server};
 use crate::conf::{Args, Context, Cx, DEFAULTS, Directive, Error, Index, Node, Nodes, Shape, Word};
 use crate::http::upstreams::{self, Upstreams};
 use crate::http::variables::Variables;
+use crate::net::resolver::Resolver;
 use std::rc::Rc;
 
 /// The blocks that are levels.
@@ -59,10 +60,12 @@ pub fn read(cx: &mut Cx, http: Nodes) -> Http {
         srv: SrvRaws::default(),
         loc: LocRaws::default(),
         listens: Listens::default(),
+        resolver: None,
     };
     let servers = reader.http(cx, http);
     let conf = reader.main.resolve(&MainConf::defaults(cx));
-    let upstreams = Upstreams::new(cx, &conf.upstreams.blocks);
+    let resolver = reader.resolver.unwrap_or_else(Resolver::of_machine);
+    let upstreams = Upstreams::new(cx, &conf.upstreams.blocks, &resolver);
     let variables = Variables::new(cx, conf.computed());
     let regex_room = std::mem::take(&mut cx.regex_room).into();
     let largest_body = cx.largest_body;
@@ -77,6 +80,8 @@ struct Reader {
     srv: SrvRaws,
     loc: LocRaws,
     listens: Listens,
+    /// That of the `http` block.
+    resolver: Option<Resolver>,
 }
 
 impl Reader {
@@ -126,6 +131,7 @@ impl Reader {
         }
         let servers = self.plain(cx, Context::HTTP, own, &mut Identity::default());
         (srv, loc) = (self.srv.resolve(&srv), self.loc.resolve(&loc));
+        self.resolver = Some(loc.resolver.resolver.clone());
         servers.into_iter().map(|node| self.server(cx, node, &srv, &loc)).collect()
     }
 

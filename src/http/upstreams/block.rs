@@ -6,6 +6,8 @@ use crate::conf::{
     Args, Context, Cx, Directive, Error, Node, Shape, Template, apply, parse_number, parse_size,
     put,
 };
+use crate::http::resolver;
+use crate::net::resolver::Resolver;
 use crate::net::upstream::{Group, Keepalive, Method, Parts, Server, spec};
 use crate::shm::directory::Handle;
 use crate::shm::zone::MIN_SIZE;
@@ -22,6 +24,8 @@ pub struct Block {
     pub key: Option<Template>,
     pub sticky: Option<Sticky>,
     zone: Option<Handle>,
+    resolver: Option<Resolver>,
+    resolver_timeout: Option<u64>,
     keepalive: Option<u32>,
     keepalive_requests: Option<u64>,
     keepalive_time: Option<u64>,
@@ -31,6 +35,12 @@ pub struct Block {
 static TABLE: &[Directive<Block>] = &[
     Directive::call("server", UPSTREAM, Args::ONE_MORE, server::server),
     Directive::call("zone", UPSTREAM, Args::ONE_TWO, zone),
+    Directive::call("resolver", UPSTREAM, Args::ONE_MORE, |block, _, node| {
+        put(&mut block.resolver, node, Resolver::configured(node))
+    }),
+    Directive::call("resolver_timeout", UPSTREAM, Args::ONE, |block, _, node| {
+        put(&mut block.resolver_timeout, node, resolver::timeout(node))
+    }),
     Directive::call("hash", UPSTREAM, Args::ONE_TWO, methods::hash),
     Directive::call("ip_hash", UPSTREAM, Args::NONE, methods::ip_hash),
     Directive::call("least_conn", UPSTREAM, Args::NONE, methods::least_conn),
@@ -80,6 +90,8 @@ fn made(name: &[u8], block: Block) -> Upstream {
         method: block.method.unwrap_or_default(),
         keepalive,
         zone: block.zone,
+        resolver: block.resolver,
+        resolver_timeout: block.resolver_timeout,
     };
     Upstream { group: Rc::new(Group::new(parts)), key: block.key, sticky: block.sticky }
 }

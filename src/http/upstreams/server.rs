@@ -53,8 +53,7 @@ fn parameter<'t>(
         b"backup" => server.backup = true,
         b"down" => server.down = true,
         b"drain" => server.drain = true,
-        // Every name is.
-        b"resolve" => {}
+        b"resolve" => server.resolve = true,
         _ => return Err(invalid()),
     }
     Ok(())

@@ -76,16 +76,11 @@ impl Machine {
     }
 
     pub async fn addresses(&self, name: &[u8], wanted: Families) -> Answered<Vec<Ip>> {
-        let mut local = hosts::find(&self.hosts.text(), name.strip_suffix(b".").unwrap_or(name));
-        local.retain(|ip| match ip {
-            Ip::V4(_) => wanted.v4,
-            Ip::V6(_) => wanted.v6,
-            Ip::Unix => false,
-        });
-        if !local.is_empty() {
-            return Ok(Answer { is: local, ttl: HOSTS_TTL });
-        }
         let wanted = Families { v6: wanted.v6 && (!wanted.v4 || self.has_v6()), ..wanted };
+        let local = hosts::find(&self.hosts.text(), name.strip_suffix(b".").unwrap_or(name));
+        if let Some(is) = chosen(local, wanted) {
+            return Ok(Answer { is, ttl: HOSTS_TTL });
+        }
         let conf = self.conf();
         let mut search = Search::default();
         for candidate in conf.candidates(name) {
@@ -110,6 +105,18 @@ impl Machine {
         }
         Err(search.end())
     }
+}
+
+/// Those of the families that are wanted, or else of any; none if there are none.
+fn chosen(local: Vec<Ip>, wanted: Families) -> Option<Vec<Ip>> {
+    let is_wanted = |ip: &&Ip| match ip {
+        Ip::V4(_) => wanted.v4,
+        Ip::V6(_) => wanted.v6,
+        Ip::Unix => false,
+    };
+    let chosen: Vec<Ip> = local.iter().filter(is_wanted).copied().collect();
+    let any = if chosen.is_empty() { local } else { chosen };
+    Some(any).filter(|any| !any.is_empty())
 }
 
 /// What the candidates of a search have come to.

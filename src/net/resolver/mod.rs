@@ -17,7 +17,7 @@ mod machine;
 mod resolv_conf;
 mod servers;
 #[cfg(test)]
-mod tests;
+pub(in crate::net) mod tests;
 mod watched;
 
 pub use answers::Families;

@@ -2,12 +2,11 @@
 
 use super::{Resolver, failure::Failure};
 use crate::log::{Level, log};
-use crate::sys::addr::{Addr, Ip};
+use crate::sys::addr::Addr;
 use crate::text::escape::Shown;
 use crate::time;
 use std::cell::Cell;
 use std::fmt;
-use std::net::{SocketAddrV4, SocketAddrV6};
 
 /// How long one that said nothing comes last, in milliseconds.
 const SILENT_MS: u64 = 30_000;
@@ -111,14 +110,5 @@ async fn addresses(name: &[u8], port: u16) -> Result<Vec<Addr>, Failure> {
     /// That of resolv.conf's servers ends earlier, as a rule.
     const MOST_MS: u64 = 10_000;
     let found = Resolver::of_machine().look_up(name, MOST_MS).await?;
-    Ok(found.addresses.iter().filter_map(|ip| addr_of(*ip, port)).collect())
-}
-
-/// The address of a socket.
-pub fn addr_of(ip: Ip, port: u16) -> Option<Addr> {
-    match ip {
-        Ip::V4(ip) => Some(Addr::V4(SocketAddrV4::new(ip, port))),
-        Ip::V6(ip) => Some(Addr::V6(SocketAddrV6::new(ip, port, 0, 0))),
-        Ip::Unix => None,
-    }
+    Ok(found.addresses.iter().filter_map(|ip| ip.at(port)).collect())
 }

@@ -12,6 +12,7 @@
 //! | `peer` | an address of a server; the lease |
 //! | `record` | the numbers of a peer |
 //! | `account` | where they are: shared or not |
+//! | `refresh`, `names` | looks up their names, again and again |
 //! | `list` | all peers at the moment, of which some are left to try |
 //! | `round_robin` | the method that the others fall back to |
 //! | `sessions` | which peer a session belongs to |
@@ -23,10 +24,12 @@ mod hash;
 mod ketama;
 mod least;
 mod list;
+mod names;
 mod peer;
 mod place;
 mod random;
 mod record;
+mod refresh;
 mod round_robin;
 mod server;
 mod sessions;
@@ -39,13 +42,16 @@ pub use list::Tries;
 pub use peer::{Lease, Peer};
 pub use place::Place;
 pub use record::Health;
+pub use refresh::{Unresolved, groups_changed, keep_fresh};
 pub use server::{Server, Target};
 pub use sessions::{LONGEST_ID, Sessions, spec as sessions};
 
+use crate::net::resolver::Resolver;
 use crate::shm::directory::Handle;
 use crate::sys::addr::{Addr, Ip};
 use ketama::Ketama;
 use list::{Lists, Walk};
+use names::Names;
 use peer::seconds;
 use round_robin::Field;
 use std::cell::{Cell, RefCell};
@@ -65,8 +71,7 @@ pub struct Group {
     lists: RefCell<Lists>,
     /// The era of the zone that the records were opened in.
     opened: Cell<Option<u64>>,
-    /// See [`Group::connect_refused`].
-    doubted: Cell<bool>,
+    names: Names,
 }
 
 /// How a peer is chosen.
@@ -129,6 +134,10 @@ pub struct Parts {
     pub method: Method,
     pub keepalive: Keepalive,
     pub zone: Option<Handle>,
+    /// `resolver`
+    pub resolver: Option<Resolver>,
+    /// `resolver_timeout`, in milliseconds.
+    pub resolver_timeout: Option<u64>,
 }
 
 /// Weights are multiplied by this where some of them grow slowly.
@@ -149,7 +158,7 @@ impl Group {
             scale: if servers.iter().any(|it| it.slow_start_ms > 0) { FINE } else { 1 },
             lists: RefCell::default(),
             opened: Cell::new(None),
-            doubted: Cell::new(false),
+            names: Names::new(parts.resolver, parts.resolver_timeout),
             servers,
         };
         let literal = group.servers.iter().map(|server| match server.target {
@@ -276,16 +285,15 @@ impl Group {
     /// The peer did not take the connection: perhaps its name has another address by now.
     pub fn connect_refused(&self, lease: &Lease) {
         let server = &lease.peer().server;
-        if matches!(server.target, Target::Name { .. }) {
+        if server.is_named() {
             server.doubted.set(true);
-            self.doubted.set(true);
+            refresh::wake();
         }
     }
 
-    /// Whether a peer was refused a connection since this was asked last: then the servers
-    /// that are doubted are to be looked up at once.
-    pub fn take_doubt(&self) -> bool {
-        self.doubted.take()
+    /// Who is asked for the names of lines with `resolve`, if the group does not say.
+    pub fn set_outer_resolver(&self, resolver: &Resolver) {
+        self.names.set_outer(resolver);
     }
 
     /// Every peer, for those who report or check.

@@ -22,6 +22,8 @@ pub struct Server {
     pub backup: bool,
     pub down: bool,
     pub drain: bool,
+    /// `resolve`: its name is looked up by the configured resolver.
+    pub resolve: bool,
     /// Somebody could not connect: its name is to be looked up at once.
     pub(super) doubted: Cell<bool>,
 }
@@ -53,8 +55,14 @@ impl Server {
             backup: false,
             down: false,
             drain: false,
+            resolve: false,
             doubted: Cell::new(false),
         }
+    }
+
+    /// Whether its addresses have to be looked up.
+    pub fn is_named(&self) -> bool {
+        matches!(self.target, Target::Name { .. })
     }
 
     /// Whether it has been doubted since this was asked last: see `Group::connect_refused`.

@@ -1,13 +1,13 @@
 //! The client against a server of DNS on loopback, in a loop of its own.
 
-mod server;
+mod machine;
+pub(in crate::net) mod server;
 
-use super::servers::addr_of;
 use super::*;
 use crate::event::{Accepted, Conversations, Reactor};
+pub(in crate::net) use machine::Files;
 use server::{Asked, CUT, Dns, FAILED, NO_NAME};
 use std::cell::RefCell;
-use std::fs;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ const V4: Families = Families { v4: true, v6: false };
 const BOTH: Families = Families { v4: true, v6: true };
 
 fn resolver_of(servers: &[SocketAddr], wanted: Families) -> Resolver {
-    let at = |addr: &SocketAddr| Server::at(addr_of(addr.ip().into(), addr.port()).unwrap());
+    let at = |addr: &SocketAddr| Server::at(Ip::from(addr.ip()).at(addr.port()).unwrap());
     Resolver::of_servers(servers.iter().map(at).collect(), wanted, None)
 }
 
@@ -39,7 +39,7 @@ impl Notes {
 }
 
 /// Runs the tasks to their end, which must come within ten seconds.
-fn run(tasks: Vec<Pin<Box<dyn Future<Output = ()>>>>) {
+pub(in crate::net) fn run(tasks: Vec<Pin<Box<dyn Future<Output = ()>>>>) {
     let reactor = Reactor::install(16).unwrap().unwrap();
     let talk = |accepted: Accepted| async move { drop(accepted) };
     let conversations = Conversations::new(reactor, 16, false, talk).unwrap();
@@ -201,7 +201,7 @@ fn it_is_asked_again_when_it_is_no_longer_good() {
     assert_eq!(format!("{:?}", last.addresses), "[10.0.0.2]");
     assert_eq!(dns.asked(), ["A a"; 3]);
 
-    let at = Server::at(addr_of(dns.addr.ip().into(), dns.addr.port()).unwrap());
+    let at = Server::at(Ip::from(dns.addr.ip()).at(dns.addr.port()).unwrap());
     let valid = Resolver::of_servers(vec![at], V4, Some(100));
     assert_eq!(look_up(&valid, &["b"]), ["[10.0.0.1]"]);
     std::thread::sleep(Duration::from_millis(150));
@@ -248,74 +248,6 @@ fn who_gives_up_leaves_nobody_behind() {
     let (resolver, dns) = simple(|_| vec![]);
     assert_eq!(look_up_together(&resolver, &[50, 60]), ["110: Operation timed out"; 2]);
     assert_eq!(dns.asked(), ["A app"]);
-}
-
-/// Files of a machine, in a folder of the test's own.
-struct Files(std::path::PathBuf);
-
-impl Files {
-    fn new(name: &str) -> Files {
-        let dir = std::env::temp_dir().join(format!("limpet-dns-{name}-{}", std::process::id()));
-        fs::create_dir_all(&dir).unwrap();
-        Files(dir)
-    }
-
-    fn write(&self, name: &str, text: &str) {
-        fs::write(self.0.join(name), text).unwrap();
-    }
-
-    fn resolver(&self) -> Resolver {
-        let path = |name| crate::sys::file::path(self.0.join(name)).unwrap();
-        let (hosts, resolv_conf, if_inet6) = (path("hosts"), path("resolv.conf"), path("if_inet6"));
-        Resolver::of_files(Paths { hosts, resolv_conf, if_inet6 })
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-#[test]
-fn the_hosts_file_comes_first_and_is_read_again() {
-    let files = Files::new("hosts");
-    let dns = Dns::start(|asked| match &asked.name[..] {
-        "db.two.example" => vec![asked.records(60, &["10.0.0.9"])],
-        "a.b" => vec![asked.records(60, &["10.0.0.8"])],
-        _ => vec![asked.flags(NO_NAME)],
-    });
-    files.write("hosts", "10.0.0.1 app\n");
-    files.write(
-        "resolv.conf",
-        &format!("nameserver {}\nsearch one.example two.example\n", dns.addr),
-    );
-    let resolver = files.resolver();
-    assert_eq!(
-        look_up(&resolver, &["app", "App.", "localhost"]),
-        ["[10.0.0.1]", "[10.0.0.1]", "[127.0.0.1, ::1]"]
-    );
-    assert_eq!(dns.asked(), [""; 0]);
-    assert_eq!(look_up(&resolver, &["db", "a.b"]), ["[10.0.0.9]", "[10.0.0.8]"]);
-    // No address of IPv6, so none is asked for.
-    assert_eq!(dns.asked(), ["A a.b", "A db.one.example", "A db.two.example"]);
-    assert_eq!(look_up(&resolver, &["x.y"]), ["3: Host not found"]);
-    assert_eq!(dns.asked(), ["A x.y", "A x.y.one.example", "A x.y.two.example"]);
-
-    files.write("hosts", "10.0.0.1 app\n10.0.0.5 late\n");
-    files.write("if_inet6", "fd000000000000000000000000000001 02 40 00 80 eth0\n");
-    std::thread::sleep(Duration::from_millis(1100));
-    assert_eq!(look_up(&resolver, &["late", "no."]), ["[10.0.0.5]", "3: Host not found"]);
-    assert_eq!(dns.asked(), ["A no", "AAAA no"]);
-}
-
-#[test]
-fn servers_that_say_nothing_are_given_up() {
-    let files = Files::new("silent");
-    let dns = Dns::start(|_| vec![]);
-    let options = "options timeout:1 attempts:1";
-    files.write("resolv.conf", &format!("nameserver {}\n{options}\n", dns.addr));
-    assert_eq!(look_up(&files.resolver(), &["app"]), ["110: Operation timed out"]);
 }
 
 #[test]
