@@ -1,6 +1,8 @@
 //! Hand-over (process model, section 8): a worker that leaves gives its connections to those
 //! that stay, and their clients notice nothing.
 use crate::common::*;
+use std::io::Read;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -107,4 +109,291 @@ fn idle_clients_notice_no_reload() {
     limpet.wait_workers(2);
     assert_eq!(limpet.access.text().lines().count(), asked, "a line for each answer");
     limpet.log.has_none_of(&["warn", "error", "crit", "alert", "emerg"]);
+}
+
+/// Clients that have been answered, with the worker that has each.
+fn idle_clients(limpet: &Limpet, count: usize) -> Vec<(Client, Process)> {
+    let clients = (0..count).map(|_| {
+        let mut client = limpet.client();
+        client.get("/");
+        client
+    });
+    let mut clients: Vec<_> = clients.collect();
+    let served = |client: &Client| server_of(limpet, client).expect("one process has it");
+    clients.drain(..).map(|client| (served(&client), client)).map(|(at, to)| (to, at)).collect()
+}
+
+/// All but the last worker stopped; it quits, with clients of its own.
+fn quit_before_the_deaf(limpet: &Limpet) -> (Vec<Client>, Process, Vec<Process>) {
+    let workers = limpet.workers();
+    let (quits, deaf) = workers.split_last().unwrap();
+    deaf.iter().for_each(|worker| worker.stop());
+    let clients = (0..8).map(|_| {
+        let mut client = limpet.client();
+        client.get("/");
+        client
+    });
+    let clients = clients.collect();
+    quits.signal(libc::SIGQUIT);
+    limpet.log.wait_count("handed to worker", 8);
+    (clients, *quits, deaf.to_vec())
+}
+
+#[test]
+fn a_worker_that_quits_gives_its_connections_to_its_siblings() {
+    let limpet = Limpet::start(&serving(3, "served"));
+    limpet.wait_workers(3);
+    let mut clients = idle_clients(&limpet, 24);
+    for round in 0..6 {
+        let worker = clients[round].1;
+        let at = limpet.workers();
+        worker.signal(libc::SIGQUIT);
+        worker.wait_end();
+        for (client, server) in &mut clients {
+            assert_eq!(client.get("/").text(), "served");
+            *server = server_of(&limpet, client).expect("one process has it");
+            assert!(at.contains(server) || limpet.wait_workers(3).contains(server));
+        }
+        limpet.wait_workers(3);
+    }
+    limpet.log.has_none_of(&["warn", "error", "crit", "alert", "emerg"]);
+}
+
+/// Sent, not yet read by the receiver: a request on it is answered once, by whoever has it then.
+#[test]
+fn a_receiver_that_sleeps_has_what_was_sent_to_it() {
+    let limpet = Limpet::start(&serving(2, "served"));
+    limpet.wait_workers(2);
+    let (mut clients, quits, deaf) = quit_before_the_deaf(&limpet);
+    for client in &mut clients {
+        client.send("GET /asleep HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    assert!(quits.lives(), "it waits for the answers");
+    deaf[0].signal(libc::SIGCONT);
+    for client in &mut clients {
+        assert_eq!(client.response().text(), "served");
+    }
+    quits.wait_end();
+    limpet.log.wait_count("taken from worker", clients.len());
+    let logged = || limpet.access.text().matches("/asleep").count();
+    eventually("all lines are there", || logged() >= clients.len());
+    assert_eq!(logged(), clients.len());
+}
+
+/// It has not answered: the sender has the connection again, and another worker gets it.
+#[test]
+fn a_receiver_killed_before_its_answer_loses_nothing() {
+    let limpet = Limpet::start(&serving(2, "served"));
+    limpet.wait_workers(2);
+    let (mut clients, quits, deaf) = quit_before_the_deaf(&limpet);
+    for client in &mut clients {
+        client.send("GET /lost HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    deaf[0].signal(libc::SIGKILL);
+    for client in &mut clients {
+        assert_eq!(client.response().text(), "served");
+    }
+    quits.wait_end();
+    limpet.wait_workers(2);
+    let logged = || limpet.access.text().matches("/lost").count();
+    eventually("all lines are there", || logged() >= clients.len());
+    assert_eq!(logged(), clients.len());
+}
+
+#[test]
+fn a_sender_killed_before_the_answer_loses_nothing() {
+    let limpet = Limpet::start(&serving(2, "served"));
+    limpet.wait_workers(2);
+    let (mut clients, quits, deaf) = quit_before_the_deaf(&limpet);
+    quits.signal(libc::SIGKILL);
+    quits.wait_end();
+    deaf[0].signal(libc::SIGCONT);
+    for client in &mut clients {
+        assert_eq!(client.get("/left").text(), "served");
+    }
+}
+
+#[test]
+fn what_no_worker_has_room_for_is_closed_with_a_line() {
+    let config = serving(2, "served").replace("events {", "events { worker_connections 10;");
+    let limpet = Limpet::start(&config);
+    limpet.wait_workers(2);
+    let workers = limpet.workers();
+    workers[1].stop();
+    let mut clients: Vec<_> = (0..8).map(|_| limpet.client()).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET");
+        assert_eq!(client.response().text(), "served");
+    }
+    workers[1].signal(libc::SIGCONT);
+    workers[0].stop();
+    let mut others: Vec<_> = (0..8).map(|_| limpet.client()).collect();
+    others.iter_mut().for_each(|client| assert_eq!(client.get("/").text(), "served"));
+    workers[0].signal(libc::SIGCONT);
+    workers[1].signal(libc::SIGQUIT);
+    workers[1].wait_end();
+    let works = |client: &mut Client| client.try_get("/").is_ok();
+    let alive = others.iter_mut().map(works).filter(|works| *works).count();
+    let told = limpet.log.count("is not taken over: no worker has room");
+    assert_eq!((alive, told), (2, 6));
+    for client in &mut clients {
+        client.send(" / HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(client.response().text(), "served");
+    }
+}
+
+/// The new configuration does not listen there: whoever is idle is closed, with a line.
+#[test]
+fn connections_of_a_listener_that_is_gone_are_closed() {
+    let with = |more: &str| serving(2, "served").replace("listen 8080;", more);
+    let limpet = Limpet::start(&with("listen 8080; listen 8081;"));
+    limpet.wait_workers(2);
+    let (mut stays, mut goes) = (limpet.client(), Client::connect(limpet.port(8081)));
+    stays.get("/");
+    goes.get("/");
+    limpet.reload(&with("listen 8080;"));
+    assert!(goes.is_closed_within(LIMIT));
+    assert_eq!(stays.get("/").text(), "served");
+    let line = limpet.log.wait("is not taken over: nobody listens there any more");
+    assert_eq!(line.level, "info");
+}
+
+/// Numbers, ages and what a balancer has said go on.
+#[test]
+fn a_connection_is_the_same_in_another_worker() {
+    let text = "'$connection $connection_requests $proxy_protocol_addr $remote_port'";
+    let config = serving(2, text).replace("listen 8080;", "listen 8080 proxy_protocol;");
+    let limpet = Limpet::start(&config);
+    limpet.wait_workers(2);
+    let mut client = limpet.client();
+    client.send("PROXY TCP4 1.2.3.4 5.6.7.8 1000 80\r\n");
+    let first = client.get("/").text();
+    let mut half = limpet.client();
+    half.send("PROXY TCP4 1.2.3.4 5");
+    exchange(limpet.port(8080), "GET"); // by now it has been accepted; this one is closed
+    let words: Vec<_> = first.split(' ').collect();
+    for round in 2..5 {
+        limpet.reload(&config);
+        let now = client.get("/").text();
+        assert_eq!(now, format!("{} {round} 1.2.3.4 {}", words[0], words[3]));
+    }
+    half.send(".6.7.8 1000 80\r\n");
+    assert!(half.get("/").text().contains(" 1 1.2.3.4 "));
+}
+
+#[test]
+fn connections_of_unix_sockets_go_too() {
+    let config = serving(2, "served").replace("listen 8080;", "listen unix:@DIR@/socket;");
+    let limpet = Limpet::start(&config);
+    limpet.wait_workers(2);
+    let mut client = Client::connect_unix(&limpet.place.path("socket"));
+    assert_eq!(client.get("/").text(), "served");
+    limpet.reload(&config);
+    assert_eq!(client.get("/").text(), "served");
+    limpet.log.wait("taken from worker");
+}
+
+/// The writing end of a worker's door, as its siblings hold it.
+struct Forger(OwnedFd);
+
+impl Forger {
+    fn new(limpet: &Limpet, worker: Process) -> Self {
+        // The master says which descriptors a child gets before it says which child.
+        let text = limpet.log.text();
+        let (before, _) = text.split_once(&format!("start worker process {}", worker.0)).unwrap();
+        let number = before.rsplit_once(" door ").unwrap().1.split(':').next().unwrap();
+        Self(kernel::descriptor_of(limpet.master().0, number.parse().unwrap()).unwrap())
+    }
+
+    fn send(&self, bytes: &[u8], fds: &[i32]) {
+        assert_eq!(kernel::send_with(&self.0, bytes, fds).unwrap(), bytes.len());
+    }
+}
+
+/// Version, kind, reason; pid of the sender; ticket.
+fn head(first: [u8; 3], pid: i32, ticket: u64) -> Vec<u8> {
+    let mut bytes = vec![first[0], first[1], first[2], 0, 0, 0, 0, 0];
+    bytes.extend(pid.to_ne_bytes());
+    bytes.extend([0; 4]);
+    bytes.extend(ticket.to_ne_bytes());
+    bytes
+}
+
+/// A connection of 127.0.0.1 from this port that came in by 0.0.0.0:8080.
+fn connection(peer: u16, port: u16, input: &[u8]) -> Vec<u8> {
+    let addr = |ip: [u8; 4], port: u16| {
+        let mut bytes = vec![4, 4];
+        bytes.extend(port.to_ne_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend(ip);
+        bytes.extend([0; 104]);
+        bytes
+    };
+    let mut bytes = head([1, 1, 0], 1, 7);
+    bytes.extend(4711u64.to_ne_bytes());
+    bytes.extend([3u32, 1000, 60_000].iter().flat_map(|number| number.to_ne_bytes()));
+    bytes.extend([1u16, 0, input.len() as u16].iter().flat_map(|number| number.to_ne_bytes()));
+    bytes.extend(addr([127, 0, 0, 1], peer));
+    bytes.extend(addr([0, 0, 0, 0], port));
+    bytes.extend(input);
+    bytes
+}
+
+#[test]
+fn forged_messages_are_refused_and_the_door_stays() {
+    let limpet = Limpet::start(&serving(2, "served"));
+    let worker = limpet.wait_workers(2)[0];
+    let forger = Forger::new(&limpet, worker);
+    let (port, file) = (limpet.port(8080), std::fs::File::open("/dev/null").unwrap());
+    // A listener of our own: what it accepts is a client that somebody hands in.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = Client::try_connect(listener.local_addr().unwrap()).unwrap();
+    let (accepted, from) = listener.accept().unwrap();
+    let (answers, end) = kernel::seqpacket_pair();
+    let mut answers = std::fs::File::from(answers);
+    let mut answer = || {
+        let mut bytes = [0; 64];
+        assert_eq!(answers.read(&mut bytes).unwrap(), 24);
+        (bytes[1], bytes[2], bytes[16])
+    };
+    let (null, socket, end) = (file.as_raw_fd(), accepted.as_raw_fd(), end.as_raw_fd());
+    let before = worker.fds().len();
+    let good = connection(from.port(), port, b"");
+
+    forger.send(b"", &[]);
+    forger.send(b"x", &[]);
+    forger.send(&[0xff; 40_000], &[null]);
+    forger.send(&head([1, 3, 0], 1, 0), &[]); // an answer to nothing
+    forger.send(&head([1, 4, 2], 1, u64::MAX), &[null, null]);
+    forger.send(&head([1, 99, 0], 1, 1), &[null]);
+    forger.send(&head([9, 1, 0], 1, 1), &[null, null]);
+    forger.send(&good[..good.len() - 1], &[end, socket]);
+    forger.send(&good, &[]);
+    forger.send(&good, &[socket]);
+    forger.send(&good, &[end, null]); // no socket
+    forger.send(&good, &[end, end]); // of another kind
+    forger.send(&good, &[end, listener.as_raw_fd()]); // nobody is connected
+    forger.send(&good, &[null, socket, null]);
+    forger.send(&connection(from.port() ^ 1, port, b""), &[end, socket]); // another peer
+    forger.send(&connection(from.port(), 9, b""), &[end, socket]); // nobody listens there
+    forger.send(&[&*good, b"x"].concat(), &[end, socket]);
+    limpet.log.wait_count("came through the door", 12);
+    eventually("their descriptors are closed", || worker.fds().len() == before);
+    assert_eq!(limpet.get("/").text(), "served");
+
+    let (refused, invalid, no_listener, taken) = (4, 4, 3, 3);
+    for _ in 0..5 {
+        assert_eq!(answer(), (refused, invalid, 7));
+    }
+    assert_eq!(answer(), (refused, no_listener, 7));
+    assert_eq!(answer(), (refused, invalid, 7));
+    // A message that is right.
+    forger.send(&connection(from.port(), port, b"GET /in HT"), &[end, socket]);
+    assert_eq!(answer(), (taken, 0, 7));
+    drop(accepted);
+    client.send("TP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.response().text(), "served");
+    let line = limpet.log.wait("*4711 taken from worker 1");
+    assert_eq!(line.pid, worker.0);
+    assert!(limpet.wait_workers(2).contains(&worker));
 }

@@ -136,6 +136,15 @@ pub fn send_with(socket: &OwnedFd, bytes: &[u8], fds: &[RawFd]) -> io::Result<us
     if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(sent as usize) }
 }
 
+/// Both ends of a socket pair that keeps messages apart.
+pub fn seqpacket_pair() -> (OwnedFd, OwnedFd) {
+    let mut ends = [-1; 2];
+    let kind = libc::SOCK_SEQPACKET | libc::SOCK_CLOEXEC;
+    // SAFETY: socketpair writes two ints.
+    check(unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) }).unwrap();
+    (owned(ends[0]).unwrap(), owned(ends[1]).unwrap())
+}
+
 pub fn is_nonblocking(fd: &OwnedFd) -> bool {
     // SAFETY: no pointers.
     let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };

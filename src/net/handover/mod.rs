@@ -37,6 +37,7 @@ use crate::shm;
 use crate::sys::errno::Errno;
 use crate::sys::{msg, process};
 use crate::text::writer::Writer;
+use crate::time;
 use message::{Head, Kind, Reason};
 use receivers::{Choice, Receivers};
 use sent::{Sent, Settled, Verdict};
@@ -44,6 +45,9 @@ use sent::{Sent, Settled, Verdict};
 /// When a door that has no room is tried again, and when a wait for a turn looks for itself.
 const FULL_MS: u64 = 10;
 const BUSY_MS: u64 = 100;
+
+/// How long after the death of a receiver its successor is waited for, if there is nobody else.
+const SUCCESSOR_MS: u64 = 1000;
 
 /// Waits for a turn that are kept in order.
 const WAITING: usize = 16 * 1024;
@@ -68,6 +72,8 @@ pub struct Handover {
     waiting: RefCell<VecDeque<TaskId>>,
     /// Siblings of its own generation leave, too.
     all_leave: Cell<bool>,
+    /// When a receiver has last died.
+    lost_ms: Cell<Option<u64>>,
     /// Where a message is written, and where one is read; made when first needed.
     outgoing: RefCell<Vec<u8>>,
     incoming: RefCell<Vec<u8>>,
@@ -116,6 +122,7 @@ impl Handover {
             sent: RefCell::default(),
             waiting: RefCell::default(),
             all_leave: Cell::new(false),
+            lost_ms: Cell::new(None),
             outgoing: RefCell::default(),
             incoming: RefCell::default(),
         }
@@ -130,6 +137,7 @@ impl Handover {
     pub fn open(&self, slot: usize, pid: i32, generation: u32, door: OwnedFd) {
         if generation > 0 {
             self.receivers.borrow_mut().open(slot, pid, generation, door);
+            self.wake_all();
         }
     }
 
@@ -144,11 +152,25 @@ impl Handover {
         if !self.receivers.borrow().any_gone() {
             return;
         }
-        let mut sent = self.sent.borrow_mut();
-        self.receivers.borrow_mut().bury(|gone| {
+        let (mut sent, mut receivers) = (self.sent.borrow_mut(), self.receivers.borrow_mut());
+        let newest = receivers.newest(self.generation, self.peers_stay());
+        receivers.bury(|gone| {
             sent.lose(gone.serial, event::wake);
+            if !gone.left && gone.generation >= newest.unwrap_or(self.generation) {
+                self.lost_ms.set(Some(time::now_ms()));
+            }
         });
+        self.wake_all();
+    }
+
+    fn wake_all(&self) {
         self.waiting.borrow_mut().drain(..).for_each(event::wake);
+    }
+
+    /// Somebody takes the place of one that has died.
+    fn awaits_successor(&self) -> bool {
+        let since = |lost: u64| time::now_ms().saturating_sub(lost);
+        self.peers_stay() && self.lost_ms.get().is_some_and(|lost| since(lost) < SUCCESSOR_MS)
     }
 
     /// From now on nothing goes to siblings of its own generation: they leave as well.
@@ -177,6 +199,7 @@ impl Handover {
         let place = match receivers.choose(self.generation, self.peers_stay(), sent.tried(at)) {
             Choice::Next(place) => place,
             Choice::Busy => return Attempt::Busy,
+            Choice::Nobody if self.awaits_successor() => return Attempt::Busy,
             Choice::Nobody => return Attempt::Nobody,
         };
         let Some(receiver) = receivers.get_mut(place) else { return Attempt::Nobody };

@@ -19,6 +19,8 @@ pub struct Receiver {
     pub refuses: bool,
     /// The master says that it is gone; what it has answered is still to be read.
     pub gone: bool,
+    /// It had said that it leaves.
+    pub left: bool,
 }
 
 /// Receivers that one connection has been refused by: a set of serials, in which a few stand
@@ -66,6 +68,7 @@ impl Receivers {
             unacknowledged: 0,
             refuses: false,
             gone: false,
+            left: false,
         });
     }
 
@@ -74,7 +77,7 @@ impl Receivers {
         for receiver in &mut self.list {
             if receiver.slot == slot && pid.is_none_or(|pid| pid == receiver.pid) {
                 receiver.gone = true;
-                receiver.refuses = true;
+                receiver.left = std::mem::replace(&mut receiver.refuses, true);
             }
         }
     }
@@ -107,7 +110,7 @@ impl Receivers {
 
     /// The generation that takes over from `own`: the newest one of which anybody takes
     /// connections. `peers`: siblings of one's own generation do, too.
-    fn newest(&self, own: u32, peers: bool) -> Option<u32> {
+    pub fn newest(&self, own: u32, peers: bool) -> Option<u32> {
         let takes = |receiver: &&Receiver| {
             !receiver.refuses
                 && (receiver.generation > own || peers && receiver.generation == own && own > 0)
