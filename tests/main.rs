@@ -31,6 +31,7 @@ mod limits;
 mod listen;
 mod logs;
 mod oracle;
+mod pid1;
 mod precompressed;
 mod privileges;
 mod proxy_protocol;
