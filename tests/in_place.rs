@@ -311,3 +311,63 @@ fn a_stop_while_the_new_workers_come_up_stops_all() {
     wait_all(&old);
     assert_eq!(server.limpet.pid_file(), None);
 }
+
+/// The first process of a PID namespace, as in a container; its number outside, and who
+/// started it.
+fn start_as_pid_1(config: &str) -> (Server, Process) {
+    let place = Place::new();
+    let binary = place.path("limpet");
+    copy(&crate::common::binary(), &binary);
+    let mut limpet = Limpet::prepare_binary(&binary, place, config);
+    let server = limpet.command();
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--mount-proc", "--kill-child=KILL"]).arg(&binary);
+    command.args(server.get_args()).current_dir(limpet.place.dir());
+    kernel::Birth::default().apply(&mut command);
+    let starter = limpet.launch_as(command);
+    eventually("its child is there", || !starter.children().is_empty());
+    limpet.adopt(starter.children()[0]);
+    limpet.wait_workers(2);
+    limpet.log.wait("2 of 2 workers ready");
+    (Server { limpet, binary }, starter)
+}
+
+#[test]
+fn pid_1_hears_every_signal_and_reaps_orphans() {
+    if !kernel::is_root() {
+        return skip("PID namespaces are root's");
+    }
+    // As pid 1 it never leaves the foreground.
+    let (server, starter) = start_as_pid_1(&format!("daemon on;{TWO_WORKERS}"));
+    assert_eq!(server.limpet.pid_file(), Some(1));
+    server.limpet.signal(libc::SIGHUP);
+    server.limpet.log.wait("generation 2: 2 of 2");
+    server.limpet.wait_workers(2);
+    let log = server.limpet.place.path("error.log");
+    fs::remove_file(&log).unwrap();
+    server.limpet.signal(libc::SIGUSR1);
+    eventually("the log is there again", || log.exists());
+    server.upgrade();
+    server.upgrade();
+    server.limpet.log.wait("generation 4: 2 of 2");
+    // The trial leaves a child behind, which is nobody's then.
+    server.replace("sleep 0.1 & exit 3");
+    server.refuses("code 3");
+    server.limpet.log.wait("unknown process");
+    eventually("nothing but the workers is left", || server.limpet.master().children().len() == 2);
+    server.limpet.signal(libc::SIGQUIT);
+    assert_eq!(starter.wait_end(), Ended::Code(0));
+    assert_eq!(server.limpet.pid_file(), None);
+}
+
+/// The last of an upgrade is a stop by TERM, after which an exit code is all that is left.
+#[test]
+fn pid_1_stops_in_the_middle_of_an_upgrade() {
+    if !kernel::is_root() {
+        return skip("PID namespaces are root's");
+    }
+    let (server, starter) = start_as_pid_1(TWO_WORKERS);
+    server.limpet.signal(libc::SIGUSR2);
+    server.limpet.signal(libc::SIGTERM);
+    assert_eq!(starter.wait_end(), Ended::Code(0));
+}
