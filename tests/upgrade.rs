@@ -127,7 +127,8 @@ fn the_new_binary_inherits_the_listeners_and_nothing_else() {
     assert!(inherited.is_some_and(|fds| fds.matches(';').count() == 1), "{environment}");
     let fds = daemon.limpet.place.read("fds");
     let sockets = fds.lines().filter(|target| target.starts_with("socket:")).count();
-    assert_eq!(sockets, 1, "{fds}");
+    // The listener, and the bridge to the old master.
+    assert_eq!(sockets, if drives_nginx() { 1 } else { 2 }, "{fds}");
     assert!(!fds.contains("memfd:"), "{fds}");
 }
 
@@ -301,4 +302,98 @@ fn a_relative_path_is_made_absolute_at_start() {
     let daemon = Daemon { limpet, binary };
     let new = daemon.upgrade();
     assert_eq!(new.parent(), daemon.limpet.master().0);
+}
+
+/// What both masters and their workers say over the bridge.
+#[test]
+fn the_old_master_hears_of_the_new_one_and_tells_its_workers() {
+    if drives_nginx() {
+        return;
+    }
+    let daemon = Daemon::start();
+    let old_workers = daemon.limpet.wait_workers(2);
+    let new = daemon.upgrade();
+    daemon.limpet.log.wait(&format!("the new binary process {} is ready", new.0));
+    let new_workers = new.children();
+    assert_eq!(new_workers.len(), 2);
+    let told = |to: &Process, words: &str, about: Process| {
+        let lines = daemon.limpet.log.with(words);
+        let words = format!("pid:{} ", about.0);
+        lines.iter().any(|line| line.pid == to.0 && line.text.contains(&words))
+    };
+    for old in &old_workers {
+        for new in &new_workers {
+            eventually("it is told of the new", || told(old, "get channel s:10", *new));
+        }
+    }
+    // One that is replaced is told, too, and of one that ends everybody hears.
+    old_workers[0].signal(libc::SIGKILL);
+    eventually("it is replaced", || daemon.limpet.workers().len() == 2);
+    let late = daemon.limpet.workers().into_iter().find(|it| !old_workers.contains(it)).unwrap();
+    eventually("it is told", || told(&late, "get channel s:10", new_workers[0]));
+    new_workers[0].signal(libc::SIGKILL);
+    eventually("its end is told", || told(&old_workers[1], "close channel s:10", new_workers[0]));
+    new.signal(libc::SIGKILL);
+    eventually("all are closed", || told(&late, "close channel s:10", new_workers[1]));
+    daemon.check_old_serves();
+    daemon.limpet.log.has_none_of(&["emerg"]);
+}
+
+#[test]
+fn a_binary_that_hangs_is_killed_with_what_it_has_started() {
+    if drives_nginx() {
+        return;
+    }
+    let daemon = Daemon::start_with("upgrade_timeout 300ms;", &[]);
+    for hang in ["sleep 1000 & echo $! > @DIR@/sleep; wait", "kill -STOP $$"] {
+        let script = daemon.limpet.place.fill(&format!("#!/bin/sh\n{hang}\n"));
+        daemon.replace_binary(script.as_bytes(), 0o755);
+        let count = daemon.limpet.log.count("is not ready after 300 ms, it is killed");
+        daemon.limpet.signal(libc::SIGUSR2);
+        daemon.limpet.log.wait_count("is not ready after 300 ms, it is killed", count + 1);
+        daemon.check_old_serves();
+    }
+    let sleep = Process(daemon.limpet.place.read("sleep").trim().parse().unwrap());
+    eventually("nothing of it is left", || !sleep.lives());
+    daemon.restore_binary();
+    let new = daemon.upgrade();
+    daemon.limpet.log.wait(&format!("the new binary process {} is ready", new.0));
+}
+
+#[test]
+fn a_new_binary_whose_workers_cannot_start_ends_by_itself() {
+    let daemon = Daemon::start();
+    let config = daemon.limpet.place.read("limpet.conf");
+    let broken =
+        format!("working_directory {}/nowhere;{config}", daemon.limpet.place.dir().display());
+    daemon.limpet.place.write("limpet.conf", broken);
+    daemon.limpet.signal(libc::SIGUSR2);
+    daemon.limpet.log.wait("exited with fatal code 2");
+    if !drives_nginx() {
+        daemon.check_old_serves();
+    }
+}
+
+/// nginx knows no bridge: its pid file says that it is there.
+#[test]
+fn nginx_may_follow() {
+    let Some(nginx) = program("nginx").filter(|_| !drives_nginx()) else {
+        return skip("no nginx");
+    };
+    let mut daemon = Daemon::start_with("upgrade_timeout 500ms;", &[]);
+    let dir = daemon.limpet.place.dir().display().to_string();
+    let script = format!(
+        "#!/bin/sh\nsed s/upgrade_timeout.500ms.// {dir}/limpet.conf > {dir}/nginx.conf\n\
+         exec {} -p {dir} -c {dir}/nginx.conf -e {dir}/error.log\n",
+        nginx.display()
+    );
+    daemon.replace_binary(script.as_bytes(), 0o755);
+    let old = daemon.limpet.master();
+    let new = daemon.upgrade();
+    daemon.limpet.log.wait(&format!("the new binary process {} is ready", new.0));
+    old.signal(libc::SIGQUIT);
+    assert_eq!(old.wait_end(), Ended::Code(0));
+    assert_eq!(daemon.limpet.get("/").text(), "served");
+    daemon.limpet.adopt(new);
+    daemon.limpet.wait_workers(2);
 }

@@ -31,6 +31,8 @@ settings! {
         pub worker_rlimit_core: Option<u64> = None,
         /// 0: without limit.
         pub worker_shutdown_timeout: Msec = 0,
+        /// How long a new binary may take to be ready; 0: without limit.
+        pub upgrade_timeout: Msec = 30_000,
         /// Between the order to stop and the end of accepting.
         pub shutdown_delay: Msec = 0,
         /// What TERM does; `None`: by who we are.
@@ -151,6 +153,7 @@ pub static MAIN_TABLE: &[Directive<CoreRaw>] = &[
         put(&mut raw.worker_rlimit_core, node, conf::off(node, 0).map(Some))
     }),
     Directive::msec("worker_shutdown_timeout", MAIN, |raw| &mut raw.worker_shutdown_timeout),
+    Directive::msec("upgrade_timeout", MAIN, |raw| &mut raw.upgrade_timeout),
     Directive::msec("shutdown_delay", MAIN, |raw| &mut raw.shutdown_delay),
     Directive::call("term_action", MAIN, Args::ONE, |raw, _, node| {
         let actions = [("fast", Some(TermAction::Fast)), ("graceful", Some(TermAction::Graceful))];

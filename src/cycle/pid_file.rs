@@ -4,7 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use crate::log::{Level, log};
-use crate::sys::{Result, file, io, process};
+use crate::sys::process::{self, Pid};
+use crate::sys::{Result, file, io};
 
 #[derive(Clone, PartialEq, Eq)]
 pub struct PidFile(PathBuf);
@@ -21,6 +22,12 @@ impl PidFile {
     /// One that this process has made before an exec.
     pub fn kept(path: &Path) -> Self {
         Self(path.into())
+    }
+
+    /// Whether it says that this process is the master.
+    pub fn names(&self, pid: Pid) -> bool {
+        let text = std::fs::read_to_string(&self.0).unwrap_or_default();
+        text.trim_end().parse() == Ok(pid)
     }
 
     pub fn path(&self) -> &Path {

@@ -308,8 +308,18 @@ impl Listening {
     }
 
     /// Those that the image before this one has left, as an old cycle to `reuse`.
-    pub fn taken_over(sockets: impl Iterator<Item = OwnedFd>) -> Self {
-        Self { list: sockets.filter_map(|socket| known(socket).ok()).collect() }
+    /// Each says whether a supervisor has lent it.
+    pub fn taken_over(sockets: impl Iterator<Item = (OwnedFd, bool)>) -> Self {
+        let known = |(socket, lent)| Some(Listener { lent, ..known(socket).ok()? });
+        Self { list: sockets.filter_map(known).collect() }
+    }
+
+    /// What `taken_over` wants to know.
+    pub fn lent(&self) -> impl Iterator<Item = (BorrowedFd<'_>, bool)> {
+        self.list.iter().filter_map(|listener| {
+            let socket = listener.socket.as_ref()?;
+            Some((socket.as_fd(), listener.lent))
+        })
     }
 }
 

@@ -72,7 +72,7 @@ impl Master {
         let work = birth.job.work;
         if work == Work::NewBinary {
             privileges::restore_nofile(self.nofile);
-            return self.executable.exec(&self.cycle, &self.notifier);
+            return self.executable.exec(&self.cycle, &self.notifier, &self.upgrade);
         }
         let (cycle, seat) = self.give(birth);
         match work {

@@ -62,6 +62,8 @@ pub enum Due {
     Log,
     /// The configuration may have changed, and it is quiet now.
     ConfigChange,
+    /// A new binary has had its time to become ready.
+    NewBinary { pid: Pid },
     /// A new binary has had its time to test the configuration.
     Trial { pid: Pid },
 }
@@ -113,7 +115,7 @@ impl Master {
             new_binary: None,
             full: false,
             executable: start.executable,
-            upgrade: Upgrade::new(start.adopted),
+            upgrade: Upgrade::new(start.adopted, start.bridge),
             herald: start.herald,
             notifier: start.notifier,
             config_watch: None,
@@ -189,9 +191,11 @@ impl Master {
         }
         if take(&mut self.wanted.io) {
             self.hear();
+            self.hear_bridge();
             self.hear_of_config();
         }
         self.flush_channels();
+        self.flush_bridge();
         self.run_due()?;
         self.settle();
         self.supervise();
@@ -270,6 +274,7 @@ impl Master {
                 Due::Abort { pid } => self.kill_aborted(pid),
                 Due::Oldest { generation } => self.end_oldest(generation),
                 Due::ConfigChange => self.look_at_config(),
+                Due::NewBinary { pid } => self.look_at_new_binary(pid),
                 Due::Trial { pid } => self.end_trial(pid),
                 Due::Spawn(_) | Due::Flush | Due::Log => {}
             }

@@ -45,6 +45,11 @@ impl Notifier {
         }
     }
 
+    /// The exec has failed.
+    pub fn withdraw(&self) {
+        env::remove(VARIABLE);
+    }
+
     /// `notify_fd`: the descriptor that was opened for us.
     pub fn take_fd(&mut self, number: i32) {
         match fd::inherit(number) {

@@ -7,7 +7,7 @@
 //! has closed its end. A child that says anything else is not listened to after
 //! a few times, so none can keep the master busy.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use super::channel::{self, Channel, Command, Message, Read, Written};
 use super::master::{Due, Master};
@@ -31,6 +31,15 @@ impl Master {
             log!(Level::Debug, "pass channel s:{slot} pid:{pid} {}", Passed(self, slot, to));
             self.post(to, message);
         }
+        self.tell_old_master(message);
+        self.tell_of_foreigners(slot);
+    }
+
+    /// Tells every child about one that is not of this master.
+    pub(super) fn tell_all(&mut self, message: Message) {
+        for to in self.listeners_but(message.slot) {
+            self.post(to, message);
+        }
     }
 
     /// Tells every other child that a sibling is gone.
@@ -40,6 +49,7 @@ impl Master {
             log!(Level::Debug, "pass close channel s:{slot} pid:{pid} to:{}", self.pid_of(to));
             self.post(to, message);
         }
+        self.tell_old_master(message);
     }
 
     /// Gives an order to the children that `whom` names. As in nginx those that quit already
@@ -189,7 +199,7 @@ impl Master {
     }
 
     /// Writes a message or queues it; false when the channel is of no use.
-    fn post(&mut self, to: usize, message: Message) -> bool {
+    pub(super) fn post(&mut self, to: usize, message: Message) -> bool {
         let Some(process) = self.table.get(to) else { return false };
         if process.deaf || process.channel.is_none() {
             return false;
@@ -225,14 +235,20 @@ impl Master {
     /// One message to a slot. An *open channel* of a process that has gone in the meantime
     /// counts as written: nobody has to know it any more.
     fn write(&self, to: usize, message: Message) -> Written {
-        let channel = |slot| self.table.get(slot)?.channel.as_ref();
-        let Some(Channel { end0, .. }) = channel(to) else { return Written::Failed };
+        match self.table.get(to).and_then(|process| process.channel.as_ref()) {
+            Some(Channel { end0, .. }) => self.write_to(end0, message),
+            None => Written::Failed,
+        }
+    }
+
+    pub(super) fn write_to(&self, end0: &OwnedFd, message: Message) -> Written {
         if message.command != Command::OpenChannel {
             return channel::write(end0, message, &[]);
         }
-        let same = self.table.get(message.slot).is_some_and(|about| about.pid == message.pid);
-        match channel(message.slot).filter(|_| same) {
-            Some(about) => channel::write(end0, message, &about.writing_ends()),
+        let about = self.table.get(message.slot).filter(|about| about.pid == message.pid);
+        let ends = about.and_then(|about| about.channel.as_ref()).map(Channel::writing_ends);
+        match ends.or_else(|| self.foreign_ends(message)) {
+            Some(ends) => channel::write(end0, message, &ends),
             None => Written::Whole,
         }
     }

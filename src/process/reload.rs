@@ -231,6 +231,7 @@ impl Master {
         let text = self.announce(coming, count);
         let asked = self.complete_upgrade();
         shm::board().master.conclude(asked, true, &text);
+        self.tell_ready();
         self.notifier.ready(&text);
         if let Some(herald) = self.herald.take() {
             herald.started();

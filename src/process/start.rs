@@ -13,7 +13,7 @@ use super::daemon::{self, Herald, Side};
 use super::master::Master;
 use super::notify::Notifier;
 use super::table::MAX_PROCESSES;
-use super::upgrade::{self, Adopted, Executable};
+use super::upgrade::{self, Adopted, Bridge, Executable};
 use super::{activation, signals, single};
 use crate::cycle::source::Source;
 use crate::cycle::{self, Cycle, Inherited, Refused};
@@ -40,6 +40,8 @@ pub struct Start {
     /// What the image before this one has left.
     pub adopted: Option<Adopted>,
     pub notifier: Notifier,
+    /// To the master that has started us.
+    pub bridge: Option<Bridge>,
 }
 
 impl Start {
@@ -59,10 +61,10 @@ pub fn start(source: Source, args: &[OsString]) -> i32 {
     if upgrade::is_successor() {
         speak_as_successor();
     }
-    let notifier = Notifier::from_environment();
     let sockets = upgrade::inherited_sockets();
     let mut executable = Executable::own(args, sockets.is_some());
     let Ok(adopted) = upgrade::adopt(&executable.args) else { return 1 };
+    let notifier = Notifier::from_environment();
     let mut nofile = limits::getrlimit(Resource::Nofile).ok();
     if let Some(adopted) = &adopted {
         executable.is_as_before(adopted);
@@ -77,6 +79,7 @@ pub fn start(source: Source, args: &[OsString]) -> i32 {
         nofile,
         adopted,
         notifier,
+        bridge: Bridge::found(),
     };
     let code = match load(source, &start, sockets.or_else(activation::sockets)) {
         Ok(cycle) => {
@@ -110,7 +113,7 @@ fn load(mut source: Source, start: &Start, sockets: Option<Listening>) -> Result
 fn refused(start: &Start) -> i32 {
     if let Some(adopted) = start.adopted.as_ref().filter(|adopted| adopted.reason.is_none()) {
         let reason = "the new binary cannot start: the error log says why";
-        let e = adopted.give_back(reason);
+        let e = adopted.give_back(reason, &start.notifier);
         log!(Level::Emerg, errno e, "the old binary cannot be executed");
     }
     1

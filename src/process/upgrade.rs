@@ -5,17 +5,19 @@
 //! a while: the old one renames its pid file to `.oldbin` and executes the path it was started
 //! by, so that a replaced file is picked up, with the same arguments; the listening sockets are
 //! named in the environment. QUIT to the old master completes it; if the new one dies, the pid
-//! file is renamed back.
+//! file is renamed back. What the two have to say to each other goes over a `bridge`.
 //!
 //! Both LIMPET and NGINX are set: either server may follow the other.
 
 mod adopted;
+mod bridge;
 mod hand_over;
 mod in_place;
 mod state;
 mod trial;
 
 pub use adopted::{Adopted, adopt};
+pub use bridge::Bridge;
 pub use trial::{Try, vouch};
 
 use std::ffi::{CString, OsString};
@@ -24,7 +26,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use super::master::Master;
+use super::master::{Due, Master};
 use super::notify::Notifier;
 use super::spawn::Step;
 use super::table::{Spawn, Work};
@@ -77,7 +79,7 @@ impl Executable {
     }
 
     /// Becomes the new binary; returns the exit code of a child that could not.
-    pub fn exec(&self, cycle: &Cycle, notifier: &Notifier) -> i32 {
+    pub fn exec(&self, cycle: &Cycle, notifier: &Notifier, upgrade: &Upgrade) -> i32 {
         let mut list = OsString::new();
         for listening in cycle.listening.descriptors() {
             if let Err(e) = fd::set_cloexec(listening, false) {
@@ -91,6 +93,9 @@ impl Executable {
         for variable in VARIABLES {
             env::set(variable, &list);
         }
+        upgrade.leave_bridge();
+        // What it starts can be ended with it.
+        let _ = process::setsid();
         let Ok(path) = file::path(&self.path) else { return 1 };
         let e = process::execve(&path, &self.args, &env::for_exec());
         log!(
@@ -102,12 +107,16 @@ impl Executable {
     }
 }
 
-/// What a master knows of upgrades, beside a second master.
+/// What a master knows of upgrades.
 pub struct Upgrade {
     /// A binary is being tried.
     trial: Option<Trial>,
     /// What the image before this one has left, until this one's workers are ready.
     pub adopted: Option<Adopted>,
+    /// To the other of two masters.
+    bridge: Option<Bridge>,
+    /// The end of it that a new binary is born with.
+    their_end: Option<OwnedFd>,
 }
 
 impl Upgrade {
@@ -116,8 +125,13 @@ impl Upgrade {
         self.adopted.as_ref()?.reason.clone()
     }
 
-    pub fn new(adopted: Option<Adopted>) -> Self {
-        Self { trial: None, adopted }
+    pub fn new(adopted: Option<Adopted>, bridge: Option<Bridge>) -> Self {
+        Self { trial: None, adopted, bridge, their_end: None }
+    }
+
+    /// In the child that becomes the new binary.
+    pub fn leave_bridge(&self) {
+        bridge::leave(self.their_end.as_ref());
     }
 
     pub fn is_on(&self) -> bool {
@@ -171,9 +185,11 @@ impl Master {
             shm::board().master.conclude(Asked::Upgrade, false, &text);
             return Continue(());
         }
+        self.build_bridge();
         self.spawn(Spawn::Detached, Work::NewBinary)?;
         let new = self.table.iter().find(|(_, process)| process.job.work == Work::NewBinary);
         self.new_binary = new.map(|(_, process)| process.pid);
+        self.await_new_binary();
         if self.new_binary.is_none() {
             self.take_pid_file_back("an attempt to execute new binary process");
             let text = "upgrade failed: the new binary cannot be started";
@@ -188,6 +204,8 @@ impl Master {
             return;
         }
         self.new_binary = None;
+        self.leave_bridge();
+        self.deadlines.retain(|due| *due != Due::NewBinary { pid });
         self.take_pid_file_back("the end of the new binary process");
         let text = format!("the new binary process {pid} has ended, this one serves on");
         shm::board().master.conclude(Asked::Upgrade, false, &text);

@@ -17,6 +17,7 @@ use crate::cycle::Inherited;
 use crate::log::{Level, log};
 use crate::net::listen::Listening;
 use crate::process::channel::Channel;
+use crate::process::notify::Notifier;
 use crate::process::table::{Job, Process, Spawn, Table};
 use crate::shm;
 use crate::sys::{Errno, Result, env, fd};
@@ -64,7 +65,9 @@ impl Adopted {
         let state = State::unpack(&hand_over::read_all(&memory)?).ok_or(Errno::EINVAL)?;
         // What cannot be had is missed by who needs it.
         let _kept = state.descriptors().filter_map(|number| fd::inherit(number).ok()).collect();
-        let copies = state.listeners.iter().filter_map(|number| fd::duplicate_number(*number).ok());
+        let copy =
+            |(number, lent): &(RawFd, bool)| Some((fd::duplicate_number(*number).ok()?, *lent));
+        let copies = state.listeners.iter().filter_map(copy);
         let listening = Listening::taken_over(copies);
         Ok(Self { state, _kept, before, listening, reason })
     }
@@ -111,7 +114,8 @@ impl Adopted {
     }
 
     /// Becomes the image before this one again. Returns what went wrong.
-    pub fn give_back(&self, reason: &str) -> Errno {
+    pub fn give_back(&self, reason: &str, notifier: &Notifier) -> Errno {
+        notifier.export();
         env::set(FELL_BACK, reason);
         let resume = || hand_over::resume(&self.before, &self.state.args);
         let e = hand_over::leave(&self.state, &self.before, resume);

@@ -38,7 +38,9 @@ impl Master {
         };
         let args = &self.executable.args;
         self.notifier.export();
+        self.notifier.export();
         let e = hand_over::leave(&state, own, || process::execve(&path, args, &env::for_exec()));
+        self.notifier.withdraw();
         log!(
             Level::Alert,
             errno e,
@@ -72,7 +74,12 @@ impl Master {
                 .map(|file| file.path().as_os_str().as_bytes().into()),
             scoreboard: shm::memory().map(|memory| memory.as_raw_fd()),
             texts: self.cycle.kept_texts().map(|texts| texts.as_raw_fd()),
-            listeners: self.cycle.listening.descriptors().map(|fd| fd.as_raw_fd()).collect(),
+            listeners: self
+                .cycle
+                .listening
+                .lent()
+                .map(|(fd, lent)| (fd.as_raw_fd(), lent))
+                .collect(),
             zones: self.cycle.zones().collect(),
             children: self.table.iter().map(|(slot, process)| child(slot, process)).collect(),
             kills: self.deadlines.iter().filter_map(kill).collect(),
@@ -128,7 +135,8 @@ impl Master {
             file.remove();
         }
         log!(Level::Error, "{reason}: the binary before comes back");
-        let e = adopted.give_back(reason);
+        let e = adopted.give_back(reason, &self.notifier);
+        self.notifier.withdraw();
         log!(Level::Emerg, errno e, "the old binary cannot be executed");
         self.not_upgraded(reason);
     }
@@ -139,6 +147,7 @@ impl Master {
         self.generation = adopted.as_ref().map_or(self.generation, |a| a.state.last_generation);
         self.noaccepting = adopted.is_some_and(|adopted| adopted.state.noaccepting);
         self.not_upgraded(reason);
+        self.notifier.ready(reason);
         if self.noaccepting { Continue(()) } else { self.start_missing() }
     }
 }

@@ -33,7 +33,8 @@ pub struct State {
     pub scoreboard: Option<RawFd>,
     /// What the configuration was read from.
     pub texts: Option<RawFd>,
-    pub listeners: Vec<RawFd>,
+    /// Each with whether a supervisor has lent it.
+    pub listeners: Vec<(RawFd, bool)>,
     pub zones: Vec<Left>,
     pub children: Vec<Child>,
     /// When generations that were refused are killed.
@@ -73,9 +74,11 @@ impl State {
         packer.list(self.pid_file.iter(), |packer, path| {
             packer.bytes(path);
         });
-        for list in [self.scoreboard.as_slice(), self.texts.as_slice(), &self.listeners] {
-            packer.list(list.iter(), put_fd);
-        }
+        packer.list(self.scoreboard.iter(), put_fd).list(self.texts.iter(), put_fd);
+        packer.list(self.listeners.iter(), |packer, (fd, lent)| {
+            put_fd(packer, fd);
+            packer.number((*lent).into());
+        });
         packer.list(self.zones.iter(), put_zone);
         packer.list(self.children.iter(), put_child);
         packer.list(self.kills.iter(), |packer, (at, generation)| {
@@ -98,7 +101,7 @@ impl State {
             pid_file: from.list(|from| Some(from.bytes()?.to_vec()))?.pop(),
             scoreboard: from.list(Unpacker::number)?.pop(),
             texts: from.list(Unpacker::number)?.pop(),
-            listeners: from.list(Unpacker::number)?,
+            listeners: from.list(|from| Some((from.number()?, from.flag()?)))?,
             zones: from.list(zone)?,
             children: from.list(child)?,
             kills: from.list(|from| Some((from.number()?, from.number()?)))?,
@@ -111,7 +114,7 @@ impl State {
         let zones = self.zones.iter().map(|zone| zone.memory);
         let ends = self.children.iter().flat_map(|child| &child.ends).copied();
         let single = self.scoreboard.into_iter().chain(self.texts);
-        single.chain(self.listeners.iter().copied()).chain(zones).chain(ends)
+        single.chain(self.listeners.iter().map(|(fd, _)| *fd)).chain(zones).chain(ends)
     }
 }
 
@@ -219,7 +222,7 @@ mod tests {
             pid_file: Some(b"/run/limpet.pid".to_vec()),
             scoreboard: Some(5),
             texts: None,
-            listeners: vec![6, 7],
+            listeners: vec![(6, true), (7, false)],
             zones: vec![Left {
                 name: "one".into(),
                 size: 65536,
