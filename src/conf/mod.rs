@@ -53,7 +53,7 @@ pub use texts::Texts;
 pub use tree::{Node, Nodes, Pos, Tree, Word};
 #[cfg(test)]
 pub use unsupported::names as unsupported_names;
-pub use upstreams::{Upstream, UpstreamId};
+pub use upstreams::{Upstream, UpstreamId, UpstreamRoom};
 pub use value::{Msec, choice, flag, number, off, size, time_msec};
 pub use value::{parse_number, parse_off, parse_size, parse_time};
 pub use zones::{Zones, name_and_size};
@@ -93,6 +93,9 @@ pub struct Cx {
     pub folders: Vec<PathBuf>,
     /// The largest `client_body_buffer_size`.
     pub largest_body: u64,
+    pub upstream_room: UpstreamRoom,
+    /// Connections to upstreams may come from addresses of others.
+    pub transparent: bool,
     pub tls: Tls,
     logs: Logs,
 }
@@ -112,6 +115,8 @@ impl Cx {
             regex_room: regex::Scratch::default(),
             folders: Vec::new(),
             largest_body: 0,
+            upstream_room: UpstreamRoom::default(),
+            transparent: false,
             tls: Tls::default(),
             logs: Logs::default(),
         };
@@ -129,6 +134,13 @@ impl Cx {
         match word {
             [b'/', ..] => Cow::Borrowed(word),
             _ => Cow::Owned(self.path(word).into_os_string().into_vec()),
+        }
+    }
+
+    /// Notes what is wrong, if anything is.
+    pub fn note(&mut self, done: Result<(), Error>) {
+        if let Err(error) = done {
+            self.errors.push(error);
         }
     }
 

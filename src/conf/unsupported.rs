@@ -167,18 +167,12 @@ const GROUPS: &[Group] = &[
             ),
             (
                 "proxy_",
-                "bind buffer_size buffering buffers busy_buffers_size cache \
+                "cache \
               cache_background_update cache_bypass cache_convert_head cache_key \
               cache_lock cache_lock_age cache_lock_timeout cache_max_range_offset \
               cache_methods cache_min_uses cache_revalidate cache_use_stale \
-              cache_valid connect_timeout \
-              force_ranges headers_hash_bucket_size headers_hash_max_size hide_header \
-              http_version ignore_client_abort ignore_headers intercept_errors \
-              limit_rate max_temp_file_size method next_upstream next_upstream_timeout \
-              next_upstream_tries no_cache pass pass_header pass_request_body \
-              pass_request_headers pass_trailers read_timeout \
-              request_buffering send_lowat send_timeout set_body set_header \
-              socket_keepalive store store_access temp_file_write_size temp_path",
+              cache_valid \
+              no_cache pass_trailers store store_access",
             ),
             (
                 "scgi_",

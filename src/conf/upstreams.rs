@@ -14,6 +14,25 @@ use crate::text::escape::Shown;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct UpstreamId(pub u32);
 
+/// The largest buffers for answers that any location asks for, in bytes.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct UpstreamRoom {
+    /// For a head.
+    pub head: u64,
+    /// For what is kept of a body.
+    pub kept: u64,
+}
+
+impl UpstreamRoom {
+    pub fn head(&mut self, size: u64) {
+        self.head = self.head.max(size);
+    }
+
+    pub fn kept(&mut self, size: u64) {
+        self.kept = self.kept.max(size);
+    }
+}
+
 /// A name or an address that something is passed to.
 #[derive(Debug)]
 pub struct Upstream {

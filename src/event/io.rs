@@ -5,7 +5,7 @@
 //! a read comes back short, which means the same) it counts as ready.
 
 use super::reactor::{Reactor, Slot};
-use super::{Deadline, reactor};
+use super::{Deadline, TaskId, reactor};
 use crate::sys::addr::Addr;
 use crate::sys::epoll;
 use crate::sys::errno::{Errno, Result};
@@ -14,10 +14,10 @@ use std::future::{Future, poll_fn};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::task::Poll;
 
-const READ: u8 = 1;
-const WRITE: u8 = 2;
+pub const READ: u8 = 1;
+pub const WRITE: u8 = 2;
 /// The other side has closed, or the socket is broken: reads end at once.
-const CLOSED: u8 = 4;
+pub const CLOSED: u8 = 4;
 /// Urgent data splits reads, and so do datagrams: a short one does not mean drained.
 const URGENT: u8 = 8;
 
@@ -87,6 +87,38 @@ impl Io {
         let io = Io::connect(socket::socket(addr.family(), socket::DGRAM)?, addr)?;
         io.slot().ready.set(READ | WRITE | URGENT);
         Ok(io)
+    }
+
+    /// What happens to it wakes this task from now on.
+    #[inline]
+    pub fn belongs_to(&self, task: TaskId) {
+        self.slot().task.set(task.0 + 1);
+    }
+
+    /// Leaves it to a task that watches over connections nobody uses; false: bytes or the
+    /// end of them are there, so that nobody can use it again.
+    pub fn rests_with(&self, task: TaskId) -> bool {
+        self.belongs_to(task);
+        let is_quiet = self.try_read(&mut [0]) == Err(Errno::EAGAIN);
+        is_quiet && self.armed(reactor()).is_ok()
+    }
+
+    /// Nothing has come since it was left to rest, as far as the loop has heard.
+    #[inline]
+    pub fn is_quiet(&self) -> bool {
+        self.slot().ready.get() & (READ | CLOSED) == 0
+    }
+
+    /// Whether it may have any of this: [`READ`], [`WRITE`], [`CLOSED`].
+    #[inline]
+    pub fn may(&self, want: u8) -> bool {
+        self.slot().ready.get() & want != 0
+    }
+
+    /// The other side has gone, as far as the loop has heard.
+    #[inline]
+    pub fn is_closed(&self) -> bool {
+        self.slot().ready.get() & CLOSED != 0
     }
 
     #[inline]
@@ -287,6 +319,26 @@ impl Io {
         }
         Ok(slot.ready.get())
     }
+}
+
+/// Waits until one of the sockets has any of what is wanted of it: [`READ`], [`WRITE`],
+/// [`CLOSED`] or several of them.
+pub fn any_of<const N: usize>(
+    wanted: [(&Io, u8); N],
+    deadline: Deadline,
+) -> impl Future<Output = Result<()>> {
+    poll_fn(move |_| {
+        let reactor = reactor();
+        for (io, want) in wanted {
+            if want != 0 && io.armed(reactor)? & want != 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        if reactor.until(deadline.0) {
+            return Poll::Ready(Err(Errno::ETIMEDOUT));
+        }
+        Poll::Pending
+    })
 }
 
 impl AsFd for Io {

@@ -18,7 +18,7 @@ mod wait;
 mod wheel;
 
 pub use conversations::{Accepted, Conversations, Converse, Fired, Reserved};
-pub use io::{Dismissal, Io};
+pub use io::{CLOSED, Dismissal, Io, READ, WRITE, any_of};
 pub use reactor::{Counters, Reactor, WatchId};
 pub use wait::{found, is_due, sleep, yield_now};
 

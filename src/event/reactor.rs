@@ -17,6 +17,8 @@ use std::rc::Rc;
 
 /// Tasks that are not connections: flushers, checks, resolvers.
 pub(super) const BACKGROUND: usize = 64;
+/// Sockets for each connection of a client.
+const SOCKETS_EACH: usize = 3;
 /// Tokens at and above are not socket slots.
 pub(super) const FIRST_LISTENER: u32 = 0xffff_0000;
 pub(super) const FIRST_WATCH: u32 = 0xffff_ff00;
@@ -86,17 +88,19 @@ impl Reactor {
     /// `None` when the address space for them cannot be had.
     pub fn install(connections: usize) -> Result<Option<&'static Reactor>> {
         let tasks = connections + BACKGROUND;
+        // Each may have a connection of its own to an upstream, and some rest beside them.
+        let sockets = SOCKETS_EACH * connections + BACKGROUND;
         time::update();
         let now = time::now_ms() as Millis;
         let (Some(slots), Some(states), Some(wheel)) =
-            (reserve(connections + BACKGROUND), reserve(tasks), Wheel::new(tasks, now))
+            (reserve(sockets), reserve(tasks), Wheel::new(tasks, now))
         else {
             return Ok(None);
         };
         let reactor: &'static Reactor = Box::leak(Box::new(Reactor {
             epoll: Epoll::new()?,
             slots,
-            free: FreeList::new(tasks),
+            free: FreeList::new(sockets),
             tasks: states,
             wheel,
             posted: RefCell::new(VecDeque::with_capacity(1024)),

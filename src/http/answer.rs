@@ -4,11 +4,12 @@
 //! when that is over. An internal redirect sets the phases back; ten are the most, as in
 //! nginx.
 
+use super::content::Handler;
 use super::request::Request;
 use super::step::{Answer, Phase, Step, Wait};
 use super::{
     autoindex, error_pages, index, limit_conn, limit_req, mirror, permission, realip, rewrite,
-    static_files, try_files,
+    static_files, try_files, upstream,
 };
 use crate::log::Level;
 use crate::proto::framing::Framing;
@@ -47,6 +48,11 @@ pub fn find<'r>(request: &mut Request<'r>) -> Progress<'r> {
 /// Goes on where the phases have stopped.
 pub fn resume<'r>(request: &mut Request<'r>) -> Progress<'r> {
     let step = phases(request);
+    conclude(request, step)
+}
+
+/// Goes on with what a wait has come to.
+pub fn go_on<'r>(request: &mut Request<'r>, step: Step<'r>) -> Progress<'r> {
     conclude(request, step)
 }
 
@@ -162,8 +168,10 @@ fn limits<'r>(request: &mut Request<'r>) -> Step<'r> {
 }
 
 fn content<'r>(request: &mut Request<'r>) -> Step<'r> {
-    if let Some(handler) = request.location.conf.content.handler {
-        return handler(request);
+    match &request.location.conf.content.handler {
+        Some(Handler::Own(handler)) => return handler(request),
+        Some(Handler::Upstream(_)) => return upstream::begin(request),
+        None => {}
     }
     if !request.uri.ends_with(b"/") {
         return static_files::find(request);

@@ -66,29 +66,71 @@ const PIECE: usize = 16 * 1024;
 /// Cancellation: the answer is cut off; the connection must be closed.
 pub fn stream(
     request: &mut Request<'_>,
-    mut filters: Filters,
+    filters: Filters,
     source: &Source<'_>,
     output: &mut Output,
 ) -> impl Future<Output = Result<()>> {
     async move {
-        let scratch = request.scratch();
-        let room = || scratch.take(PIECE).ok_or(Errno::ENOMEM);
-        let (from, to) = (room()?, room()?);
-        let mut between = Between::new(match (&filters.text, &filters.coding) {
-            (Some(_), Some(_)) => room()?,
-            _ => &mut [],
-        });
-        let (mut at, mut sent) = (0, 0);
+        let from = request.scratch().take(PIECE).ok_or(Errno::ENOMEM)?;
+        let mut stream = Stream::new(request, filters).ok_or(Errno::ENOMEM)?;
+        let mut at = 0;
         loop {
             let piece = piece(source, at, from)?;
             at += piece.len() as u64;
             let last = at == source.len();
             let flush = if last { Flush::Finish } else { Flush::No };
+            stream.pass(request, piece, flush, output).await?;
+            if last {
+                break;
+            }
+            event::yield_now().await;
+        }
+        stream.note_ratio(request);
+        match request.response.chunked {
+            true => send::last_chunk(request, output).await,
+            false => Ok(()),
+        }
+    }
+}
+
+/// A body on its way through filters.
+pub struct Stream<'r> {
+    filters: Filters,
+    between: Between<'r>,
+    to: &'r mut [u8],
+    taken: u64,
+    written: u64,
+}
+
+impl<'r> Stream<'r> {
+    /// `None`: there is no room for it.
+    pub fn new(request: &Request<'r>, filters: Filters) -> Option<Stream<'r>> {
+        let scratch = request.scratch();
+        let between = Between::new(match (&filters.text, &filters.coding) {
+            (Some(_), Some(_)) => scratch.take(PIECE)?,
+            _ => &mut [],
+        });
+        Some(Stream { filters, between, to: scratch.take(PIECE)?, taken: 0, written: 0 })
+    }
+
+    /// Sends what becomes of a piece.
+    ///
+    /// Cancellation: the answer is cut off.
+    pub fn pass(
+        &mut self,
+        request: &mut Request<'r>,
+        piece: &[u8],
+        flush: Flush,
+        output: &mut Output,
+    ) -> impl Future<Output = Result<()>> {
+        async move {
+            let Stream { filters, between, to, .. } = self;
             let mut taken = 0;
             loop {
-                let step = through(&mut filters, &mut between, &piece[taken..], to, flush);
+                let step = through(filters, between, &piece[taken..], to, flush);
                 taken += step.taken;
-                sent += step.written as u64;
+                self.taken += step.taken as u64;
+                self.written += step.written as u64;
                 let written = Source::Bytes(&to[..step.written]);
                 if step.written > 0 && request.response.chunked {
                     send::chunk(request, &written, output).await?;
@@ -96,19 +138,15 @@ pub fn stream(
                     send::part(request, &written, output).await?;
                 }
                 if step.state != State::Full {
-                    break;
+                    return Ok(());
                 }
             }
-            if last {
-                break;
-            }
-            event::yield_now().await;
         }
-        request.response.ratio = gzip::ratio(at, sent);
-        match request.response.chunked {
-            true => send::last_chunk(request, output).await,
-            false => Ok(()),
-        }
+    }
+
+    /// How much smaller the body has become.
+    pub fn note_ratio(&self, request: &mut Request<'_>) {
+        request.response.ratio = gzip::ratio(self.taken, self.written);
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::conf::{Args, Context, Directive, Error, Template, put, settings};
 use crate::http::core::TypeSet;
 use crate::http::request::Request;
+use crate::text::ascii;
 use crate::vars::Subject;
 use std::rc::Rc;
 
@@ -67,7 +68,9 @@ pub fn filter(request: &mut Request<'_>) -> Option<()> {
         || response.content_type.starts_with(b"multipart/byteranges")
         // Old browsers took it for that of the next page (nginx).
         || matches!(response.status, 301 | 302)
-        || !conf.types.has(response.content_type)
+        || response.is_coded
+        || ascii::find_ignore_case(response.content_type, b"charset=").is_some()
+        || !conf.types.has(response.media_type())
     {
         return Some(());
     }

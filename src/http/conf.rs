@@ -24,6 +24,7 @@ pub use names::Found;
 use super::upstreams::Upstreams;
 use super::variables::Variables;
 use crate::conf::Pattern;
+use crate::conf::UpstreamRoom;
 use crate::proto::regex;
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -34,6 +35,8 @@ pub struct Http {
     pub conf: MainConf,
     pub variables: Variables,
     pub upstreams: Upstreams,
+    /// The largest buffers for answers of upstreams.
+    pub upstream_room: UpstreamRoom,
     /// Room to match regular expressions in.
     pub regex_room: RefCell<regex::Scratch>,
     /// The largest `client_body_buffer_size`, if any is set.

@@ -5,12 +5,15 @@ use super::request::Request;
 use super::step::{Answer, Step};
 use super::variables::{BuiltIn, built_in, connection};
 use super::{filters, health};
-use crate::conf::{Args, Context, Directive, choice, put, settings};
+use crate::conf::{Args, Context, Directive, Error, choice, put, settings};
+use crate::http::proxy;
+use crate::http::upstream::Pass;
 use crate::proto::conditional::{self, Validators, Verdict};
 use crate::proto::request::Method;
 use crate::shm;
 use crate::shm::scoreboard::Totals;
 use crate::vars::{Subject, Value};
+use std::rc::Rc;
 
 settings! {
     pub struct Loc, LocRaw {}
@@ -20,7 +23,25 @@ settings! {
     }
 }
 
-pub type Handler = for<'r> fn(&mut Request<'r>) -> Step<'r>;
+pub type Own = for<'r> fn(&mut Request<'r>) -> Step<'r>;
+
+/// What makes the content of a location.
+#[derive(Clone)]
+pub enum Handler {
+    Own(Own),
+    /// Another server.
+    Upstream(Rc<Pass>),
+}
+
+impl Loc {
+    /// Whether it may stand in a block of this kind.
+    pub fn check(&self, place: &str) -> Result<(), Error> {
+        match &self.handler {
+            Some(Handler::Upstream(pass)) => pass.check(place),
+            _ => Ok(()),
+        }
+    }
+}
 
 pub static LOC: &[Directive<LocRaw>] = &[
     Directive::call(
@@ -28,18 +49,25 @@ pub static LOC: &[Directive<LocRaw>] = &[
         Context::SERVER.or(Context::LOCATION),
         Args::NONE_ONE,
         |raw, _, _| {
-            raw.handler = Some(Some(stub_status));
+            raw.handler = Some(Some(Handler::Own(stub_status)));
             Ok(())
         },
     ),
     Directive::call("health", Context::SERVER.or(Context::LOCATION), Args::ONE, |raw, _, node| {
-        let kinds: [(&str, Handler); 2] = [("live", health::live), ("ready", health::ready)];
-        put(&mut raw.handler, node, choice(node, 0, &kinds).map(Some))
+        let kinds: [(&str, Own); 2] = [("live", health::live), ("ready", health::ready)];
+        let handler = choice(node, 0, &kinds).map(|handler| Some(Handler::Own(handler)));
+        put(&mut raw.handler, node, handler)
     }),
     Directive::call("empty_gif", Context::LOCATION, Args::NONE, |raw, _, _| {
-        raw.handler = Some(Some(empty_gif));
+        raw.handler = Some(Some(Handler::Own(empty_gif)));
         Ok(())
     }),
+    Directive::call(
+        "proxy_pass",
+        Context::LOCATION.or(Context::LIF).or(Context::LMT),
+        Args::ONE,
+        proxy::pass,
+    ),
 ];
 
 /// What all processes have counted, this one up to now.

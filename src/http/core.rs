@@ -12,7 +12,7 @@ mod types;
 pub use amount::Amount;
 pub use error_page::ErrorPage;
 pub use root::{Alias, Root, RootPath};
-pub use setters::{is_buffers, is_flag, is_size, temp_path};
+pub use setters::{buffers, is_buffers, is_flag, is_size, temp_path};
 pub use symlinks::{Rule, open as open_checked};
 pub use tables::{LOC, SRV};
 pub use type_set::TypeSet;

@@ -64,6 +64,12 @@ pub fn built_in<'r>(request: &mut Request<'r>, status: u16) -> Answer<'r> {
     Answer::Page { status }
 }
 
+/// Whether `error_page` speaks of this status.
+pub fn has_page(request: &Request<'_>, status: u16) -> bool {
+    let pages = &request.location.conf.core.error_pages;
+    !request.error_page && pages.iter().any(|page| page.status == status)
+}
+
 fn custom<'r>(request: &mut Request<'r>, status: u16, page: &'r ErrorPage) -> Step<'r> {
     request.err_status = page.overwrite.unwrap_or(status::sent(status));
     let Some(uri) = request.render(&page.uri) else {

@@ -13,7 +13,9 @@ use super::output::Output;
 use super::request::{Origin, Request};
 use super::step::{Answer, Wait};
 use super::worker::Worker;
-use super::{auth_request, body, handover, linger, log, mirror, proxied, request_body, respond};
+use super::{
+    auth_request, body, handover, linger, log, mirror, proxied, request_body, respond, upstream,
+};
 use crate::event::{self, Io};
 use crate::log::Level;
 use crate::proto::framing::Framing;
@@ -287,6 +289,10 @@ pub async fn wait_for<'r>(wait: Wait, request: &mut Request<'r>) -> Progress<'r>
             }
         }
         Wait::Permission => auth_request::ask(request).await,
+        Wait::Upstream => {
+            let step = upstream::ask(request).await;
+            return answer::go_on(request, step);
+        }
         Wait::Body => {
             if let Err(status) = request_body::read(request).await {
                 return answer::fail(request, status);

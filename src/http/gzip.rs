@@ -187,7 +187,7 @@ impl Proxied {
         if self.any || self.auth && request.header(Known::Authorization).is_some() {
             return true;
         }
-        let lines = request.response.late;
+        let lines = &request.response;
         if let Some(expires) = lines.find(b"expires") {
             let past = |time| time < time::unix_secs();
             return self.expired && date::parse_http(expires).is_some_and(past);
@@ -212,7 +212,7 @@ impl Proxied {
 pub fn filter(request: &mut Request<'_>) -> Option<()> {
     let conf = &request.location.conf.gzip;
     let response = &request.response;
-    if !conf.gzip || !response.content_encoding.is_empty() {
+    if !conf.gzip || !response.content_encoding.is_empty() || response.is_coded {
         return Some(());
     }
     if response.compressed {
@@ -220,8 +220,8 @@ pub fn filter(request: &mut Request<'_>) -> Option<()> {
         return mark(request);
     }
     let status = if response.status == 206 { 200 } else { response.status };
-    let whole = response.content_range.map(|(_, whole)| whole).or(response.length);
-    let choice = choose(request, response.content_type, whole, status);
+    let whole = response.content_range.map(|(_, whole)| *whole).or(response.length);
+    let choice = choose(request, response.media_type(), whole, status);
     request.response.vary |= choice != Choice::Plain && conf.vary;
     // Parts are parts of the plain bytes.
     if choice != Choice::Compressed || request.response.status == 206 {
@@ -241,6 +241,12 @@ pub fn filter(request: &mut Request<'_>) -> Option<()> {
 fn mark(request: &mut Request<'_>) -> Option<()> {
     request.response.content_encoding = b"gzip";
     request.response.accept_ranges = false;
+    request.response.early.remove(b"accept-ranges");
+    if let Some(line) = request.response.early.line(b"etag")
+        && line.value.get().starts_with(b"\"")
+    {
+        line.value.set(request.scratch().concat(&[b"W/", line.value.get()])?);
+    }
     request.response.etag = match request.response.etag {
         etag @ ([] | [b'W', b'/', ..]) => etag,
         // Byte for byte it is another one.

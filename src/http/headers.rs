@@ -193,11 +193,15 @@ pub fn filter(request: &mut Request<'_>) -> Option<()> {
         match &*line.name {
             name if name.eq_ignore_ascii_case(b"last-modified") => {
                 request.response.last_modified = None;
+                request.response.early.remove(b"last-modified");
                 if !value.is_empty() {
                     request.response.late.add(request.scratch(), name, value)?;
                 }
             }
-            name if name.eq_ignore_ascii_case(b"etag") => request.response.etag = value,
+            name if name.eq_ignore_ascii_case(b"etag") => {
+                request.response.early.remove(b"etag");
+                request.response.etag = value;
+            }
             _ if value.is_empty() => {}
             name => request.response.late.add(request.scratch(), name, value)?,
         }
@@ -219,7 +223,8 @@ fn set_expires<'r>(request: &mut Request<'r>, expires: &'r Expires) -> Option<()
         }
     };
     let now = time::unix_secs();
-    let (at, age) = match (time, request.response.last_modified) {
+    let told = || date::parse_http(request.response.early.find(b"last-modified")?);
+    let (at, age) = match (time, request.response.last_modified.or_else(told)) {
         (Time::Off, _) => return Some(()),
         (Time::Epoch, _) => return add(request, b"Thu, 01 Jan 1970 00:00:01 GMT", b"no-cache"),
         (Time::Max, _) => {
@@ -245,6 +250,9 @@ fn set_expires<'r>(request: &mut Request<'r>, expires: &'r Expires) -> Option<()
 }
 
 fn add<'r>(request: &mut Request<'r>, expires: &'r [u8], control: &'r [u8]) -> Option<()> {
+    // What an upstream has said is replaced.
+    request.response.early.remove(b"expires");
+    request.response.early.remove(b"cache-control");
     let scratch = request.scratch();
     request.response.late.add(scratch, b"Expires", expires)?;
     request.response.late.add(scratch, b"Cache-Control", control)

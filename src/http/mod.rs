@@ -42,7 +42,9 @@ mod paths;
 mod permission;
 pub mod precompressed;
 mod proxied;
+pub mod proxy;
 pub mod proxy_cache;
+pub mod proxy_exchange;
 pub mod proxy_rewrites;
 mod ready;
 pub mod realip;
@@ -59,6 +61,7 @@ mod static_files;
 mod step;
 mod subrequest;
 pub mod try_files;
+mod upstream;
 pub mod upstreams;
 mod variables;
 mod worker;
@@ -87,6 +90,7 @@ pub fn conversations(
     conversations.spawn(worker.files.sweep());
     let groups = || worker.http().upstreams.groups();
     conversations.spawn(net::upstream::keep_fresh(groups));
+    conversations.spawn(worker.pool.watch());
     tell_sizes(&conversations, &service.exchanges);
     Some(conversations)
 }

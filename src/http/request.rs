@@ -12,10 +12,13 @@ use super::response::Response;
 use super::send::Rate;
 use super::step::{Phase, Target};
 use super::subrequest::Ask;
+use super::upstream::Upstream;
+use super::upstream::attempts::Attempts;
 use super::variables::{Slot, Slots};
 use super::worker::Worker;
 use crate::conf::{Pattern, VarId};
 use crate::log::Level;
+use crate::mem::arena::Held;
 use crate::mem::buffers::Scratch;
 use crate::proto::conditional::Conditions;
 use crate::proto::regex::Captures;
@@ -57,6 +60,8 @@ pub struct Request<'r> {
     pub left_location: bool,
     /// `try_files` has found the path below the `alias` of a regular expression.
     pub added_to_alias: bool,
+    /// Path and arguments are those that the client has sent.
+    pub raw_uri: bool,
     /// The normalised path.
     pub uri: &'r [u8],
     pub args: &'r [u8],
@@ -86,6 +91,12 @@ pub struct Request<'r> {
     pub asked: Option<u16>,
     /// It is a request of another request, and its answer is not sent.
     pub is_inner: bool,
+    /// It is one that has the body of the other, too.
+    pub repeats_body: bool,
+    /// The peers that were asked.
+    pub attempts: Cell<Option<&'r Attempts<'r>>>,
+    /// The exchange with an upstream, once there was one.
+    pub upstream: Option<Held<'r, Upstream<'r>>>,
     /// Where it is to go as well.
     pub mirrors: Option<&'r super::mirror::Loc>,
     /// Its body, once somebody wanted it.
@@ -165,7 +176,9 @@ impl<'r> Request<'r> {
             args: ask.args,
             method: if ask.same_method { self.method } else { Method::Get },
             internal: true,
+            raw_uri: false,
             is_inner: true,
+            repeats_body: ask.same_method,
             limited: self.limited.inner(),
             slots,
             ..Request::bare(origin, self.bytes, self.head)
@@ -190,6 +203,7 @@ impl<'r> Request<'r> {
             uri_changed: false,
             left_location: false,
             added_to_alias: false,
+            raw_uri: true,
             uri: b"/",
             args: head.args.of(bytes),
             method: head.method,
@@ -206,6 +220,9 @@ impl<'r> Request<'r> {
             permission: SoFar::default(),
             asked: None,
             is_inner: false,
+            repeats_body: false,
+            attempts: Cell::new(None),
+            upstream: None,
             mirrors: None,
             body,
             action: "",

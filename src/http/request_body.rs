@@ -118,6 +118,16 @@ pub fn is_to_come(request: &Request<'_>) -> bool {
 }
 
 impl Received {
+    /// One that nobody has kept: `(size, raw)` are its lengths; the rest as above.
+    pub fn passed_on(
+        buffer: Buf,
+        (size, raw): (u64, u64),
+        taken: usize,
+        beyond: Range<usize>,
+    ) -> Received {
+        Received { buffer, len: 0, file: None, size, raw, taken, beyond }
+    }
+
     /// The body, if it is in memory.
     pub fn bytes(&self) -> Option<&[u8]> {
         match self.file {
@@ -269,7 +279,7 @@ impl<'r> Reader<'_, 'r> {
 }
 
 /// RFC 9110 10.1.1: the client waits to be asked for its body.
-async fn go_on(request: &Request<'_>) -> Result<()> {
+pub async fn go_on(request: &Request<'_>) -> Result<()> {
     let (io, timeout) = (&request.conn.io, request.location.conf.core.send_timeout);
     let mut rest: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
     while !rest.is_empty() {

@@ -9,7 +9,7 @@ use super::request::Request;
 use super::response::{self, Response};
 use super::send::{self, Source};
 use super::step::{Answer, Part as Wanted, Target};
-use super::{charset, headers, precompressed};
+use super::{charset, headers, precompressed, upstream};
 use crate::log::Level;
 use crate::proto::range::Multipart;
 use crate::proto::request::{Known, Method, Version};
@@ -70,6 +70,11 @@ pub fn send(
                 write_head(request, output);
                 send::whole(request, &Source::Bytes(&made.body), output).await
             }
+            Answer::Upstream => {
+                request.response.status = request.status_of(request.response.status);
+                write_head(request, output);
+                upstream::relay(request, output).await
+            }
             Answer::Page { status } => send_page(request, *status, output).await,
         }
     }
@@ -92,6 +97,7 @@ pub fn describe_answer(request: &mut Request<'_>, answer: &Answer<'_>) {
             request.response.status = request.status_of(200);
             request.response.content_type = made.content_type;
         }
+        Answer::Upstream => upstream::describe(request),
         Answer::Page { status } => {
             request.response.status = request.status_of(status::sent(*status));
             request.response.content_type = b"text/html";
@@ -170,6 +176,7 @@ fn send_file_answer(
         };
         describe(request, file, size);
         let content_type = request.response.content_type;
+        let scratch = request.scratch();
         let response = &mut request.response;
         response.status = 206;
         response.accept_ranges = false;
@@ -178,7 +185,7 @@ fn send_file_answer(
             && let Some(range) = ranges.next()
         {
             response.length = Some(range.len());
-            response.content_range = Some((range, size));
+            response.content_range = scratch.place((range, size));
             write_head(request, output);
             return send::whole(request, &Source::File(file, range), output).await;
         }

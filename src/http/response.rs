@@ -7,7 +7,7 @@ use crate::mem::buffers::Scratch;
 use crate::proto::range::{self, Part};
 use crate::proto::status;
 use crate::text::writer::Writer;
-use crate::text::{date, scan};
+use crate::text::{ascii, date, scan};
 use crate::time;
 use std::cell::Cell;
 
@@ -18,6 +18,14 @@ const BARE_NAME: &str = "limpet";
 #[derive(Default)]
 pub struct Response<'r> {
     pub status: u16,
+    /// Status and reason as an upstream has sent them; empty: the usual words.
+    pub status_line: &'r [u8],
+    /// There are lines of an upstream in the place of ours.
+    pub has_date: bool,
+    pub has_server: bool,
+    /// `early` says when it was modified last, and how it is coded.
+    pub modified_line: bool,
+    pub is_coded: bool,
     /// Empty: there is none.
     pub content_type: &'r [u8],
     /// Told behind the content type; empty: not told.
@@ -39,7 +47,7 @@ pub struct Response<'r> {
     pub vary: bool,
     pub accept_ranges: bool,
     /// A part of so many bytes.
-    pub content_range: Option<(Part, u64)>,
+    pub content_range: Option<&'r (Part, u64)>,
     /// Lines that phases have added before there was content.
     pub early: Lines<'r>,
     /// Lines that filters have added.
@@ -86,12 +94,23 @@ impl<'r> Lines<'r> {
 
     /// The value of the first line of this name.
     pub fn find(&self, name: &[u8]) -> Option<&'r [u8]> {
-        let mut lines = self.iter();
-        lines.find(|line| line.name.eq_ignore_ascii_case(name)).map(|line| line.value.get())
+        self.line(name).map(|line| line.value.get())
+    }
+
+    /// The first line of this name.
+    pub fn line(&self, name: &[u8]) -> Option<&'r Line<'r>> {
+        self.iter().find(|line| ascii::eq_ignore_case(line.name, name))
+    }
+
+    /// Leaves out all lines of this name.
+    pub fn remove(&self, name: &[u8]) {
+        self.iter()
+            .filter(|line| ascii::eq_ignore_case(line.name, name))
+            .for_each(|line| line.value.set(b""));
     }
 
     /// Whether they can be written: no line breaks out of itself.
-    fn are_safe(&self) -> bool {
+    pub fn are_safe(&self) -> bool {
         self.iter().all(|line| is_safe(line.name) && is_safe(line.value.get()))
     }
 
@@ -102,6 +121,19 @@ impl<'r> Lines<'r> {
             out.put(line.value.get());
             out.put(b"\r\n");
         }
+    }
+}
+
+impl<'r> Response<'r> {
+    /// The value of the first line of this name, whoever has said it.
+    pub fn find(&self, name: &[u8]) -> Option<&'r [u8]> {
+        self.early.find(name).or_else(|| self.late.find(name))
+    }
+
+    /// The content type without what is said beside it.
+    pub fn media_type(&self) -> &'r [u8] {
+        let mut parts = self.content_type.split(|byte| *byte == b';');
+        parts.next().unwrap_or_default().trim_ascii_end()
     }
 }
 
@@ -132,13 +164,21 @@ pub fn server_name(tokens: ServerTokens) -> &'static str {
 pub fn put(request: &Request<'_>, out: &mut Writer<'_>) {
     let (core, response) = (&request.location.conf.core, &request.response);
     out.put(b"HTTP/1.1 ");
-    out.put_padded(u64::from(response.status), 3);
-    out.put(b" ");
-    out.put(status::reason(response.status).as_bytes());
-    out.put(b"\r\nServer: ");
-    out.put(server_name(core.server_tokens).as_bytes());
-    out.put(b"\r\nDate: ");
-    out.put(&time::http_date());
+    if response.status_line.is_empty() || request.err_status != 0 {
+        out.put_padded(u64::from(response.status), 3);
+        out.put(b" ");
+        out.put(status::reason(response.status).as_bytes());
+    } else {
+        out.put(response.status_line);
+    }
+    if !response.has_server {
+        out.put(b"\r\nServer: ");
+        out.put(server_name(core.server_tokens).as_bytes());
+    }
+    if !response.has_date {
+        out.put(b"\r\nDate: ");
+        out.put(&time::http_date());
+    }
     if !response.content_type.is_empty() {
         out.put(b"\r\nContent-Type: ");
         out.put(response.content_type);
@@ -180,6 +220,9 @@ pub fn put(request: &Request<'_>, out: &mut Writer<'_>) {
 }
 
 fn put_connection(request: &Request<'_>, out: &mut Writer<'_>) {
+    if request.response.status == 101 {
+        return out.put(b"\r\nConnection: upgrade");
+    }
     if !request.keep_alive {
         return out.put(b"\r\nConnection: close");
     }
@@ -227,7 +270,7 @@ fn put_entity(request: &Request<'_>, out: &mut Writer<'_>) {
     }
     if let Some((part, size)) = response.content_range {
         out.put(b"Content-Range: ");
-        range::put_content_range(part, size, out);
+        range::put_content_range(*part, *size, out);
         out.put(b"\r\n");
     }
 }

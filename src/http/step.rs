@@ -26,6 +26,8 @@ pub enum Answer<'r> {
         content_type: &'static [u8],
         text: &'r [u8],
     },
+    /// What an upstream has answered.
+    Upstream,
     /// A body that was made for this answer alone.
     Made(Box<Made>),
     /// A built-in page, or an empty answer for those that have none.
@@ -107,6 +109,8 @@ pub enum Wait {
     Permission,
     /// The request's body.
     Body,
+    /// What another server answers.
+    Upstream,
 }
 
 /// How a step of the phases ended.
@@ -126,6 +130,7 @@ pub enum Step<'r> {
 pub fn redirect<'r>(request: &mut Request<'r>, uri: &'r [u8], args: &'r [u8]) -> Step<'r> {
     request.uri = uri;
     request.args = args;
+    request.raw_uri = false;
     (request.left_location, request.added_to_alias) = (false, false);
     request.asked = None;
     request.phase = Phase::ServerRewrite;

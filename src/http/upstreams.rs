@@ -30,6 +30,8 @@ settings! {
 /// A group, and how a request's part in choosing is made.
 pub struct Upstream {
     pub group: Rc<Group>,
+    /// It is a block, which requests may name.
+    pub is_block: bool,
     /// `hash KEY`
     pub key: Option<Template>,
     pub sticky: Option<Sticky>,
@@ -100,7 +102,12 @@ fn implicit(cx: &mut Cx, entry: &crate::conf::Upstream) -> Upstream {
         Ok(addr) => Target::Address(addr),
         Err(_) => Target::Name { host: entry.host.clone(), port, service: None },
     };
-    Upstream { group: Rc::new(Group::of(&entry.host, target)), key: None, sticky: None }
+    Upstream {
+        group: Rc::new(Group::of(&entry.host, target)),
+        is_block: false,
+        key: None,
+        sticky: None,
+    }
 }
 
 fn is_unix(host: &[u8]) -> bool {

@@ -9,7 +9,7 @@ use super::input::Input;
 use super::output::{self, Output};
 use super::proxied;
 use super::ready::ReadyPages;
-use super::request_body;
+use super::{request_body, upstream};
 use crate::event::{self, Deadline};
 use crate::log::{Level, log};
 use crate::mem::arena::Rooms;
@@ -58,6 +58,11 @@ pub struct Worker {
     pub handover: &'static Handover,
     /// What a sibling has told of the connection that is about to begin.
     pub arrived: RefCell<Option<Arrived>>,
+    /// Connections to upstreams that nobody uses at the moment.
+    pub pool: net::pool::Pool,
+    /// The upstreams that requests have named.
+    pub named: upstream::Named,
+    relays: &'static Pool,
     connections: usize,
     /// Coders that nobody uses at the moment, and how many there are in all.
     #[allow(clippy::vec_box, reason = "they move into requests, which are to stay small")]
@@ -80,13 +85,15 @@ impl Worker {
         let headers = proxied::Headers::default();
         headers.fit(&http, connections + 1)?;
         http.upstreams.start();
+        let relays = Pool::new(RELAYS_EACH * (connections + 1), relay_size(&http))?;
+        let scratches = Pool::new(connections + 1, scratch_size(&http, large))?;
         Some(Worker {
             inputs: Pool::new(connections + 1, INPUT)?,
             larges: Pool::new(connections + 1, large)?,
             outputs: Pool::new(connections + 1, OUTPUT)?,
             bodies: Pool::new(connections + 1, largest_body(&http))?,
-            rooms: Rooms::new(connections + 1)?,
-            scratches: Pool::new(connections + 1, scratch_size(large))?,
+            rooms: Rooms::new(ROOMS_EACH * (connections + 1))?,
+            scratches,
             http: RefCell::new(http),
             files: FileCache::new()?,
             requests: Cell::new(0),
@@ -98,6 +105,9 @@ impl Worker {
             headers,
             handover,
             arrived: RefCell::default(),
+            pool: net::pool::Pool::new(),
+            named: upstream::Named::default(),
+            relays,
             connections,
             coders: RefCell::default(),
             coders_made: Cell::new(0),
@@ -117,7 +127,8 @@ impl Worker {
     /// The address space that `connections` of them take, or a little more.
     pub fn reservation(http: &Http, connections: usize) -> usize {
         let large = largest_head(http).max(INPUT);
-        let own = scratch_size(large) + largest_body(http) + proxied::size_for(http);
+        let relays = RELAYS_EACH * relay_size(http) + 2 * ROOMS_EACH * 1024;
+        let own = scratch_size(http, large) + largest_body(http) + proxied::size_for(http) + relays;
         let each = INPUT + large + OUTPUT + own + 8192;
         connections.saturating_mul(each)
     }
@@ -158,6 +169,11 @@ impl Worker {
     /// A buffer for a request's body.
     pub fn body_buffer(&self) -> Option<Buf> {
         self.bodies.take()
+    }
+
+    /// A buffer for what passes between a client and an upstream.
+    pub fn relay_buffer(&self) -> Option<Buf> {
+        self.relays.take()
     }
 
     /// Room for what a request makes of itself.
@@ -204,9 +220,28 @@ impl Drop for Reading<'_> {
 }
 
 /// What a head of `large` bytes is made into may be several times as long.
-fn scratch_size(large: usize) -> usize {
-    (SCRATCH + 4 * large).next_multiple_of(4096)
+fn scratch_size(http: &Http, large: usize) -> usize {
+    // An upstream's answer may lead to another upstream.
+    let heads = 2 * http.upstream_room.head.clamp(MIN_HEAD, MOST_HEAD) as usize;
+    (SCRATCH + 4 * large + heads).next_multiple_of(4096)
 }
+
+/// Room for the head of an upstream's answer, whatever is configured.
+const MIN_HEAD: u64 = 4096;
+const MOST_HEAD: u64 = 1 << 20;
+
+/// A buffer of an answer that is relayed: of what is configured for all, one half.
+fn relay_size(http: &Http) -> usize {
+    let all = http.upstream_room.kept.clamp(MIN_KEPT, MOST_KEPT) as usize;
+    (all / 2).next_multiple_of(4096)
+}
+
+const MIN_KEPT: u64 = 32 * 1024;
+const MOST_KEPT: u64 = 1 << 20;
+
+/// Buffers for relaying, and rooms, for each connection.
+const RELAYS_EACH: usize = 3;
+const ROOMS_EACH: usize = 4;
 
 /// The largest buffer for bodies that any location asks for.
 fn largest_body(http: &Http) -> usize {

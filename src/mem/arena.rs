@@ -15,6 +15,7 @@ use std::cell::{Cell, UnsafeCell};
 use std::future::Future;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
+use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -247,6 +248,16 @@ impl Rooms {
         })
     }
 
+    /// Moves a value into a room; `None` when all are taken.
+    pub fn hold<'h, T: 'h>(&'static self, value: T) -> Option<Held<'h, T>> {
+        const { assert!(size_of::<T>() <= ROOM && align_of::<T>() <= 16, "it fits no room") }
+        let index = self.free.take(|free| self.slots[free as usize].next.get())?;
+        // SAFETY: it was free, so nothing refers to the space, which is large enough and
+        // aligned, as asserted.
+        unsafe { self.space(index).cast::<T>().write(value) };
+        Some(Held { rooms: self, index, value: PhantomData })
+    }
+
     fn space(&self, index: u32) -> *mut () {
         self.slots[index as usize].space.0.get().cast()
     }
@@ -293,6 +304,41 @@ impl<T> Drop for Room<'_, T> {
     fn drop(&mut self) {
         // SAFETY: the invariant, and this is the end of it.
         unsafe { (self.drop)(self.rooms.space(self.index)) };
+        self.rooms.slots[self.index as usize].next.set(self.rooms.free.give_back(self.index));
+    }
+}
+
+/// A value in a room, owned like a box.
+///
+/// INVARIANT: while it lives there is a value of this type in its room, and nothing else
+/// refers to it.
+pub struct Held<'h, T: 'h> {
+    rooms: &'static Rooms,
+    index: u32,
+    value: PhantomData<(T, &'h mut ())>,
+}
+
+impl<T> Deref for Held<'_, T> {
+    type Target = T;
+    #[inline]
+    fn deref(&self) -> &T {
+        // SAFETY: the invariant; `&self` forbids writes.
+        unsafe { &*self.rooms.space(self.index).cast::<T>() }
+    }
+}
+
+impl<T> DerefMut for Held<'_, T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the invariant; `&mut self` is the only way to it.
+        unsafe { &mut *self.rooms.space(self.index).cast::<T>() }
+    }
+}
+
+impl<T> Drop for Held<'_, T> {
+    fn drop(&mut self) {
+        // SAFETY: the invariant, and this is the end of it.
+        unsafe { self.rooms.space(self.index).cast::<T>().drop_in_place() };
         self.rooms.slots[self.index as usize].next.set(self.rooms.free.give_back(self.index));
     }
 }
@@ -379,6 +425,20 @@ mod tests {
         assert_eq!((drive(first.as_mut(), 1), drive(pin!(third), 1)), (None, None));
         assert_eq!(Rc::strong_count(&owned), 2, "what is dropped is cancelled");
         assert_eq!(drive(first, 9), Some(7));
+    }
+
+    #[test]
+    fn rooms_hold_any_value() {
+        let owned = Rc::new(());
+        let rooms = Rooms::new(2).unwrap();
+        let mut first = rooms.hold((owned.clone(), 5)).unwrap();
+        let second = rooms.hold([7; 100]).unwrap();
+        assert!(rooms.hold(1).is_none(), "there are two");
+        first.1 += 1;
+        assert_eq!((first.1, second[99], Rc::strong_count(&owned)), (6, 7, 2));
+        drop(first);
+        assert_eq!(Rc::strong_count(&owned), 1, "what is dropped is dropped once");
+        assert!(rooms.hold(1).is_some());
     }
 
     #[test]

@@ -4,5 +4,7 @@ mod bind;
 pub mod handover;
 mod holder;
 pub mod listen;
+pub mod pool;
 pub mod resolver;
+pub mod tunnel;
 pub mod upstream;

@@ -69,8 +69,9 @@ pub fn read(cx: &mut Cx, http: Nodes) -> Http {
     let variables = Variables::new(cx, conf.computed());
     let regex_room = std::mem::take(&mut cx.regex_room).into();
     let largest_body = cx.largest_body;
+    let upstream_room = cx.upstream_room;
     let listening = reader.listens.finish(cx);
-    Http { conf, variables, upstreams, regex_room, largest_body, listening, servers }
+    Http { conf, variables, upstreams, upstream_room, regex_room, largest_body, listening, servers }
 }
 
 struct Reader {
@@ -186,6 +187,7 @@ impl Reader {
                 Err(error) => cx.errors.push(error),
             }
         }
+        sorter.add_slashes(&conf);
         let (locations, named) = sorter.finish(cx);
         let (name, inner) = (word.bytes().into(), inner.into());
         (Location { name, kind, conf, pattern: None, locations, except, inner }, named)
@@ -200,6 +202,11 @@ impl Reader {
     ) -> Location {
         let levels = self.plain(cx, Context::LOCATION, inside(node), &mut Identity::default());
         let conf = self.loc.resolve(outer);
+        match kind {
+            Kind::Regex => cx.note(conf.content.check("a location given by regular expression")),
+            Kind::Named => cx.note(conf.content.check("a named location")),
+            _ => {}
+        }
         let (mut location, _) = self.level(cx, Level { conf, kind, word }, levels);
         if kind == Kind::Regex {
             match cx.pattern(word, locations::is_caseless(node)) {
@@ -221,7 +228,14 @@ impl Reader {
     ) -> Rc<Location> {
         self.plain(cx, context, inside(node), &mut Identity::default());
         let mut conf = self.loc.resolve(outer);
-        conf.content = Rc::clone(&outer.content);
+        match conf.content.handler {
+            None => conf.content = Rc::clone(&outer.content),
+            Some(_) => {
+                let place =
+                    if context == Context::LMT { "a \"limit_except\"" } else { "an \"if\"" };
+                cx.note(conf.content.check(place));
+            }
+        }
         let level = Level { conf, kind: Kind::Inner, word };
         Rc::new(self.level(cx, level, Vec::new()).0)
     }

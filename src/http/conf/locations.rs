@@ -5,8 +5,11 @@
 //! of the URI and the URI begin with that prefix; so it is a prefix of q too: q itself,
 //! or on q's chain of ever shorter prefixes, which is stored.
 
+use super::modules::LocConf;
 use super::{Kind, Location};
 use crate::conf::{Cx, Error, Node, Word};
+use crate::http::content::{self, Handler};
+use crate::http::step::{self, Target};
 use std::rc::Rc;
 
 #[derive(Default)]
@@ -107,6 +110,27 @@ impl<'t> Sorter<'t> {
         self.found.push((word, location));
     }
 
+    /// `/x` is sent on to `/x/` where that is passed on to an upstream and nothing else is
+    /// called so (nginx: `auto_redirect`).
+    pub fn add_slashes(&mut self, outer: &LocConf) {
+        let is_passed = |location: &Location| {
+            let handler = &location.conf.content.handler;
+            matches!(location.kind, Kind::Prefix | Kind::NoRegex)
+                && matches!(handler, Some(Handler::Upstream(_)))
+        };
+        let mut missing = Vec::new();
+        for (word, location) in self.found.iter().filter(|(_, location)| is_passed(location)) {
+            let name = location.name.strip_suffix(b"/").unwrap_or_default();
+            let is_plain = |kind| matches!(kind, Kind::Exact | Kind::Prefix | Kind::NoRegex);
+            let mut others = self.found.iter().map(|(_, other)| other);
+            let taken = others.any(|other| *other.name == *name && is_plain(other.kind));
+            if !name.is_empty() && !taken {
+                missing.push((*word, Location::with_slash(name, outer)));
+            }
+        }
+        self.found.extend(missing);
+    }
+
     /// What is found by URI, and what by `@name`, sorted.
     pub fn finish(mut self, cx: &mut Cx) -> (Locations, Box<[Rc<Location>]>) {
         // Stable: of equal ones the first in the text comes first.
@@ -129,6 +153,23 @@ impl<'t> Sorter<'t> {
             }
         }
         (Locations { names: names.into(), patterns }, named.into())
+    }
+}
+
+impl Location {
+    /// One that answers with a redirect to its own name with a slash behind it.
+    fn with_slash(name: &[u8], outer: &LocConf) -> Location {
+        let redirect = Handler::Own(|request| step::moved(request, 301, Target::Directory));
+        let content = Rc::new(content::Loc { handler: Some(redirect) });
+        Location {
+            name: name.into(),
+            kind: Kind::Exact,
+            conf: LocConf { content, ..outer.clone() },
+            pattern: None,
+            locations: Locations::default(),
+            except: None,
+            inner: Box::default(),
+        }
     }
 }
 

@@ -34,7 +34,7 @@ macro_rules! modules {
         $conf:ident, $raws:ident, $raw:ident, $table:ident: $( $module:ident ),*;
     )*) => { $(
         $(#[$meta])*
-        #[derive(Default)]
+        #[derive(Clone, Default)]
         pub struct $conf {
             $( pub $module: Rc<<crate::http::$module::$raw as Raw>::Settings>, )*
         }
@@ -106,6 +106,8 @@ modules! {
         realip,
         referer,
         mirror,
+        proxy,
+        proxy_exchange,
         request_body,
         resolver,
         rewrite,

@@ -89,6 +89,14 @@ impl log::Context for Context<'_, '_> {
         };
         quoted("request", Some(request.line()).filter(|line| !line.is_empty()));
         quoted("subrequest", Some(request.uri).filter(|_| request.is_inner));
+        if let Some(attempts) = request.attempts.get() {
+            attempts.tell(put);
+        }
+        let mut quoted = |name, value: Option<&[u8]>| {
+            if let Some(value) = value {
+                put(Field { name, value: &Shown(value), quoted: true });
+            }
+        };
         quoted("host", request.header(Known::Host));
         quoted("referrer", request.header(Known::Referer));
     }

@@ -46,6 +46,16 @@ impl TempFile {
         .ok()
     }
 
+    /// A new file for an answer, without a name; `None`: there can be none.
+    pub fn for_answer(folder: Option<&TempPath>) -> Option<TempFile> {
+        let path = folder.map(|folder| CString::new(&*folder.path).unwrap_or_default());
+        let named = path.and_then(|path| file::open_unnamed(&path, MODE).ok());
+        match named {
+            Some(fd) => Some(TempFile { fd, name: None, keep: false }),
+            None => unnamed().ok(),
+        }
+    }
+
     /// Writes behind what is there.
     pub fn append(&self, bytes: &[u8]) -> Result<()> {
         io::write_all(&self.fd, bytes)

@@ -134,7 +134,7 @@ fn rewritten<'r>(request: &mut Request<'r>, rewrite: &'r Rewrite) -> ControlFlow
         let text = format_args!("rewritten data: \"{uri}\", args: \"{args}\"");
         request.log(Level::Notice, None, text);
     }
-    request.internal = true;
+    (request.internal, request.raw_uri) = (true, false);
     request.uri_changed = rewrite.then != Then::Break;
     request.left_location |= rewrite.then == Then::Break;
     if request.uri.is_empty() {

@@ -93,7 +93,12 @@ fn made(name: &[u8], block: Block) -> Upstream {
         resolver: block.resolver,
         resolver_timeout: block.resolver_timeout,
     };
-    Upstream { group: Rc::new(Group::new(parts)), key: block.key, sticky: block.sticky }
+    Upstream {
+        group: Rc::new(Group::new(parts)),
+        is_block: true,
+        key: block.key,
+        sticky: block.sticky,
+    }
 }
 
 /// `zone NAME [SIZE];`

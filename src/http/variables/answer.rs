@@ -77,7 +77,7 @@ fn content_range<'r>(request: &Request<'r>) -> Value<'r> {
         (None, None) => None,
         (Some(size), _) => request.made(DECIMAL + 8, |out| range::put_unsatisfied(size, out)),
         (None, Some((part, size))) => {
-            request.made(3 * DECIMAL + 8, |out| range::put_content_range(part, size, out))
+            request.made(3 * DECIMAL + 8, |out| range::put_content_range(*part, *size, out))
         }
     }
 }

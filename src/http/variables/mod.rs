@@ -15,10 +15,13 @@ mod line;
 mod process;
 mod progress;
 
+pub use head::is_called;
 pub use line::argument;
 
 use super::request::Request;
-use super::{content, gzip, limit_conn, limit_req, paths, proxied, referer, request_body};
+use super::{
+    content, gzip, limit_conn, limit_req, paths, proxied, referer, request_body, upstream,
+};
 use crate::conf::{Cx, Entry, Error, Escape, VarId};
 use crate::log::Level;
 use crate::proto::request::Known;
@@ -82,6 +85,8 @@ static TABLES: &[&[BuiltIn]] = &[
     content::VARIABLES,
     referer::VARIABLES,
     request_body::VARIABLES,
+    upstream::VARIABLES,
+    upstream::attempts::VARIABLES,
 ];
 
 /// Those that are made of the rest of their name.
@@ -92,9 +97,9 @@ static PREFIXES: &[(&str, Prefixed)] = &[
     (proxied::TLV_PREFIX, proxied::tlv),
     ("sent_http_", answer::line),
     ("sent_trailer_", answer::trailer),
-    ("upstream_cookie_", absent::prefixed),
-    ("upstream_http_", absent::prefixed),
-    ("upstream_trailer_", absent::prefixed),
+    ("upstream_cookie_", upstream::cookie),
+    ("upstream_http_", upstream::header),
+    ("upstream_trailer_", upstream::trailer),
 ];
 
 /// A variable that a directive makes of others, when it is asked for (`map` and its like).

@@ -17,6 +17,7 @@ mod line;
 mod tests;
 
 pub use bad::Bad;
+pub use field::Field;
 pub use known::Known;
 
 use crate::proto::framing::Framing;

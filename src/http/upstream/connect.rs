@@ -1,0 +1,127 @@
+//! A connection to a peer: one that rests in the pool, or a new one.
+
+use super::fetch::Failure;
+use super::settings::{self, Bind};
+use super::{Link, Upstream};
+use crate::event::{self, Io};
+use crate::http::request::Request;
+use crate::log::Level;
+use crate::net::upstream::Lease;
+use crate::sys::addr::Addr;
+use crate::sys::errno::{Errno, Result};
+use crate::sys::{socket, sockopt};
+use crate::text::escape::Shown;
+use crate::time;
+use crate::vars::Subject;
+
+/// Gets hold of a connection to the peer of this lease.
+///
+/// Cancellation: the connection is closed.
+pub fn connect<'r>(
+    request: &Request<'r>,
+    upstream: &mut Upstream<'r>,
+    lease: Lease,
+) -> impl Future<Output = std::result::Result<(), Failure>> {
+    async move {
+        let began = time::now_ms();
+        let pool = &request.worker.pool;
+        if let Some(used) = pool.take(upstream.owner(), lease.addr()) {
+            let crate::net::pool::Used { io, requests, since } = used;
+            let requests = requests + 1;
+            upstream.link =
+                Some(Link { io, lease, reused: true, requests, since, began, keeps: false });
+            note_connected(upstream, began);
+            return Ok(());
+        }
+        let opened = open(request, upstream.conf, lease.addr());
+        let io = match opened {
+            Ok(io) => io,
+            Err(errno) => {
+                fail(request, errno);
+                upstream.refused(lease);
+                return Err(Failure::Unconnected);
+            }
+        };
+        upstream.link =
+            Some(Link { io, lease, reused: false, requests: 1, since: began, began, keeps: false });
+        let Some(link) = &upstream.link else { return Err(Failure::Error) };
+        let deadline = event::after(upstream.conf.connect_timeout);
+        let watched = upstream.watched(request);
+        loop {
+            let wanted = [(&link.io, event::WRITE), watched];
+            if let Err(errno) = event::any_of(wanted, deadline).await {
+                return Err(timed_out(request, errno));
+            }
+            if link.io.may(event::WRITE) {
+                break;
+            }
+            upstream.still_there(request)?;
+        }
+        if link.io.is_closed()
+            && let Ok(Some(errno)) = sockopt::take_error(&link.io)
+        {
+            fail(request, errno);
+            return Err(Failure::Unconnected);
+        }
+        note_connected(upstream, began);
+        Ok(())
+    }
+}
+
+fn note_connected(upstream: &Upstream<'_>, began: u64) {
+    if let Some(attempt) = upstream.attempt {
+        attempt.connect_time.set(Some(time::now_ms().saturating_sub(began)));
+    }
+}
+
+fn timed_out(request: &Request<'_>, errno: Errno) -> Failure {
+    request.log(Level::Error, Some(errno), format_args!("upstream timed out"));
+    Failure::Timeout
+}
+
+fn fail(request: &Request<'_>, errno: Errno) {
+    // Of what is not there nginx says less.
+    let level = match errno {
+        Errno::ECONNREFUSED
+        | Errno::ENETDOWN
+        | Errno::ENETUNREACH
+        | Errno::EHOSTDOWN
+        | Errno::EHOSTUNREACH => Level::Error,
+        _ => Level::Crit,
+    };
+    request.log(level, Some(errno), format_args!("connect() failed"));
+}
+
+/// A socket on its way to `addr`.
+fn open<'r>(request: &Request<'r>, conf: &'r settings::Loc, addr: &Addr) -> Result<Io> {
+    let fd = socket::socket(addr.family(), socket::STREAM)?;
+    if conf.socket_keepalive {
+        sockopt::set_keepalive(&fd, true)?;
+    }
+    if let Bind::From(from, transparent) = &conf.bind {
+        let text = request.render(from).unwrap_or_default();
+        match settings::local(text) {
+            Some(local) => bind(&fd, &local, *transparent)?,
+            None if text.is_empty() => {}
+            None => {
+                let text = Shown(text);
+                request.log(Level::Error, None, format_args!("invalid local address \"{text}\""));
+            }
+        }
+    }
+    if !addr.is_unix() {
+        sockopt::set_nodelay(&fd, true)?;
+    }
+    Io::connect(fd, addr)
+}
+
+fn bind(fd: &std::os::fd::OwnedFd, local: &Addr, transparent: bool) -> Result<()> {
+    if transparent {
+        sockopt::set_transparent(fd, local.family())?;
+    }
+    if local.port() == 0 {
+        // The port is chosen when it connects: then it need not be free for every peer.
+        sockopt::set_bind_address_no_port(fd)?;
+    }
+    socket::bind(fd, local)
+}

@@ -1,0 +1,302 @@
+//! One peer after the other, until one has answered with a head.
+
+use super::attempts::Attempts;
+use super::target::{self, Aim, Pass};
+use super::{Link, Rest, Speaks, Upstream, answer, connect, payload, send, settings};
+use crate::event::{self, Io};
+use crate::http::proxy;
+use crate::http::request::Request;
+use crate::http::step::Step;
+use crate::http::upstream::next::Next;
+use crate::http::upstream::payload::Payload;
+use crate::log::Level;
+use crate::net::pool::Keep;
+use crate::net::upstream::{Ask, Lease, Refusal, Tries};
+use crate::proto::response::Head;
+use crate::text::escape::Shown;
+use crate::time;
+use crate::vars::Subject;
+use std::rc::Rc;
+
+/// Why a peer has not answered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Failure {
+    Error,
+    /// Nothing was sent: there was no connection.
+    Unconnected,
+    Timeout,
+    /// What it sent is no answer.
+    Invalid,
+    /// It answered with a status after which another one is asked.
+    Status(Next, u16),
+    /// The client has gone.
+    Gone,
+    /// It is not the peer's fault: nobody else is asked.
+    Local(u16),
+}
+
+/// What is asked, as a protocol has made it.
+pub struct Plan<'r> {
+    pub bytes: &'r [u8],
+    pub payload: Payload<'r>,
+    pub head_only: bool,
+    pub upgrades: bool,
+    /// What the log says behind the peer's address.
+    pub uri: &'r [u8],
+}
+
+/// Asks the upstream of the request's location. What comes of it is how the phases go on.
+///
+/// Cancellation: the connection is closed, the request is given up.
+pub async fn fetch<'r>(request: &mut Request<'r>, pass: &'r Pass) -> Step<'r> {
+    let aim = match target::aim(request, pass).await {
+        Ok(aim) => aim,
+        Err(status) => return Step::Status(status),
+    };
+    if request.attempts.get().is_none() {
+        request.attempts.set(request.scratch().place(Attempts::default()));
+    }
+    let Some(attempts) = request.attempts.get() else { return Step::Status(500) };
+    attempts.named.set((aim.host, aim.port));
+    let conf = &request.location.conf;
+    let (speaks, conf) = match pass.protocol {
+        target::Protocol::Http => (Speaks::Http(&conf.proxy), &conf.proxy_exchange),
+    };
+    let made = match speaks {
+        Speaks::Http(own) => proxy::make(request, conf, own, &aim),
+    };
+    let Some(plan) = made else { return Step::Status(500) };
+    let Some(upstream) = begin(request, (speaks, conf), aim, plan) else {
+        request.log(Level::Alert, None, format_args!("no room for an upstream's answer"));
+        return Step::Status(500);
+    };
+    let Some(mut upstream) = request.worker.rooms.hold(upstream) else {
+        return Step::Status(500);
+    };
+    let asked = ask(request, &mut upstream).await;
+    request.action = "";
+    let step = match asked {
+        Ok(()) => answer::accept(request, &mut upstream),
+        Err(Failure::Gone) => Step::Status(499),
+        Err(failure) => Step::Status(failure.status()),
+    };
+    // An answer that is not let through is not read.
+    request.upstream = Some(upstream);
+    step
+}
+
+fn begin<'r>(
+    request: &mut Request<'r>,
+    (speaks, conf): (Speaks<'r>, &'r Rc<settings::Loc>),
+    aim: Aim<'r>,
+    plan: Plan<'r>,
+) -> Option<Upstream<'r>> {
+    let scratch = request.scratch();
+    let size = usize::try_from(conf.buffer_size).ok()?;
+    let Speaks::Http(_) = speaks;
+    request.attempts.get()?.begin(target::Protocol::Http.scheme(), plan.uri);
+    Some(Upstream {
+        conf,
+        speaks,
+        whom: aim.upstream,
+        key: aim.key,
+        unconnected: None,
+        interims: 0,
+        tries: Tries::default(),
+        started: time::now_ms(),
+        request: plan.bytes,
+        payload: plan.payload,
+        head_only: plan.head_only,
+        upgrades: plan.upgrades,
+        streamed: false,
+        attempt: None,
+        link: None,
+        room: Some(scratch.take(size)?),
+        filled: 0,
+        head: Head::default(),
+        bytes: b"",
+        early: &mut [],
+        rest: Rest::None,
+        unbuffered: !conf.buffering,
+        trailers: b"",
+    })
+}
+
+/// Until there is a head.
+async fn ask<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>) -> Result<(), Failure> {
+    let mut tries = upstream.whom.group.next_tries();
+    if upstream.conf.next_tries > 0 {
+        tries = tries.min(u32::try_from(upstream.conf.next_tries).unwrap_or(u32::MAX));
+    }
+    loop {
+        let lease = pick(request, upstream)?;
+        upstream.forget_answer();
+        let failure = match one(request, upstream, lease, tries).await {
+            Ok(()) => return Ok(()),
+            Err(failure) => failure,
+        };
+        // What was closed while it rested says nothing of the peer.
+        let stale = failure == Failure::Error && upstream.link.as_ref().is_some_and(|it| it.reused);
+        tries = tries.saturating_sub(u32::from(!stale));
+        upstream.blame(request, failure);
+        let again = tries > 0 && upstream.may_go_on(request, failure);
+        upstream.link = None;
+        if !again {
+            return Err(failure);
+        }
+    }
+}
+
+/// The next peer; the error has been told.
+fn pick<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>) -> Result<Lease, Failure> {
+    request.action = " while connecting to upstream";
+    let Upstream { whom, tries, .. } = upstream;
+    let asked =
+        Ask { key: upstream.key, client: request.client.ip, sticky: b"", now_ms: time::now_ms() };
+    let picked = whom.group.pick(tries, &asked);
+    let name: &[u8] = match &picked {
+        Ok(lease) => lease.name(),
+        Err(_) => &whom.group.name,
+    };
+    let attempts = request.attempts.get().ok_or(Failure::Local(500))?;
+    upstream.attempt = Some(attempts.add(request.scratch(), name).ok_or(Failure::Local(500))?);
+    let refusal = match picked {
+        Ok(lease) => return Ok(lease),
+        Err(refusal) => refusal,
+    };
+    if let Some(attempt) = upstream.attempt {
+        attempt.status.set(502);
+        attempt.connect_time.set(None);
+        attempt.response_time.set(Some(0));
+    }
+    match refusal {
+        Refusal::NoLive => {
+            request.log(Level::Error, None, format_args!("no live upstreams"));
+        }
+        Refusal::Unresolved => {
+            let name = Shown(&upstream.whom.group.name);
+            let text = format_args!("no address is known of upstream \"{name}\"");
+            request.log(Level::Error, None, text);
+        }
+    }
+    Err(Failure::Local(502))
+}
+
+/// One peer.
+async fn one<'r>(
+    request: &mut Request<'r>,
+    upstream: &mut Upstream<'r>,
+    lease: Lease,
+    tries: u32,
+) -> Result<(), Failure> {
+    connect::connect(request, upstream, lease).await?;
+    send::run(request, upstream).await?;
+    let status = upstream.head.status;
+    if let Some(next) = Next::of_status(status)
+        && tries > 1
+        && upstream.may_go_on(request, Failure::Status(next, status))
+    {
+        return Err(Failure::Status(next, status));
+    }
+    Ok(())
+}
+
+impl Failure {
+    fn status(self) -> u16 {
+        match self {
+            Failure::Timeout => 504,
+            Failure::Status(_, status) | Failure::Local(status) => status,
+            Failure::Gone => 499,
+            Failure::Error | Failure::Unconnected | Failure::Invalid => 502,
+        }
+    }
+
+    fn next(self) -> Option<Next> {
+        match self {
+            Failure::Error | Failure::Unconnected => Some(Next::ERROR),
+            Failure::Timeout => Some(Next::TIMEOUT),
+            Failure::Invalid => Some(Next::INVALID_HEADER),
+            Failure::Status(next, _) => Some(next),
+            Failure::Gone | Failure::Local(_) => None,
+        }
+    }
+}
+
+impl<'r> Upstream<'r> {
+    pub(super) fn owner(&self) -> usize {
+        Rc::as_ptr(&self.whom).addr()
+    }
+
+    pub(super) fn keep(&self) -> Keep {
+        let keepalive = &self.whom.group.keepalive;
+        Keep {
+            connections: keepalive.connections as usize,
+            requests: keepalive.requests,
+            time: keepalive.time_ms,
+            timeout: keepalive.timeout_ms,
+        }
+    }
+
+    /// The client's connection, if its end ends the exchange.
+    pub(super) fn watched<'q>(&self, request: &'q Request<'_>) -> (&'q Io, u8) {
+        let watched = !self.conf.ignore_client_abort && !request.is_inner;
+        (&request.conn.io, if watched { event::CLOSED } else { 0 })
+    }
+
+    /// Whether the client still waits for the answer.
+    pub(super) fn still_there(&self, request: &Request<'_>) -> Result<(), Failure> {
+        let (io, watched) = self.watched(request);
+        if watched == 0 || !io.is_closed() {
+            return Ok(());
+        }
+        let text = "client prematurely closed connection, so upstream connection is closed too";
+        request.log_info(None, format_args!("{text}"));
+        Err(Failure::Gone)
+    }
+
+    /// Nobody could be reached there.
+    pub(super) fn refused(&mut self, lease: Lease) {
+        self.whom.group.connect_refused(&lease);
+        self.unconnected = Some(lease);
+    }
+
+    fn forget_answer(&mut self) {
+        (self.filled, self.head) = (0, Head::default());
+        self.unconnected = None;
+    }
+
+    /// Writes down what became of a peer.
+    fn blame(&mut self, request: &Request<'_>, failure: Failure) {
+        self.note_end();
+        if let Some(attempt) = self.attempt {
+            attempt.status.set(failure.status());
+        }
+        let lease = self.link.as_ref().map(|link| &link.lease).or(self.unconnected.as_ref());
+        let failed = match failure.next() {
+            None => false,
+            Some(next) => next.is_failure(),
+        };
+        if failed && lease.is_some_and(Lease::failed) {
+            let text = format_args!("upstream server temporarily disabled");
+            request.log(Level::Warn, None, text);
+        }
+    }
+
+    /// Whether another peer may be asked after this (ngx_http_upstream_next).
+    fn may_go_on(&self, request: &Request<'_>, failure: Failure) -> bool {
+        let Some(mut next) = failure.next() else { return false };
+        let sent = self.link.is_some() && failure != Failure::Unconnected;
+        if sent && !payload::is_idempotent(request.method) {
+            next = next.or(Next::NON_IDEMPOTENT);
+        }
+        let conf = &self.conf;
+        let took = time::now_ms().saturating_sub(self.started);
+        let in_time = conf.next_timeout == 0 || took < conf.next_timeout;
+        conf.next.has(next) && !self.streamed && in_time
+    }
+}
+
+/// What a connection is good for, once its answer's head has come.
+pub(super) fn keeps(link: &mut Link, keeps: bool) {
+    link.keeps &= keeps;
+}

@@ -1,0 +1,17 @@
+//! Names of header lines, as `proxy_hide_header` and `proxy_pass_header` list them.
+
+/// Names without regard to case.
+#[derive(Clone, Default)]
+pub struct Names {
+    names: Vec<Box<[u8]>>,
+}
+
+impl Names {
+    pub fn add(&mut self, name: &[u8]) {
+        self.names.push(name.to_ascii_lowercase().into());
+    }
+
+    pub fn has(&self, name: &[u8]) -> bool {
+        self.names.iter().any(|known| known.eq_ignore_ascii_case(name))
+    }
+}

@@ -1,0 +1,170 @@
+//! The header lines of an upstream's answer: which of them are handed on, and what the others
+//! say to us.
+
+use super::{Speaks, Upstream};
+use crate::http::proxy;
+use crate::http::request::Request;
+use crate::proto::response::{Field, Known};
+use crate::text::number;
+use crate::vars::Subject;
+
+/// Hands on what is to be handed on; `None`: there is no room for it.
+pub fn take<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>) -> Option<()> {
+    let (head, bytes) = (upstream.head, upstream.bytes);
+    let response = &mut request.response;
+    response.status = head.status;
+    response.status_line = head.status_line.of(bytes);
+    response.length = head.length.filter(|_| !head.chunked);
+    for field in head.fields(bytes) {
+        match field.known {
+            Some(known) => known_line(request, upstream, known, &field)?,
+            None => add(request, upstream, &field, field.value)?,
+        }
+    }
+    Some(())
+}
+
+fn known_line<'r>(
+    request: &mut Request<'r>,
+    upstream: &mut Upstream<'r>,
+    known: Known,
+    field: &Field<'r>,
+) -> Option<()> {
+    let ignored = &upstream.conf.ignore;
+    let value = field.value;
+    match known {
+        // Between us and the upstream; how our own answer is framed, we say ourselves.
+        Known::Connection
+        | Known::KeepAlive
+        | Known::ContentLength
+        | Known::TransferEncoding
+        | Known::Trailer => return Some(()),
+        Known::Upgrade if request.response.status != 101 => return Some(()),
+        Known::Date | Known::Server | Known::XPad if !is_passed(upstream, field.name) => {
+            return Some(());
+        }
+        Known::Date if !is_hidden(upstream, field.name) => request.response.has_date = true,
+        Known::Server if !is_hidden(upstream, field.name) => request.response.has_server = true,
+        Known::ContentType => {
+            if !is_hidden(upstream, field.name) {
+                request.response.content_type = value;
+            }
+            return Some(());
+        }
+        Known::LastModified => request.response.modified_line = true,
+        Known::ContentEncoding => request.response.is_coded |= !value.is_empty(),
+        Known::Location => {
+            let value = proxy::location(request, upstream.speaks(), value)?;
+            return add(request, upstream, field, value);
+        }
+        Known::Refresh => {
+            let value = proxy::refresh(request, upstream.speaks(), value)?;
+            return add(request, upstream, field, value);
+        }
+        Known::SetCookie => {
+            let value = proxy::cookie(request, upstream.speaks(), value)?;
+            return add(request, upstream, field, value);
+        }
+        Known::AcceptRanges if upstream.conf.force_ranges => return Some(()),
+        Known::XAccelRedirect
+        | Known::XAccelExpires
+        | Known::XAccelLimitRate
+        | Known::XAccelBuffering
+        | Known::XAccelCharset => {
+            match known {
+                Known::XAccelLimitRate if !ignored.limit_rate => {
+                    request.own_rate = number::parse_u64(value).or(request.own_rate);
+                }
+                Known::XAccelBuffering if !ignored.buffering => {
+                    let is = |what: &[u8]| value.eq_ignore_ascii_case(what);
+                    upstream.unbuffered = match () {
+                        () if is(b"no") => true,
+                        () if is(b"yes") => false,
+                        () => upstream.unbuffered,
+                    };
+                }
+                Known::XAccelCharset if !ignored.charset => request.response.charset = value,
+                _ => {}
+            }
+            if !is_passed(upstream, field.name) {
+                return Some(());
+            }
+        }
+        _ => {}
+    }
+    add(request, upstream, field, value)
+}
+
+fn add<'r>(
+    request: &mut Request<'r>,
+    upstream: &Upstream<'r>,
+    field: &Field<'r>,
+    value: &'r [u8],
+) -> Option<()> {
+    if is_hidden(upstream, field.name) {
+        return Some(());
+    }
+    let scratch = request.scratch();
+    request.response.early.add(scratch, field.name, value)
+}
+
+/// `proxy_hide_header`
+fn is_hidden(upstream: &Upstream<'_>, name: &[u8]) -> bool {
+    upstream.conf.hide.has(name) && !is_passed(upstream, name)
+}
+
+/// `proxy_pass_header`
+fn is_passed(upstream: &Upstream<'_>, name: &[u8]) -> bool {
+    upstream.conf.pass.has(name)
+}
+
+/// What nginx keeps of the answer that has redirected us: what is said of the content, and
+/// cookies.
+pub fn keep_for_redirect<'r>(request: &mut Request<'r>, upstream: &Upstream<'r>) -> Option<()> {
+    let (head, bytes) = (upstream.head, upstream.bytes);
+    for field in head.fields(bytes) {
+        let Some(known) = field.known else {
+            let name = field.name;
+            if name.eq_ignore_ascii_case(b"content-disposition") {
+                add(request, upstream, &field, field.value)?;
+            }
+            continue;
+        };
+        match known {
+            Known::ContentType => request.response.content_type = field.value,
+            Known::SetCookie => {
+                let value = proxy::cookie(request, upstream.speaks(), field.value)?;
+                add(request, upstream, &field, value)?;
+            }
+            Known::CacheControl | Known::Expires | Known::AcceptRanges => {
+                add(request, upstream, &field, field.value)?;
+            }
+            Known::XAccelLimitRate if !upstream.conf.ignore.limit_rate => {
+                request.own_rate = number::parse_u64(field.value).or(request.own_rate);
+            }
+            Known::XAccelCharset if !upstream.conf.ignore.charset => {
+                request.response.charset = field.value;
+            }
+            _ => {}
+        }
+    }
+    Some(())
+}
+
+/// A page of ours in the place of a 401 asks what the upstream asked.
+pub fn keep_challenge<'r>(request: &mut Request<'r>, upstream: &Upstream<'r>) {
+    let (head, bytes) = (upstream.head, upstream.bytes);
+    let scratch = request.scratch();
+    for field in head.fields(bytes) {
+        if field.known == Some(Known::WwwAuthenticate) {
+            // Without room for it the client is told less.
+            let _ = request.response.early.add(scratch, b"WWW-Authenticate", field.value);
+        }
+    }
+}
+
+impl<'r> Upstream<'r> {
+    fn speaks(&self) -> Speaks<'r> {
+        self.speaks
+    }
+}

@@ -1,0 +1,187 @@
+//! Asking an upstream: one exchange for every protocol.
+//!
+//! A location's handler says whom to ask and what ([`Plan`]); `fetch` asks one peer after
+//! the other until one has answered with a head; `answer` makes it the head of our answer;
+//! `relay` lets the body through. What differs by protocol is in [`Speaks`].
+//!
+//! All of it lives in rooms of the worker, not in the request: most requests ask nobody.
+
+mod answer;
+pub mod attempts;
+mod connect;
+mod dynamic;
+mod fetch;
+mod hidden;
+mod interim;
+mod lines;
+pub mod next;
+mod payload;
+mod queue;
+mod relay;
+mod send;
+pub mod settings;
+mod stream;
+mod target;
+mod tunnel;
+mod variables;
+
+pub use answer::describe;
+pub use dynamic::Named;
+pub use fetch::Plan;
+use fetch::fetch;
+pub use payload::{Payload, is_awaited};
+pub use relay::relay;
+pub use target::{Aim, Pass, Protocol, read};
+pub use variables::{VARIABLES, cookie, header, trailer};
+
+use crate::event::Io;
+use crate::http::content::Handler;
+use crate::http::proxy;
+use crate::http::request::Request;
+use crate::http::step::{Step, Wait};
+use crate::http::upstreams::Upstream as Whom;
+use crate::net::upstream::{Lease, Tries};
+use crate::proto::chunked::Decoder;
+use crate::proto::request::Version;
+use crate::proto::response::{self, Head};
+use attempts::Attempt;
+use std::rc::Rc;
+
+/// What an upstream is spoken to in.
+#[derive(Clone, Copy)]
+pub enum Speaks<'r> {
+    Http(&'r proxy::Loc),
+}
+
+/// An exchange with an upstream, from the choice of a peer to the end of the answer.
+pub struct Upstream<'r> {
+    pub conf: &'r settings::Loc,
+    pub speaks: Speaks<'r>,
+    whom: Rc<Whom>,
+    /// What a peer is chosen by (`hash`).
+    key: &'r [u8],
+    tries: Tries,
+    /// When the first peer was chosen, in ms of [`crate::time::now_ms`].
+    started: u64,
+    /// What is sent to each peer, and the body behind it.
+    request: &'r [u8],
+    payload: Payload<'r>,
+    /// Its method is HEAD.
+    head_only: bool,
+    /// It asks for another protocol.
+    upgrades: bool,
+    /// A peer has begun to get the body that is read from the client meanwhile.
+    streamed: bool,
+    attempt: Option<&'r Attempt<'r>>,
+    /// The peer that could not be reached.
+    unconnected: Option<Lease>,
+    /// Answers that came before the answer.
+    interims: u32,
+    link: Option<Link>,
+    /// Room for the head of an answer, until there is one.
+    room: Option<&'r mut [u8]>,
+    /// Bytes in the room.
+    filled: usize,
+    head: Head,
+    /// The bytes that `head` has spans of, once there is an answer.
+    bytes: &'r [u8],
+    /// What came of the body together with the head.
+    early: &'r mut [u8],
+    rest: Rest,
+    /// The answer is let through as it comes.
+    unbuffered: bool,
+    trailers: &'r [u8],
+}
+
+/// A connection to a peer.
+struct Link {
+    io: Io,
+    lease: Lease,
+    /// It comes from the pool.
+    reused: bool,
+    requests: u64,
+    since: u64,
+    /// When this peer was chosen.
+    began: u64,
+    /// It can be used again when the answer has been read.
+    keeps: bool,
+}
+
+/// What is to come of an answer's body.
+#[derive(Clone, Copy)]
+enum Rest {
+    None,
+    Length(u64),
+    Chunked(Decoder),
+    UntilClose,
+}
+
+impl Rest {
+    fn of(framing: response::Framing) -> Rest {
+        match framing {
+            response::Framing::None | response::Framing::Length(0) => Rest::None,
+            response::Framing::Length(length) => Rest::Length(length),
+            response::Framing::Chunked => Rest::Chunked(Decoder::new()),
+            response::Framing::UntilClose => Rest::UntilClose,
+        }
+    }
+
+    /// Nothing more belongs to the answer.
+    fn is_over(&self) -> bool {
+        match self {
+            Rest::None => true,
+            Rest::Length(left) => *left == 0,
+            Rest::Chunked(decoder) => decoder.is_at_end(),
+            Rest::UntilClose => false,
+        }
+    }
+}
+
+impl Upstream<'_> {
+    /// Writes down how long the peer has taken until now.
+    fn note_end(&self) {
+        if let (Some(attempt), Some(link)) = (self.attempt, &self.link)
+            && attempt.response_time.get().is_none()
+        {
+            attempt.response_time.set(Some(crate::time::now_ms().saturating_sub(link.began)));
+        }
+    }
+
+    /// Lets go of the connection: for the next request if it can be used again, else for good.
+    fn release(&mut self, request: &Request<'_>) {
+        self.note_end();
+        let Some(link) = self.link.take() else { return };
+        if !link.keeps || !self.rest.is_over() {
+            return;
+        }
+        let Link { io, lease, requests, since, .. } = link;
+        let keep = self.keep();
+        let used = crate::net::pool::Used { io, requests, since };
+        request.worker.pool.put(self.owner(), lease.addr(), keep, used);
+    }
+}
+
+/// A location's content is another server's answer: asks for what has to be waited for.
+pub fn begin<'r>(request: &mut Request<'r>) -> Step<'r> {
+    let conf = &request.location.conf;
+    let chunks = conf.proxy.version == Version::V11;
+    match is_awaited(request, conf.proxy_exchange.request_buffering, chunks) {
+        true => Step::Wait(Wait::Body),
+        false => Step::Wait(Wait::Upstream),
+    }
+}
+
+/// Asks the upstream of the request's location, in a room. What comes of it is how the
+/// phases go on.
+pub fn ask<'r>(request: &mut Request<'r>) -> impl Future<Output = Step<'r>> {
+    async move {
+        let Some(Handler::Upstream(pass)) = &request.location.conf.content.handler else {
+            return Step::Status(500);
+        };
+        let rooms = request.worker.rooms;
+        match rooms.place(fetch(request, pass)) {
+            Some(fetched) => fetched.await,
+            None => Step::Status(500),
+        }
+    }
+}

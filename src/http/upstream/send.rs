@@ -1,0 +1,211 @@
+//! The request goes out, and the head of its answer comes in, perhaps before all of the
+//! request is out.
+
+use super::fetch::Failure;
+use super::payload::Payload;
+use super::{Upstream, interim, stream};
+use crate::event;
+use crate::http::request::Request;
+use crate::log::Level;
+use crate::proto::response::{Outcome, Rules};
+use crate::sys::errno::{Errno, Result};
+use crate::sys::{io, socket};
+use std::io::IoSlice;
+
+/// What of a request is out.
+#[derive(Default)]
+struct Sent {
+    head: usize,
+    body: u64,
+}
+
+/// Sends the request and reads until the head of the answer is complete.
+///
+/// Cancellation: the connection is of no use any more.
+pub async fn run<'r>(
+    request: &mut Request<'r>,
+    upstream: &mut Upstream<'r>,
+) -> std::result::Result<(), Failure> {
+    let (mut sent, mut broken, mut done) = (Sent::default(), None, false);
+    request.action = " while sending request to upstream";
+    loop {
+        if !done {
+            match push(upstream, &mut sent) {
+                Ok(out) => done = out,
+                Err(Errno::EAGAIN) => {}
+                // It may have answered before it closed: a refusal of the body.
+                Err(errno) => broken = Some(errno),
+            }
+            if done && matches!(upstream.payload, Payload::Stream(_)) {
+                upstream.streamed = true;
+                if stream::run(request, upstream).await? {
+                    return Ok(());
+                }
+            }
+            if done {
+                upstream.mark_sent();
+            }
+            done |= broken.is_some();
+            if done {
+                request.action = " while reading response header from upstream";
+            }
+        }
+        if pull(request, upstream, broken)? {
+            return Ok(());
+        }
+        wait(request, upstream, done).await?;
+    }
+}
+
+async fn wait(
+    request: &Request<'_>,
+    upstream: &Upstream<'_>,
+    done: bool,
+) -> std::result::Result<(), Failure> {
+    let Some(link) = &upstream.link else { return Err(Failure::Error) };
+    let (want, timeout) = match done {
+        true => (event::READ, upstream.conf.read_timeout),
+        false => (event::READ | event::WRITE, upstream.conf.send_timeout),
+    };
+    let wanted = [(&link.io, want), upstream.watched(request)];
+    if let Err(errno) = event::any_of(wanted, event::after(timeout)).await {
+        request.log(Level::Error, Some(errno), format_args!("upstream timed out"));
+        return Err(Failure::Timeout);
+    }
+    match link.io.may(want) {
+        true => Ok(()),
+        false => upstream.still_there(request),
+    }
+}
+
+/// Sends what goes without waiting; true: all of it is out.
+fn push(upstream: &Upstream<'_>, sent: &mut Sent) -> Result<bool> {
+    let Some(link) = &upstream.link else { return Err(Errno::EPIPE) };
+    let body: &[u8] = match upstream.payload {
+        Payload::Bytes(bytes) => bytes,
+        _ => b"",
+    };
+    let follows = matches!(upstream.payload, Payload::File(_, 1..));
+    loop {
+        let head = upstream.request.get(sent.head..).unwrap_or_default();
+        let rest = body.get(sent.body as usize..).unwrap_or_default();
+        if head.is_empty() && rest.is_empty() {
+            break;
+        }
+        let flags = if follows { socket::MORE } else { 0 };
+        let outcome = match rest {
+            [] => link.io.try_send(head, flags),
+            rest => {
+                let parts = [IoSlice::new(head), IoSlice::new(rest)];
+                link.io.try_with(|fd| socket::send_parts(fd, &parts, flags))
+            }
+        };
+        match outcome {
+            Ok(count) => {
+                upstream.note_sent(count);
+                let of_head = count.min(head.len());
+                sent.head += of_head;
+                sent.body += (count - of_head) as u64;
+            }
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    let Payload::File(file, len) = upstream.payload else { return Ok(true) };
+    while sent.body < len {
+        const MOST: u64 = 0x7fff_f000;
+        let most = (len - sent.body).min(MOST) as usize;
+        match link.io.try_with(|fd| io::sendfile(fd, &file.fd, &mut sent.body, most)) {
+            Ok(0) => return Err(Errno::EIO),
+            Ok(count) => upstream.note_sent(count),
+            Err(Errno::EINTR) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(true)
+}
+
+/// Reads what there is of the head; true: it is complete. `broken`: why no more can be sent.
+pub(super) fn pull<'r>(
+    request: &mut Request<'r>,
+    upstream: &mut Upstream<'r>,
+    broken: Option<Errno>,
+) -> std::result::Result<bool, Failure> {
+    loop {
+        let (Some(link), Some(room)) = (&upstream.link, upstream.room.as_deref_mut()) else {
+            return Err(Failure::Error);
+        };
+        let count = match link.io.try_read(room.get_mut(upstream.filled..).unwrap_or_default()) {
+            Ok(0) => {
+                let text = format_args!("upstream prematurely closed connection");
+                request.log(Level::Error, None, text);
+                return Err(Failure::Error);
+            }
+            Ok(count) => count,
+            Err(Errno::EINTR) => continue,
+            Err(Errno::EAGAIN) if broken.is_none() => return Ok(false),
+            Err(errno) => {
+                let errno = broken.unwrap_or(errno);
+                let what = if broken.is_some() { "send" } else { "recv" };
+                request.log(Level::Error, Some(errno), format_args!("{what}() failed"));
+                return Err(Failure::Error);
+            }
+        };
+        upstream.filled += count;
+        if let Some(attempt) = upstream.attempt {
+            attempt.received.set(attempt.received.get() + count as u64);
+        }
+        if parse(request, upstream)? {
+            return Ok(true);
+        }
+    }
+}
+
+/// Looks at what has been read.
+fn parse<'r>(
+    request: &mut Request<'r>,
+    upstream: &mut Upstream<'r>,
+) -> std::result::Result<bool, Failure> {
+    loop {
+        let Some(room) = upstream.room.as_deref_mut() else { return Err(Failure::Error) };
+        let rules = Rules { size: room.len() as u32, ..Rules::default() };
+        let read = room.get(..upstream.filled).unwrap_or_default();
+        match upstream.head.parse(read, &rules) {
+            Outcome::Partial => return Ok(false),
+            Outcome::Done if upstream.head.is_interim() => interim::pass(request, upstream)?,
+            Outcome::Done if upstream.head.status == 101 && !upstream.upgrades => {
+                request.log(
+                    Level::Error,
+                    None,
+                    format_args!("upstream sent unexpected status 101: nobody asked for it"),
+                );
+                return Err(Failure::Invalid);
+            }
+            Outcome::Done => return Ok(true),
+            Outcome::Bad(bad) => {
+                let words = upstream.head.complain(read, bad);
+                request.log(Level::Error, None, format_args!("{words}"));
+                return Err(Failure::Invalid);
+            }
+        }
+    }
+}
+
+impl Upstream<'_> {
+    fn note_sent(&self, count: usize) {
+        if let Some(attempt) = self.attempt {
+            attempt.sent.set(attempt.sent.get() + count as u64);
+        }
+    }
+
+    /// All of the request is out: its connection may be used again.
+    pub(super) fn mark_sent(&mut self) {
+        if let Some(link) = &mut self.link {
+            link.keeps = true;
+        }
+    }
+
+    pub(super) fn count_sent(&self, count: usize) {
+        self.note_sent(count);
+    }
+}

@@ -1,0 +1,269 @@
+//! A request's body on its way from the client to the upstream, as it comes
+//! (`proxy_request_buffering off`): one buffer of it at a time, framed anew.
+
+use super::Upstream;
+use super::fetch::Failure;
+use super::send;
+use crate::event;
+use crate::http::request::Request;
+use crate::http::request_body::{Received, go_on};
+use crate::log::Level;
+use crate::mem::buffers::Buf;
+use crate::proto::chunked::{self, Decoder};
+use crate::proto::framing::Framing;
+use crate::sys::errno::Errno;
+use crate::sys::socket;
+use std::io::IoSlice;
+use std::ops::Range;
+
+/// What is read of the client.
+struct Source {
+    buffer: Buf,
+    /// `None`: so many bytes are to come.
+    decoder: Option<Decoder>,
+    left: u64,
+    /// Bytes of the body, and of all that it came in.
+    size: u64,
+    raw: u64,
+    /// Bytes of the connection's input that belong to it.
+    taken: usize,
+    /// What of the buffer belongs to the next request.
+    beyond: Range<usize>,
+}
+
+/// A piece on its way: its framing, and where in the buffer it is.
+#[derive(Default)]
+struct Piece {
+    head: [u8; chunked::HEAD],
+    head_len: usize,
+    data: Range<usize>,
+    tail: &'static [u8],
+    sent: usize,
+}
+
+/// Lets the body through; true: the head of the answer is there, whatever is left.
+///
+/// Cancellation: neither connection is of any use.
+pub async fn run<'r>(
+    request: &mut Request<'r>,
+    upstream: &mut Upstream<'r>,
+) -> Result<bool, Failure> {
+    let mut source = Source::new(request).ok_or(Failure::Local(500))?;
+    let mut piece = Piece::default();
+    let mut ended = false;
+    if request.head.expects_continue && source.has_nothing_yet(request) {
+        go_on(request).await.map_err(|errno| client_failed(request, errno))?;
+    }
+    loop {
+        if piece.is_out() && !ended {
+            match source.more(request) {
+                Ok(data) => {
+                    source.check_size(request)?;
+                    ended = source.is_over();
+                    piece = Piece::of(data, source.decoder.is_some(), ended);
+                }
+                Err(Errno::EAGAIN) => {}
+                Err(errno) => return Err(client_failed(request, errno)),
+            }
+        }
+        match piece.push(upstream, &source.buffer) {
+            Ok(()) if ended => {
+                source.settle(request);
+                return Ok(false);
+            }
+            Ok(()) if request.conn.io.may(event::READ) => continue,
+            Ok(()) | Err(Errno::EAGAIN) => {}
+            Err(errno) => {
+                request.keep_alive = false;
+                return send::pull(request, upstream, Some(errno));
+            }
+        }
+        if send::pull(request, upstream, None)? {
+            // Nobody wants the rest of the body.
+            request.keep_alive = false;
+            return Ok(true);
+        }
+        wait(request, upstream, piece.is_out()).await?;
+    }
+}
+
+async fn wait(
+    request: &Request<'_>,
+    upstream: &Upstream<'_>,
+    wants_more: bool,
+) -> Result<(), Failure> {
+    let Some(link) = &upstream.link else { return Err(Failure::Error) };
+    let (want, from_client, timeout) = match wants_more {
+        true => (event::READ, event::READ, request.location.conf.core.client_body_timeout),
+        false => (event::READ | event::WRITE, event::CLOSED, upstream.conf.send_timeout),
+    };
+    let wanted = [(&link.io, want), (&request.conn.io, from_client)];
+    match event::any_of(wanted, event::after(timeout)).await {
+        Ok(()) if wants_more || link.io.may(want) => Ok(()),
+        Ok(()) => upstream.still_there(request),
+        Err(errno) if wants_more => Err(client_failed(request, errno)),
+        Err(errno) => {
+            request.log(Level::Error, Some(errno), format_args!("upstream timed out"));
+            Err(Failure::Timeout)
+        }
+    }
+}
+
+/// The client has not sent what it said it would.
+fn client_failed(request: &Request<'_>, errno: Errno) -> Failure {
+    match errno {
+        Errno::ETIMEDOUT => {
+            request.log_info(Some(errno), format_args!("client timed out"));
+            Failure::Local(408)
+        }
+        Errno::EPIPE => {
+            request.log_info(None, format_args!("client prematurely closed connection"));
+            Failure::Local(400)
+        }
+        Errno::EINVAL => {
+            request.log(Level::Info, None, format_args!("client sent invalid chunked body"));
+            Failure::Local(400)
+        }
+        _ => {
+            request.log_info(Some(errno), format_args!("recv() failed"));
+            Failure::Local(400)
+        }
+    }
+}
+
+impl Source {
+    fn new(request: &Request<'_>) -> Option<Source> {
+        let (decoder, left) = match request.head.framing {
+            Framing::None => (None, 0),
+            Framing::Length(length) => (None, length),
+            Framing::Chunked => (Some(Decoder::new()), 0),
+        };
+        let buffer = request.worker.relay_buffer()?;
+        Some(Source { buffer, decoder, left, size: 0, raw: 0, taken: 0, beyond: 0..0 })
+    }
+
+    fn ahead<'r>(&self, request: &Request<'r>) -> &'r [u8] {
+        request.bytes.get(request.head.len as usize + self.taken..).unwrap_or_default()
+    }
+
+    fn has_nothing_yet(&self, request: &Request<'_>) -> bool {
+        self.ahead(request).is_empty()
+    }
+
+    fn is_over(&self) -> bool {
+        self.decoder.as_ref().map_or(self.left == 0, Decoder::is_at_end)
+    }
+
+    /// More of it in the buffer; EPIPE: the client has gone, EINVAL: it sends no chunks.
+    fn more(&mut self, request: &Request<'_>) -> Result<Range<usize>, Errno> {
+        if self.is_over() {
+            return Ok(0..0);
+        }
+        let most = match self.decoder {
+            Some(_) => self.buffer.len(),
+            None => usize::try_from(self.left)
+                .map_or(self.buffer.len(), |left| left.min(self.buffer.len())),
+        };
+        let ahead = self.ahead(request);
+        let room = self.buffer.get_mut(..most).unwrap_or_default();
+        let from_input = !ahead.is_empty();
+        let count = if from_input {
+            let count = ahead.len().min(most);
+            room[..count].copy_from_slice(&ahead[..count]);
+            count
+        } else {
+            match request.conn.io.try_read(room)? {
+                0 => return Err(Errno::EPIPE),
+                count => count,
+            }
+        };
+        let Some(decoder) = &mut self.decoder else {
+            self.taken += if from_input { count } else { 0 };
+            self.left -= count as u64;
+            self.raw += count as u64;
+            self.size += count as u64;
+            return Ok(0..count);
+        };
+        let read = self.buffer.get_mut(..count).unwrap_or_default();
+        let (kept, used) = decoder.decode(read).map_err(|chunked::Bad| Errno::EINVAL)?;
+        match from_input {
+            true => self.taken += used,
+            false => self.beyond = used..count,
+        }
+        self.raw += used as u64;
+        self.size += kept as u64;
+        Ok(0..kept)
+    }
+
+    fn check_size(&self, request: &Request<'_>) -> Result<(), Failure> {
+        let most = request.location.conf.core.client_max_body_size;
+        if most == 0 || self.size <= most {
+            return Ok(());
+        }
+        let size = self.size;
+        let text = format_args!("client intended to send too large chunked body: {size} bytes");
+        request.log(Level::Error, None, text);
+        Err(Failure::Local(413))
+    }
+
+    /// All of it is out: what came behind it is the next request's.
+    fn settle(self, request: &Request<'_>) {
+        let Source { buffer, size, raw, taken, beyond, .. } = self;
+        // It is read once.
+        let _ = request.body.set(Received::passed_on(buffer, (size, raw), taken, beyond));
+    }
+}
+
+impl Piece {
+    fn of(data: Range<usize>, chunks: bool, last: bool) -> Piece {
+        let mut piece = Piece { data, ..Piece::default() };
+        if !chunks {
+            return piece;
+        }
+        if !piece.data.is_empty() {
+            piece.head_len = chunked::head(piece.data.len() as u64, &mut piece.head).len();
+        }
+        piece.tail = match (piece.data.is_empty(), last) {
+            (true, true) => b"0\r\n\r\n",
+            (false, true) => b"\r\n0\r\n\r\n",
+            (false, false) => b"\r\n",
+            (true, false) => b"",
+        };
+        piece
+    }
+
+    fn len(&self) -> usize {
+        self.head_len + self.data.len() + self.tail.len()
+    }
+
+    fn is_out(&self) -> bool {
+        self.sent == self.len()
+    }
+
+    /// Sends what goes without waiting.
+    fn push(&mut self, upstream: &Upstream<'_>, buffer: &[u8]) -> Result<(), Errno> {
+        let Some(link) = &upstream.link else { return Err(Errno::EPIPE) };
+        while !self.is_out() {
+            let parts = [
+                self.head.get(..self.head_len).unwrap_or_default(),
+                buffer.get(self.data.clone()).unwrap_or_default(),
+                self.tail,
+            ];
+            let mut skip = self.sent;
+            let parts = parts.map(|part| {
+                let from = skip.min(part.len());
+                skip -= from;
+                IoSlice::new(&part[from..])
+            });
+            match link.io.try_with(|fd| socket::send_parts(fd, &parts, 0)) {
+                Ok(count) => {
+                    self.sent += count;
+                    upstream.count_sent(count);
+                }
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,205 @@
+//! Whom to ask: what `proxy_pass` and its like name.
+
+use super::dynamic;
+use crate::conf::{Cx, Error, Node, Pos, Template, UpstreamId};
+use crate::http::request::Request;
+use crate::http::upstreams::{self, Upstream};
+use crate::log::Level;
+use crate::net::upstream::Place;
+use crate::text::escape::Shown;
+use crate::vars::Subject;
+use std::rc::Rc;
+
+/// The protocols that there are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Protocol {
+    Http,
+}
+
+impl Protocol {
+    /// What a URL begins with, for the log.
+    pub fn scheme(self) -> &'static str {
+        match self {
+            Protocol::Http => "http://",
+        }
+    }
+
+    /// Where nothing is said of a port.
+    pub fn port(self) -> Option<u16> {
+        match self {
+            Protocol::Http => Some(80),
+        }
+    }
+}
+
+/// A location's upstream.
+pub struct Pass {
+    pub protocol: Protocol,
+    pub target: Target,
+    pub pos: Pos,
+}
+
+pub enum Target {
+    /// It is always the same.
+    Known(Known),
+    /// It is made for each request, scheme and all.
+    Made(Template),
+}
+
+/// A group, and what is said beside it.
+pub struct Known {
+    id: UpstreamId,
+    /// As it is written: `$proxy_host`.
+    host: Box<[u8]>,
+    port: u16,
+    /// What stands in the place of the location's name; `None`: the URI goes as it came.
+    pub uri: Option<Box<[u8]>>,
+}
+
+/// A goal of one request.
+pub struct Aim<'r> {
+    pub upstream: Rc<Upstream>,
+    /// What `hash` and its like choose by.
+    pub key: &'r [u8],
+    pub host: &'r [u8],
+    pub port: u16,
+    pub uri: Option<&'r [u8]>,
+    /// The URI is made of variables: it goes as it is.
+    pub is_made: bool,
+}
+
+/// Reads what a directive says of an upstream: `http://HOST[:PORT][URI]`,
+/// `http://unix:PATH:URI`, or a text with variables.
+pub fn read(cx: &mut Cx, node: Node, protocol: Protocol) -> Result<Pass, Error> {
+    let word = node.arg(0);
+    let text = cx.template(word)?;
+    let pos = word.pos();
+    if text.literal().is_none() {
+        return Ok(Pass { protocol, target: Target::Made(text), pos });
+    }
+    let skip = protocol.scheme().len();
+    without_scheme(word.bytes(), protocol).map_err(|what| refused(&what, node))?;
+    let rest = word.part(skip);
+    let (place, uri) = cut(rest.bytes());
+    let port = protocol.port();
+    let id = upstreams::refer(cx, rest.until(place.len()), port)?;
+    let own = Place::parse(place).ok().and_then(|place| place.port);
+    let uri = Some(uri).filter(|uri| !uri.is_empty()).map(Box::from);
+    let known = Known { id, host: place.into(), port: own.or(port).unwrap_or(0), uri };
+    Ok(Pass { protocol, target: Target::Known(known), pos })
+}
+
+impl Pass {
+    /// Where there is no name of a location, or none that stands still, nothing can stand in
+    /// its place (ngx_http_proxy_pass). `place`: what kind of block it is.
+    pub fn check(&self, place: &str) -> Result<(), Error> {
+        match &self.target {
+            Target::Known(Known { uri: Some(_), .. }) => {
+                let text = "\"proxy_pass\" cannot have URI part in location given by regular \
+                            expression, or inside named location, or inside \"if\" statement, or \
+                            inside \"limit_except\" block";
+                Err(Error::new(self.pos, text).hint(format!("this is {place}")))
+            }
+            Target::Known(_) | Target::Made(_) => Ok(()),
+        }
+    }
+}
+
+/// Why a text is no upstream's.
+enum Scheme {
+    /// It begins with no scheme that is known here.
+    Unknown,
+    /// It wants TLS.
+    Tls,
+}
+
+fn refused(what: &Scheme, node: Node) -> Error {
+    match what {
+        Scheme::Unknown => Error::at(node.arg(0), "invalid URL prefix"),
+        Scheme::Tls => Error::at(node.arg(0), "https protocol is not supported by limpet").hint(
+            "there is no TLS towards upstreams: reach them in plain, or through a local TLS \
+             tunnel",
+        ),
+    }
+}
+
+fn without_scheme(text: &[u8], protocol: Protocol) -> Result<&[u8], Scheme> {
+    let scheme = protocol.scheme();
+    let begins =
+        |with: &[u8]| text.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
+    match begins(scheme.as_bytes()) {
+        true => Ok(text.get(scheme.len()..).unwrap_or_default()),
+        false if begins(b"https://") || begins(b"grpcs://") => Err(Scheme::Tls),
+        false => Err(Scheme::Unknown),
+    }
+}
+
+/// Cuts `host:port/uri` before the URI; the one of a path begins behind a colon.
+fn cut(text: &[u8]) -> (&[u8], &[u8]) {
+    let is_unix = text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"unix:"));
+    if is_unix {
+        let path = text.get(5..).unwrap_or_default();
+        return match path.iter().position(|byte| *byte == b':') {
+            Some(colon) => (&text[..5 + colon], &path[colon + 1..]),
+            None => (text, b""),
+        };
+    }
+    let end = text.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
+    text.split_at(end.unwrap_or(text.len()))
+}
+
+/// The goal of this request. The error is a status.
+///
+/// Cancellation: nothing is lost.
+pub async fn aim<'r>(request: &Request<'r>, pass: &'r Pass) -> Result<Aim<'r>, u16> {
+    let text = match &pass.target {
+        Target::Known(Known { id, host, port, uri }) => {
+            let upstream = request.http.upstreams.get(*id).ok_or(500_u16)?;
+            return Ok(Aim {
+                upstream: Rc::clone(upstream),
+                key: key_of(request, upstream)?,
+                host,
+                port: *port,
+                uri: uri.as_deref(),
+                is_made: false,
+            });
+        }
+        Target::Made(text) => request.render(text).ok_or(500_u16)?,
+    };
+    let rest = without_scheme(text, pass.protocol).map_err(|what| {
+        let text = Shown(text);
+        match what {
+            Scheme::Unknown => {
+                request.log(Level::Error, None, format_args!("invalid URL prefix in \"{text}\""));
+            }
+            Scheme::Tls => request.log(
+                Level::Error,
+                None,
+                format_args!("https protocol is not supported by limpet in \"{text}\""),
+            ),
+        }
+        500_u16
+    })?;
+    let (host, uri) = cut(rest);
+    let place = Place::parse(host).map_err(|bad| {
+        let shown = Shown(host);
+        request.log(Level::Error, None, format_args!("{bad} in upstream \"{shown}\""));
+        500_u16
+    })?;
+    let port = place.port.or(pass.protocol.port()).unwrap_or(0);
+    let uri = Some(uri).filter(|uri| !uri.is_empty());
+    let blocks = request.http.upstreams.all();
+    let is_meant = |it: &&Rc<Upstream>| it.is_block && it.group.name.eq_ignore_ascii_case(host);
+    let (upstream, key) = match blocks.iter().find(is_meant) {
+        Some(block) => (Rc::clone(block), key_of(request, block)?),
+        None => (dynamic::find(request, host, place, port).await?, b"".as_slice()),
+    };
+    Ok(Aim { upstream, key, host, port, uri, is_made: true })
+}
+
+fn key_of<'r>(request: &Request<'r>, upstream: &'r Upstream) -> Result<&'r [u8], u16> {
+    match &upstream.key {
+        None => Ok(b""),
+        Some(key) => request.render(key).ok_or(500),
+    }
+}
