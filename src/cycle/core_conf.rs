@@ -62,6 +62,8 @@ settings! {
         pub worker_connections: u64 = 512,
         pub multi_accept: bool = false,
         pub accept_mutex: bool = false,
+        /// Who has accepted more than its share hands new connections to others.
+        pub worker_balance: bool = true,
         pub accept_mutex_delay: Msec = 500,
         pub debug_connection: Vec<Network> = Vec::new(),
         /// `use`: epoll, there is no other.
@@ -199,6 +201,7 @@ pub static EVENTS_TABLE: &[Directive<EventsRaw>] = &[
     }),
     Directive::flag("multi_accept", EVENTS, |raw| &mut raw.multi_accept),
     Directive::flag("accept_mutex", EVENTS, |raw| &mut raw.accept_mutex),
+    Directive::flag("worker_balance", EVENTS, |raw| &mut raw.worker_balance),
     Directive::msec("accept_mutex_delay", EVENTS, |raw| &mut raw.accept_mutex_delay),
     Directive::call("debug_connection", EVENTS, Args::ONE, |raw, cx, node| {
         let networks = cx.networks(node)?;

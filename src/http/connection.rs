@@ -228,10 +228,18 @@ pub fn serve<E: Future<Output = Option<Conn>>>(
     accepted: Accepted,
     make: impl Fn(&'static Worker, Conn, Input) -> E + Copy,
 ) -> impl Future<Output = ()> {
+    let handed = accepted.handed;
     let (mut held, mut deadline) = arrive(service, accepted, make);
     // Whether the last look found nothing.
     let mut quiet = false;
     async move {
+        if !handed
+            && service.worker.handover.is_uneven()
+            && let Some(Held::Idle(conn)) = &held
+            && handover::balance(service.worker, conn, deadline).await != Some(false)
+        {
+            return;
+        }
         loop {
             let conn = match &mut held {
                 Some(Held::Idle(conn)) => conn,

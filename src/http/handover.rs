@@ -7,7 +7,7 @@ use super::worker::Worker;
 use crate::event::{self, Conversations, Converse, Deadline, Io, Reserved};
 use crate::log::{Level, log};
 use crate::net::handover::message::{Connection, INPUT_MOST, Reason};
-use crate::net::handover::{Host, Passed, Traveller, Why};
+use crate::net::handover::{Host, Passed, Purpose, Traveller, Why};
 use crate::sys::addr::{Addr, Peer};
 use crate::sys::socket;
 use crate::text::writer::Writer;
@@ -68,10 +68,26 @@ pub fn pass<'a>(
     input: impl AsRef<[u8]> + 'a,
     deadline: Deadline,
 ) -> impl Future<Output = Option<bool>> + 'a {
-    let mut passage = worker.handover.passage();
+    let mut passage = worker.handover.passage(Purpose::Leave);
     event::found(deadline, move || {
         let leaving = Leaving { worker, conn, input: input.as_ref(), deadline };
         passage.go_on(&leaving).map(|passed| is_gone(conn, passed))
+    })
+}
+
+/// Gives a connection that has just been accepted to a worker that has fewer. `Some(false)`: it
+/// stays; else it is to be closed without a word.
+///
+/// Cancellation: as that of [`pass`].
+pub fn balance<'a>(
+    worker: &'static Worker,
+    conn: &'a Conn,
+    deadline: Deadline,
+) -> impl Future<Output = Option<bool>> + 'a {
+    let mut passage = worker.handover.passage(Purpose::Balance);
+    event::found(deadline, move || {
+        let leaving = Leaving { worker, conn, input: b"", deadline };
+        passage.go_on(&leaving).map(|passed| passed == Passed::Taken)
     })
 }
 

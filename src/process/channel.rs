@@ -34,8 +34,7 @@ pub struct Channel {
     pub end0: OwnedFd,
     /// Read by the child.
     pub end1: OwnedFd,
-    /// Where siblings hand connections in. The child has it too: who gets a connection of its
-    /// is given it for the answer.
+    /// Where siblings hand connections in.
     pub door0: OwnedFd,
 }
 

@@ -94,7 +94,8 @@ impl Master {
     fn give(self, birth: Birth) -> (Cycle, Seat) {
         let Birth { slot, job, ends } = birth;
         let (channel, door) = ends.unzip();
-        let generation = job.work.number().map_or(0, |_| job.generation);
+        let is_worker = job.work.number().is_some();
+        let (generation, door) = (job.generation, door.filter(|_| is_worker));
         let handover: &'static Handover = Box::leak(Box::new(Handover::new(generation, door)));
         let winch = self.heeds_winch();
         let is_term_graceful = self.cycle.core.is_term_graceful(self.watch.pid);

@@ -12,7 +12,6 @@ use super::master::{Due, Master};
 use super::table::{Job, MAX_PROCESSES, Process, Spawn, Work};
 use super::upgrade::Try;
 use crate::log::{Level, log};
-use crate::net::handover::Door;
 use crate::shm::scoreboard::Kind;
 use crate::sys::Errno;
 use crate::sys::process::{self, Fork};
@@ -32,8 +31,8 @@ pub enum End {
 pub struct Birth {
     pub slot: usize,
     pub job: Job,
-    /// Its own end of its channel, and its door; a new binary has none.
-    pub ends: Option<(OwnedFd, Door)>,
+    /// The reading ends of its channel and its door; a new binary has none.
+    pub ends: Option<(OwnedFd, OwnedFd)>,
 }
 
 /// One step of the master's loop: on, or the end of it here.
@@ -94,9 +93,7 @@ impl Master {
         let pid = match process::fork() {
             Ok(Fork::Parent(pid)) => pid,
             Ok(Fork::Child) => {
-                let ends = channel.map(|(Channel { end1, door0, .. }, door1)| {
-                    (end1, Door { read: door1, write: door0 })
-                });
+                let ends = channel.map(|(channel, door1)| (channel.end1, door1));
                 return Break(End::Born(Birth { slot, job, ends }));
             }
             Err(e) => {

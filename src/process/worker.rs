@@ -25,6 +25,7 @@ use crate::{http, shm, time};
 const CHANNEL: WatchId = 0;
 const MASTER: WatchId = 1;
 const DOOR: WatchId = 2;
+const ANSWERS: WatchId = 3;
 
 /// How long the orphans of a dead master may finish what is in flight, when
 /// `worker_shutdown_timeout` does not say.
@@ -52,6 +53,7 @@ fn serve(cycle: Cycle, seat: Seat) -> Option<i32> {
     let http = cycle.http();
     let connections = connections(&cycle, &http)?;
     let reactor = reactor(connections)?;
+    seat.handover.set_balance(cycle.events.worker_balance);
     let http = http::Worker::leak(http, connections, next_connection, seat.handover)?;
     let multi_accept = cycle.events.multi_accept;
     let events = http::conversations(reactor, http, connections, multi_accept)?;
@@ -200,9 +202,9 @@ impl<M: Converse> Worker<M> {
             log!(Level::Emerg, errno e, "epoll_ctl() failed");
             code
         };
-        let door = self.http.and_then(|http| http.handover.door());
+        let [door, answers] = self.seat.handover.watched();
         let (channel, master) = (self.seat.channel.as_ref(), self.seat.master.pidfd.as_ref());
-        for (fd, id) in [(channel, CHANNEL), (master, MASTER), (door, DOOR)] {
+        for (fd, id) in [(channel, CHANNEL), (master, MASTER), (door, DOOR), (answers, ANSWERS)] {
             if let Some(fd) = fd {
                 self.reactor.watch(fd, id).map_err(|e| failed(e, FATAL))?;
             }
@@ -230,7 +232,7 @@ impl<M: Converse> Worker<M> {
     }
 
     fn look_at(&mut self, fired: Fired) {
-        if fired.has(DOOR) {
+        if fired.has(DOOR) || fired.has(ANSWERS) {
             self.receive();
         }
         if fired.has(CHANNEL)

@@ -47,12 +47,18 @@ enum Answer<'a> {
 impl Handover {
     /// Works off what has come; false if there is more.
     pub fn receive(&self, host: &impl Host) -> bool {
-        let Some(door) = self.door() else { return true };
+        let [door, answers] = self.watched();
+        let empty = |end: &OwnedFd| self.receive_from(end, host);
+        // Answers first: they make room.
+        answers.is_none_or(empty) & door.is_none_or(empty)
+    }
+
+    fn receive_from(&self, end: &OwnedFd, host: &impl Host) -> bool {
         let mut room = self.incoming.borrow_mut();
         room.resize(message::LONGEST, 0);
         let mut carried = FdBuf::<CARRIED>::new();
         for _ in 0..AT_ONCE {
-            let received = match msg::recv_fds(door, &mut room, &mut carried) {
+            let received = match msg::recv_fds(end, &mut room, &mut carried) {
                 Ok(received) => received,
                 Err(Errno::EINTR) => continue,
                 Err(Errno::EAGAIN) => return true,

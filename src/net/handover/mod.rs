@@ -16,10 +16,15 @@
 //! first. A sender that goes before the answer takes nothing back; the connection is the
 //! receiver's then.
 //!
-//! At most 64 connections are on their way to one receiver; the others wait, unread. What comes
+//! A connection that has just been accepted goes the same way when its worker has more than its
+//! share (`balance`).
+//!
+//! At most 64 connections are on their way to one receiver, and 256 in all, for which there is
+//! room to answer; the others wait, unread. What comes
 //! through a door is not believed: `message` checks the bytes, `arrivals` the descriptors.
 
 mod arrivals;
+mod balance;
 pub mod message;
 mod receivers;
 mod sent;
@@ -35,11 +40,12 @@ use crate::event::{self, Io, TaskId};
 use crate::log::{Level, log};
 use crate::shm;
 use crate::sys::errno::Errno;
-use crate::sys::{msg, process};
+use crate::sys::{msg, process, socket};
 use crate::text::writer::Writer;
 use crate::time;
+use balance::Balance;
 use message::{Head, Kind, Reason};
-use receivers::{Choice, Receivers};
+use receivers::{Choice, Receivers, Tried};
 use sent::{Sent, Settled, Verdict};
 
 /// When a door that has no room is tried again, and when a wait for a turn looks for itself.
@@ -52,26 +58,31 @@ const SUCCESSOR_MS: u64 = 1000;
 /// Waits for a turn that are kept in order.
 const WAITING: usize = 16 * 1024;
 
-/// Both ends of a process's own door.
-pub struct Door {
-    /// It reads what siblings send here.
-    pub read: OwnedFd,
-    /// They are given this to answer.
-    pub write: OwnedFd,
+/// A worker's descriptors.
+struct Ends {
+    /// Of its door: it reads what siblings hand in.
+    door: OwnedFd,
+    /// Of a pair of its own: it reads what they answer, and nothing else, so that there is always
+    /// room for an answer.
+    answers: OwnedFd,
+    /// They are given this with each connection.
+    answer_here: OwnedFd,
 }
 
 /// A process's part in it.
 pub struct Handover {
     /// Which configuration it serves.
     generation: u32,
-    /// `None`: nobody is beside it.
-    door: Option<Door>,
+    /// `None`: nobody is beside it, or it serves nobody.
+    ends: Option<Ends>,
     receivers: RefCell<Receivers>,
     sent: RefCell<Sent>,
     /// Those who wait for a turn.
     waiting: RefCell<VecDeque<TaskId>>,
     /// Siblings of its own generation leave, too.
     all_leave: Cell<bool>,
+    /// `worker_balance`
+    balance: Cell<bool>,
     /// When a receiver has last died.
     lost_ms: Cell<Option<u64>>,
     /// Where a message is written, and where one is read; made when first needed.
@@ -104,6 +115,15 @@ pub enum Why {
     Refused(Reason),
 }
 
+/// Why a connection is to go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// This worker leaves.
+    Leave,
+    /// It has more than its share.
+    Balance,
+}
+
 /// What became of one attempt.
 enum Attempt {
     Sent,
@@ -114,23 +134,33 @@ enum Attempt {
 }
 
 impl Handover {
-    pub fn new(generation: u32, door: Option<Door>) -> Self {
+    /// `door`: the reading end of a worker's own.
+    pub fn new(generation: u32, door: Option<OwnedFd>) -> Self {
+        let ends = door.and_then(|door| match socket::socketpair(socket::SEQPACKET) {
+            Ok((answers, answer_here)) => Some(Ends { door, answers, answer_here }),
+            Err(e) => {
+                log!(Level::Alert, errno e, "socketpair() failed, no connections are handed over");
+                None
+            }
+        });
         Self {
             generation,
-            door,
+            ends,
             receivers: RefCell::default(),
             sent: RefCell::default(),
             waiting: RefCell::default(),
             all_leave: Cell::new(false),
+            balance: Cell::new(false),
             lost_ms: Cell::new(None),
             outgoing: RefCell::default(),
             incoming: RefCell::default(),
         }
     }
 
-    /// The end to watch.
-    pub fn door(&self) -> Option<&OwnedFd> {
-        self.door.as_ref().map(|door| &door.read)
+    /// What to watch, and to `receive` when there is something.
+    pub fn watched(&self) -> [Option<&OwnedFd>; 2] {
+        let ends = self.ends.as_ref();
+        [ends.map(|ends| &ends.door), ends.map(|ends| &ends.answers)]
     }
 
     /// A sibling lives that serves this generation; 0: it takes no connections.
@@ -178,6 +208,20 @@ impl Handover {
         self.all_leave.set(true);
     }
 
+    pub fn set_balance(&self, on: bool) {
+        self.balance.set(on);
+    }
+
+    /// Whether a connection that has just been accepted is one too many.
+    pub fn is_uneven(&self) -> bool {
+        self.balance.get() && self.even(Tried::default()) != Balance::Even
+    }
+
+    fn even(&self, tried: Tried) -> Balance {
+        let active = event::counters().active.get();
+        balance::look(&self.receivers.borrow(), self.generation, active, tried)
+    }
+
     /// Whether anybody takes connections over.
     pub fn has_receivers(&self) -> bool {
         self.receivers.borrow().any(self.generation, self.peers_stay())
@@ -188,26 +232,41 @@ impl Handover {
     }
 
     /// Begins to give a connection to a worker that takes over.
-    pub fn passage(&'static self) -> Passage {
-        Passage { handover: self, at: Passage::NOT_YET }
+    pub fn passage(&'static self, purpose: Purpose) -> Passage {
+        Passage { handover: self, at: Passage::NOT_YET, purpose }
     }
 
-    fn attempt(&self, traveller: &impl Traveller, at: u32) -> Attempt {
-        let Some(door) = &self.door else { return Attempt::Nobody };
-        let mut receivers = self.receivers.borrow_mut();
-        let mut sent = self.sent.borrow_mut();
-        let place = match receivers.choose(self.generation, self.peers_stay(), sent.tried(at)) {
+    /// Who gets a connection, or why nobody does now.
+    fn choose(&self, purpose: Purpose, tried: Tried) -> Choice {
+        if purpose == Purpose::Balance {
+            return match self.even(tried) {
+                Balance::Even => Choice::Nobody,
+                Balance::To(place) => Choice::Next(place),
+                Balance::Busy => Choice::Busy,
+            };
+        }
+        let choice = self.receivers.borrow_mut().choose(self.generation, self.peers_stay(), tried);
+        match choice {
+            Choice::Nobody if self.awaits_successor() => Choice::Busy,
+            choice => choice,
+        }
+    }
+
+    fn attempt(&self, traveller: &impl Traveller, at: u32, purpose: Purpose) -> Attempt {
+        let Some(ends) = &self.ends else { return Attempt::Nobody };
+        let tried = self.sent.borrow_mut().tried(at);
+        let place = match self.choose(purpose, tried) {
             Choice::Next(place) => place,
             Choice::Busy => return Attempt::Busy,
-            Choice::Nobody if self.awaits_successor() => return Attempt::Busy,
             Choice::Nobody => return Attempt::Nobody,
         };
+        let (mut receivers, mut sent) = (self.receivers.borrow_mut(), self.sent.borrow_mut());
         let Some(receiver) = receivers.get_mut(place) else { return Attempt::Nobody };
         if let Err(e) = traveller.io().leave() {
             log!(Level::Alert, errno e, "epoll_ctl() failed");
         }
         let ticket = sent.send(at, receiver.serial);
-        let fds = [door.write.as_fd(), traveller.io().as_fd()];
+        let fds = [ends.answer_here.as_fd(), traveller.io().as_fd()];
         let (number, pid) = (traveller.number(), receiver.pid);
         let Err(e) = self.write(&receiver.door, traveller, ticket, &fds) else {
             receiver.unacknowledged += 1;
@@ -288,6 +347,7 @@ pub struct Passage {
     handover: &'static Handover,
     /// The place of what is known of it.
     at: u32,
+    purpose: Purpose,
 }
 
 impl Passage {
@@ -313,7 +373,7 @@ impl Passage {
                 }
                 _ => {}
             }
-            match handover.attempt(traveller, at) {
+            match handover.attempt(traveller, at, self.purpose) {
                 Attempt::Sent | Attempt::Again => {}
                 Attempt::Busy => {
                     handover.wait_for_turn();

@@ -3,7 +3,9 @@
 use std::os::fd::OwnedFd;
 
 /// How many connections may be on their way to one receiver.
-pub const UNACKNOWLEDGED: u32 = 64;
+const UNACKNOWLEDGED: u32 = 64;
+/// And in all: so many answers fit a socket (some 270).
+const UNACKNOWLEDGED_ALL: u32 = 256;
 
 pub struct Receiver {
     /// Tells it from all others there ever were.
@@ -33,7 +35,7 @@ impl Tried {
         self.0 |= 1 << (serial % 64);
     }
 
-    fn has(self, serial: u32) -> bool {
+    pub fn has(self, serial: u32) -> bool {
         self.0 & 1 << (serial % 64) != 0
     }
 }
@@ -92,6 +94,10 @@ impl Receivers {
         });
     }
 
+    pub fn iter(&self) -> impl Iterator<Item = &Receiver> {
+        self.list.iter()
+    }
+
     pub fn any_gone(&self) -> bool {
         self.list.iter().any(|receiver| receiver.gone)
     }
@@ -106,6 +112,16 @@ impl Receivers {
 
     pub fn by_pid(&self, pid: i32) -> Option<&Receiver> {
         self.list.iter().find(|receiver| receiver.pid == pid)
+    }
+
+    /// On their way to anybody.
+    pub fn unacknowledged(&self) -> u32 {
+        self.list.iter().map(|receiver| receiver.unacknowledged).sum()
+    }
+
+    /// Whether one has as much on its way as it may.
+    pub fn is_busy(&self, receiver: &Receiver) -> bool {
+        receiver.unacknowledged >= UNACKNOWLEDGED || self.unacknowledged() >= UNACKNOWLEDGED_ALL
     }
 
     /// The generation that takes over from `own`: the newest one of which anybody takes
@@ -131,7 +147,7 @@ impl Receivers {
         let turn = self.turn;
         let (mut next, mut busy) = (None, false);
         for (at, receiver) in self.list.iter().enumerate().filter(|(_, it)| takes(it)) {
-            if receiver.unacknowledged >= UNACKNOWLEDGED {
+            if self.is_busy(receiver) {
                 busy = true;
                 continue;
             }
