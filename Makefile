@@ -22,6 +22,10 @@ test: musl
 	RUST_TEST_THREADS=1 $(CARGO) test --quiet --target $(TARGET) --bin limpet
 	$(TESTS) $(CARGO) test --target $(TARGET) --test house --test server
 
+# `make smoke TARGET=aarch64-unknown-linux-musl`: under qemu.
+smoke: musl
+	scripts/smoke $(TARGET)
+
 check: musl
 	$(CARGO) fmt --check
 	$(CARGO) clippy --target $(TARGET) --all-targets -- -D warnings
@@ -59,4 +63,4 @@ clean:
 musl:
 	@test -d "$$(rustc --print sysroot)/lib/rustlib/$(TARGET)" || rustup target add $(TARGET)
 
-.PHONY: all run test check sizes figures bench image image-busybox miri install clean musl
+.PHONY: all run test smoke check sizes figures bench image image-busybox miri install clean musl

@@ -95,11 +95,11 @@ trap 'exit 130' INT TERM
 
 # A port that nobody listens on: the kernel's list says so.
 free_port() {
-    port=$1
-    while grep -q ":$(printf '%04X' "$port") 00000000:0000 0A" /proc/net/tcp; do
-        port=$((port + 1))
+    free=$1
+    while grep -q ":$(printf '%04X' "$free") 00000000:0000 0A" /proc/net/tcp; do
+        free=$((free + 1))
     done
-    echo "$port"
+    echo "$free"
 }
 
 chmod 755 "$place"
@@ -339,12 +339,12 @@ if [ -z "$quick" ] && command -v strace >/dev/null; then traced=1; fi
 start_backend
 first=18080
 for server in $servers; do
-    port=$(free_port "$first")
-    configuration "$server" "$port" '' '' '' >"$place/plain_$server.conf"
-    configure "$server" "$port"
+    own=$(free_port "$first")
+    configuration "$server" "$own" '' '' '' >"$place/plain_$server.conf"
+    configure "$server" "$own"
     start "$server"
     eval "fresh_$server=\$(memory $server)"
-    first=$((port + 1))
+    first=$((own + 1))
 done
 
 # has NAME WORKLOAD
@@ -398,7 +398,7 @@ for it in $wanted; do
     for server in $able; do
         : >"$place/$server.$it"
         # Caches are filled, and connections to others are there, before anything counts.
-        run "$server" 1 >/dev/null
+        [ -n "$quick" ] || run "$server" 1 >/dev/null
     done
     round=0
     while [ "$round" -lt "$rounds" ]; do
