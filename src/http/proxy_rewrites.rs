@@ -1,15 +1,12 @@
 //! What a proxied response says of places and cookies, in the client's terms:
 //! `proxy_redirect`, `proxy_cookie_domain`, `proxy_cookie_path`, `proxy_cookie_flags`.
-#![allow(dead_code, reason = "for who proxies")]
 
 mod cookie;
 mod redirect;
 #[cfg(test)]
 mod tests;
 
-#[allow(unused_imports, reason = "for who proxies")]
 pub use cookie::cookie;
-#[allow(unused_imports, reason = "for who proxies")]
 pub use redirect::{Usual, location, refresh};
 
 use crate::conf::{Args, Context, Cx, Directive, Error, Node, Pattern, Template, Word, settings};

@@ -10,8 +10,9 @@ pub use pass::pass;
 pub use request::make;
 
 use crate::conf::{Args, Context, Cx, Directive, Error, Node, Template, choice, put, settings};
+use crate::http::proxy_rewrites;
 use crate::http::request::Request;
-use crate::http::upstream::Speaks;
+use crate::http::upstream::Pass;
 use crate::proto::request::Version;
 use std::rc::Rc;
 
@@ -66,17 +67,19 @@ fn set_header(cx: &mut Cx, node: Node) -> Result<SetHeader, Error> {
     Ok(SetHeader { name: node.arg(0).bytes().into(), value: cx.template(node.arg(1))? })
 }
 
-/// `Location` of an answer, as the client is to see it.
-pub fn location<'r>(_: &Request<'r>, _: Speaks<'r>, value: &'r [u8]) -> Option<&'r [u8]> {
-    Some(value)
+/// `Location` of an answer, as the client is to see it; `None`: there is no room for it.
+pub fn location<'r>(request: &Request<'r>, pass: &'r Pass, value: &'r [u8]) -> Option<&'r [u8]> {
+    let usual = pass.usual(&request.location.name);
+    proxy_rewrites::location(request, &request.location.conf.proxy_rewrites, usual, value)
 }
 
 /// The same for `Refresh`.
-pub fn refresh<'r>(_: &Request<'r>, _: Speaks<'r>, value: &'r [u8]) -> Option<&'r [u8]> {
-    Some(value)
+pub fn refresh<'r>(request: &Request<'r>, pass: &'r Pass, value: &'r [u8]) -> Option<&'r [u8]> {
+    let usual = pass.usual(&request.location.name);
+    proxy_rewrites::refresh(request, &request.location.conf.proxy_rewrites, usual, value)
 }
 
 /// The same for `Set-Cookie`.
-pub fn cookie<'r>(_: &Request<'r>, _: Speaks<'r>, value: &'r [u8]) -> Option<&'r [u8]> {
-    Some(value)
+pub fn cookie<'r>(request: &Request<'r>, value: &'r [u8]) -> Option<&'r [u8]> {
+    proxy_rewrites::cookie(request, &request.location.conf.proxy_rewrites, value)
 }

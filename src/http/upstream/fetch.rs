@@ -1,6 +1,6 @@
 //! One peer after the other, until one has answered with a head.
 
-use super::attempts::Attempts;
+use super::attempts::{Attempt, Attempts};
 use super::target::{self, Aim, Pass};
 use super::{Link, Rest, Speaks, Upstream, answer, connect, payload, send, settings};
 use crate::event::{self, Io};
@@ -9,6 +9,7 @@ use crate::http::request::Request;
 use crate::http::step::Step;
 use crate::http::upstream::next::Next;
 use crate::http::upstream::payload::Payload;
+use crate::http::upstreams::sticky::{bind, bound};
 use crate::log::Level;
 use crate::net::pool::Keep;
 use crate::net::upstream::{Ask, Lease, Refusal, Tries};
@@ -66,7 +67,7 @@ pub async fn fetch<'r>(request: &mut Request<'r>, pass: &'r Pass) -> Step<'r> {
         Speaks::Http(own) => proxy::make(request, conf, own, &aim),
     };
     let Some(plan) = made else { return Step::Status(500) };
-    let Some(upstream) = begin(request, (speaks, conf), aim, plan) else {
+    let Some(upstream) = begin(request, (speaks, conf), (pass, aim), plan) else {
         request.log(Level::Alert, None, format_args!("no room for an upstream's answer"));
         return Step::Status(500);
     };
@@ -82,13 +83,28 @@ pub async fn fetch<'r>(request: &mut Request<'r>, pass: &'r Pass) -> Step<'r> {
     };
     // An answer that is not let through is not read.
     request.upstream = Some(upstream);
-    step
+    match step {
+        Step::Answer(answer) => {
+            bind_client(request).map_or(Step::Status(502), |()| Step::Answer(answer))
+        }
+        step => step,
+    }
+}
+
+/// The client belongs to this peer from now on, if its group says so.
+fn bind_client(request: &mut Request<'_>) -> Option<()> {
+    let upstream = request.upstream.as_mut()?;
+    let Some(known) = upstream.known else { return Some(()) };
+    let Some(link) = upstream.link.take() else { return Some(()) };
+    let bound = bind(known, request, &link.lease);
+    request.upstream.as_mut()?.link = Some(link);
+    bound
 }
 
 fn begin<'r>(
     request: &mut Request<'r>,
     (speaks, conf): (Speaks<'r>, &'r Rc<settings::Loc>),
-    aim: Aim<'r>,
+    (pass, aim): (&'r Pass, Aim<'r>),
     plan: Plan<'r>,
 ) -> Option<Upstream<'r>> {
     let scratch = request.scratch();
@@ -98,7 +114,9 @@ fn begin<'r>(
     Some(Upstream {
         conf,
         speaks,
+        pass,
         whom: aim.upstream,
+        known: aim.known,
         key: aim.key,
         unconnected: None,
         interims: 0,
@@ -124,12 +142,21 @@ fn begin<'r>(
 
 /// Until there is a head.
 async fn ask<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>) -> Result<(), Failure> {
-    let mut tries = upstream.whom.group.next_tries();
-    if upstream.conf.next_tries > 0 {
-        tries = tries.min(u32::try_from(upstream.conf.next_tries).unwrap_or(u32::MAX));
-    }
+    let (mut tries, mut resolved) = (upstream.tries(), false);
     loop {
-        let lease = pick(request, upstream)?;
+        let lease = match pick(request, upstream) {
+            Ok(lease) => lease,
+            Err(Refusal::Unresolved) if !resolved => {
+                resolved = true;
+                let within = request.location.conf.resolver.timeout;
+                // What came of it is seen, and told, when a peer is picked once more.
+                let _ = upstream.whom.group.resolve(within).await;
+                tries = upstream.tries();
+                continue;
+            }
+            Err(refusal) => return Err(refuse(request, upstream, refusal)),
+        };
+        upstream.attempt = note(request, lease.name());
         upstream.forget_answer();
         let failure = match one(request, upstream, lease, tries).await {
             Ok(()) => return Ok(()),
@@ -147,39 +174,37 @@ async fn ask<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>) -> Resu
     }
 }
 
-/// The next peer; the error has been told.
-fn pick<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>) -> Result<Lease, Failure> {
+/// The next peer.
+fn pick<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>) -> Result<Lease, Refusal> {
     request.action = " while connecting to upstream";
-    let Upstream { whom, tries, .. } = upstream;
-    let asked =
-        Ask { key: upstream.key, client: request.client.ip, sticky: b"", now_ms: time::now_ms() };
-    let picked = whom.group.pick(tries, &asked);
-    let name: &[u8] = match &picked {
-        Ok(lease) => lease.name(),
-        Err(_) => &whom.group.name,
-    };
-    let attempts = request.attempts.get().ok_or(Failure::Local(500))?;
-    upstream.attempt = Some(attempts.add(request.scratch(), name).ok_or(Failure::Local(500))?);
-    let refusal = match picked {
-        Ok(lease) => return Ok(lease),
-        Err(refusal) => refusal,
-    };
+    let sticky = upstream.known.map_or(b"".as_slice(), |known| bound(known, request));
+    let Upstream { whom, tries, key, .. } = upstream;
+    let asked = Ask { key, client: request.client.ip, sticky, now_ms: time::now_ms() };
+    whom.group.pick(tries, &asked)
+}
+
+/// Writes down who is asked; without room for it nothing is known of that.
+fn note<'r>(request: &Request<'r>, name: &[u8]) -> Option<&'r Attempt<'r>> {
+    request.attempts.get()?.add(request.scratch(), name)
+}
+
+/// Nobody can be asked.
+fn refuse<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>, refusal: Refusal) -> Failure {
+    let name = &upstream.whom.group.name;
+    upstream.attempt = note(request, name);
     if let Some(attempt) = upstream.attempt {
         attempt.status.set(502);
-        attempt.connect_time.set(None);
         attempt.response_time.set(Some(0));
     }
     match refusal {
-        Refusal::NoLive => {
-            request.log(Level::Error, None, format_args!("no live upstreams"));
-        }
+        Refusal::NoLive => request.log(Level::Error, None, format_args!("no live upstreams")),
         Refusal::Unresolved => {
-            let name = Shown(&upstream.whom.group.name);
+            let name = Shown(name);
             let text = format_args!("no address is known of upstream \"{name}\"");
             request.log(Level::Error, None, text);
         }
     }
-    Err(Failure::Local(502))
+    Failure::Local(502)
 }
 
 /// One peer.
@@ -223,6 +248,15 @@ impl Failure {
 }
 
 impl<'r> Upstream<'r> {
+    /// How many peers may be asked.
+    fn tries(&self) -> u32 {
+        let peers = self.whom.group.next_tries();
+        match u32::try_from(self.conf.next_tries).unwrap_or(u32::MAX) {
+            0 => peers,
+            most => peers.min(most),
+        }
+    }
+
     pub(super) fn owner(&self) -> usize {
         Rc::as_ptr(&self.whom).addr()
     }

@@ -4,6 +4,7 @@
 use super::{Speaks, Upstream};
 use crate::http::proxy;
 use crate::http::request::Request;
+use crate::http::step::Target;
 use crate::proto::response::{Field, Known};
 use crate::text::number;
 use crate::vars::Subject;
@@ -54,15 +55,24 @@ fn known_line<'r>(
         Known::LastModified => request.response.modified_line = true,
         Known::ContentEncoding => request.response.is_coded |= !value.is_empty(),
         Known::Location => {
-            let value = proxy::location(request, upstream.speaks(), value)?;
-            return add(request, upstream, field, value);
+            let told = match upstream.speaks {
+                Speaks::Http(_) => proxy::location(request, upstream.pass, value)?,
+            };
+            if told != value && told.starts_with(b"/") {
+                // One that was made here is absolute if ours are (nginx).
+                request.moved = Some(Target::Text(told));
+                return Some(());
+            }
+            return add(request, upstream, field, told);
         }
         Known::Refresh => {
-            let value = proxy::refresh(request, upstream.speaks(), value)?;
+            let value = match upstream.speaks {
+                Speaks::Http(_) => proxy::refresh(request, upstream.pass, value)?,
+            };
             return add(request, upstream, field, value);
         }
         Known::SetCookie => {
-            let value = proxy::cookie(request, upstream.speaks(), value)?;
+            let value = cookie(request, upstream, value)?;
             return add(request, upstream, field, value);
         }
         Known::AcceptRanges if upstream.conf.force_ranges => return Some(()),
@@ -133,7 +143,7 @@ pub fn keep_for_redirect<'r>(request: &mut Request<'r>, upstream: &Upstream<'r>)
         match known {
             Known::ContentType => request.response.content_type = field.value,
             Known::SetCookie => {
-                let value = proxy::cookie(request, upstream.speaks(), field.value)?;
+                let value = cookie(request, upstream, field.value)?;
                 add(request, upstream, &field, value)?;
             }
             Known::CacheControl | Known::Expires | Known::AcceptRanges => {
@@ -163,8 +173,8 @@ pub fn keep_challenge<'r>(request: &mut Request<'r>, upstream: &Upstream<'r>) {
     }
 }
 
-impl<'r> Upstream<'r> {
-    fn speaks(&self) -> Speaks<'r> {
-        self.speaks
+fn cookie<'r>(request: &Request<'r>, upstream: &Upstream<'r>, value: &'r [u8]) -> Option<&'r [u8]> {
+    match upstream.speaks {
+        Speaks::Http(_) => proxy::cookie(request, value),
     }
 }

@@ -57,7 +57,10 @@ pub enum Speaks<'r> {
 pub struct Upstream<'r> {
     pub conf: &'r settings::Loc,
     pub speaks: Speaks<'r>,
+    pass: &'r Pass,
     whom: Rc<Whom>,
+    /// The same, if the configuration speaks of it.
+    known: Option<&'r Whom>,
     /// What a peer is chosen by (`hash`).
     key: &'r [u8],
     tries: Tries,

@@ -2,12 +2,14 @@
 
 use super::dynamic;
 use crate::conf::{Cx, Error, Node, Pos, Template, UpstreamId};
+use crate::http::proxy_rewrites::Usual;
 use crate::http::request::Request;
 use crate::http::upstreams::{self, Upstream};
 use crate::log::Level;
 use crate::net::upstream::Place;
 use crate::text::escape::Shown;
 use crate::vars::Subject;
+use std::cell::OnceCell;
 use std::rc::Rc;
 
 /// The protocols that there are.
@@ -35,8 +37,10 @@ impl Protocol {
 /// A location's upstream.
 pub struct Pass {
     pub protocol: Protocol,
-    pub target: Target,
-    pub pos: Pos,
+    target: Target,
+    pos: Pos,
+    /// What `proxy_redirect default` is here, once somebody has asked.
+    usual: OnceCell<Option<Usual>>,
 }
 
 pub enum Target {
@@ -49,6 +53,8 @@ pub enum Target {
 /// A group, and what is said beside it.
 pub struct Known {
     id: UpstreamId,
+    /// All of it.
+    url: Box<[u8]>,
     /// As it is written: `$proxy_host`.
     host: Box<[u8]>,
     port: u16,
@@ -59,7 +65,8 @@ pub struct Known {
 /// A goal of one request.
 pub struct Aim<'r> {
     pub upstream: Rc<Upstream>,
-    /// What `hash` and its like choose by.
+    /// The one that the configuration speaks of, and what `hash` and its like choose by.
+    pub known: Option<&'r Upstream>,
     pub key: &'r [u8],
     pub host: &'r [u8],
     pub port: u16,
@@ -75,7 +82,7 @@ pub fn read(cx: &mut Cx, node: Node, protocol: Protocol) -> Result<Pass, Error> 
     let text = cx.template(word)?;
     let pos = word.pos();
     if text.literal().is_none() {
-        return Ok(Pass { protocol, target: Target::Made(text), pos });
+        return Ok(Pass { protocol, target: Target::Made(text), pos, usual: OnceCell::new() });
     }
     let skip = protocol.scheme().len();
     without_scheme(word.bytes(), protocol).map_err(|what| refused(&what, node))?;
@@ -85,11 +92,27 @@ pub fn read(cx: &mut Cx, node: Node, protocol: Protocol) -> Result<Pass, Error> 
     let id = upstreams::refer(cx, rest.until(place.len()), port)?;
     let own = Place::parse(place).ok().and_then(|place| place.port);
     let uri = Some(uri).filter(|uri| !uri.is_empty()).map(Box::from);
-    let known = Known { id, host: place.into(), port: own.or(port).unwrap_or(0), uri };
-    Ok(Pass { protocol, target: Target::Known(known), pos })
+    let known = Known {
+        id,
+        url: word.bytes().into(),
+        host: place.into(),
+        port: own.or(port).unwrap_or(0),
+        uri,
+    };
+    Ok(Pass { protocol, target: Target::Known(known), pos, usual: OnceCell::new() })
 }
 
 impl Pass {
+    /// What `proxy_redirect default` is in a location of this name; nothing where the URL
+    /// has variables.
+    pub fn usual(&self, location: &[u8]) -> Option<&Usual> {
+        let made = self.usual.get_or_init(|| match &self.target {
+            Target::Made(_) => None,
+            Target::Known(known) => Some(Usual::new(&known.url, known.uri.is_some(), location)),
+        });
+        made.as_ref()
+    }
+
     /// Where there is no name of a location, or none that stands still, nothing can stand in
     /// its place (ngx_http_proxy_pass). `place`: what kind of block it is.
     pub fn check(&self, place: &str) -> Result<(), Error> {
@@ -153,10 +176,11 @@ fn cut(text: &[u8]) -> (&[u8], &[u8]) {
 /// Cancellation: nothing is lost.
 pub async fn aim<'r>(request: &Request<'r>, pass: &'r Pass) -> Result<Aim<'r>, u16> {
     let text = match &pass.target {
-        Target::Known(Known { id, host, port, uri }) => {
+        Target::Known(Known { id, host, port, uri, .. }) => {
             let upstream = request.http.upstreams.get(*id).ok_or(500_u16)?;
             return Ok(Aim {
                 upstream: Rc::clone(upstream),
+                known: Some(upstream),
                 key: key_of(request, upstream)?,
                 host,
                 port: *port,
@@ -190,11 +214,12 @@ pub async fn aim<'r>(request: &Request<'r>, pass: &'r Pass) -> Result<Aim<'r>, u
     let uri = Some(uri).filter(|uri| !uri.is_empty());
     let blocks = request.http.upstreams.all();
     let is_meant = |it: &&Rc<Upstream>| it.is_block && it.group.name.eq_ignore_ascii_case(host);
+    let known = blocks.iter().find(is_meant).map(|block| &**block);
     let (upstream, key) = match blocks.iter().find(is_meant) {
         Some(block) => (Rc::clone(block), key_of(request, block)?),
         None => (dynamic::find(request, host, place, port).await?, b"".as_slice()),
     };
-    Ok(Aim { upstream, key, host, port, uri, is_made: true })
+    Ok(Aim { upstream, known, key, host, port, uri, is_made: true })
 }
 
 fn key_of<'r>(request: &Request<'r>, upstream: &'r Upstream) -> Result<&'r [u8], u16> {
