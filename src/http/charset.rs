@@ -68,7 +68,6 @@ pub fn filter(request: &mut Request<'_>) -> Option<()> {
         || response.content_type.starts_with(b"multipart/byteranges")
         // Old browsers took it for that of the next page (nginx).
         || matches!(response.status, 301 | 302)
-        || response.is_coded
         || ascii::find_ignore_case(response.content_type, b"charset=").is_some()
         || !conf.types.has(response.media_type())
     {

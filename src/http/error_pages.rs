@@ -67,7 +67,7 @@ pub fn built_in<'r>(request: &mut Request<'r>, status: u16) -> Answer<'r> {
 /// Whether `error_page` speaks of this status.
 pub fn has_page(request: &Request<'_>, status: u16) -> bool {
     let pages = &request.location.conf.core.error_pages;
-    !request.error_page && pages.iter().any(|page| page.status == status)
+    pages.iter().any(|page| page.status == status)
 }
 
 fn custom<'r>(request: &mut Request<'r>, status: u16, page: &'r ErrorPage) -> Step<'r> {

@@ -193,9 +193,10 @@ pub fn filter(request: &mut Request<'_>) -> Option<()> {
         match &*line.name {
             name if name.eq_ignore_ascii_case(b"last-modified") => {
                 request.response.last_modified = None;
-                request.response.early.remove(b"last-modified");
-                if !value.is_empty() {
-                    request.response.late.add(request.scratch(), name, value)?;
+                if value.is_empty() {
+                    request.response.early.remove(b"last-modified");
+                } else {
+                    set(request, name, value)?;
                 }
             }
             name if name.eq_ignore_ascii_case(b"etag") => {
@@ -250,12 +251,16 @@ fn set_expires<'r>(request: &mut Request<'r>, expires: &'r Expires) -> Option<()
 }
 
 fn add<'r>(request: &mut Request<'r>, expires: &'r [u8], control: &'r [u8]) -> Option<()> {
-    // What an upstream has said is replaced.
-    request.response.early.remove(b"expires");
-    request.response.early.remove(b"cache-control");
-    let scratch = request.scratch();
-    request.response.late.add(scratch, b"Expires", expires)?;
-    request.response.late.add(scratch, b"Cache-Control", control)
+    set(request, b"Expires", expires)?;
+    set(request, b"Cache-Control", control)
+}
+
+/// In the place of what an upstream has said, if it has.
+fn set<'r>(request: &mut Request<'r>, name: &'r [u8], value: &'r [u8]) -> Option<()> {
+    match request.response.early.replace(name, value) {
+        true => Some(()),
+        false => request.response.late.add(request.scratch(), name, value),
+    }
 }
 
 /// When it is this second of a day next, in local time.

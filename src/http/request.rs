@@ -333,6 +333,10 @@ impl<'r> Request<'r> {
 
     /// The content type of the path's extension.
     pub fn content_type(&self) -> &'r [u8] {
+        // An upstream that led here has said it (`X-Accel-Redirect`).
+        if !self.response.content_type.is_empty() {
+            return self.response.content_type;
+        }
         let core = &self.location.conf.core;
         let found = core.types.find(uri::extension(self.uri));
         found.unwrap_or(&core.default_type)

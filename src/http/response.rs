@@ -56,10 +56,12 @@ pub struct Response<'r> {
     pub trailers: Lines<'r>,
 }
 
-/// A header line; without a value it is left out.
+/// A header line.
 pub struct Line<'r> {
     pub name: &'r [u8],
     pub value: Cell<&'r [u8]>,
+    /// It was taken back.
+    gone: Cell<bool>,
     next: Cell<Option<&'r Line<'r>>>,
 }
 
@@ -72,7 +74,8 @@ pub struct Lines<'r> {
 impl<'r> Lines<'r> {
     /// Adds a line; `None` when there is no room for it.
     pub fn add(&mut self, scratch: &'r Scratch, name: &'r [u8], value: &'r [u8]) -> Option<()> {
-        let line = Line { name, value: Cell::new(value), next: Cell::new(None) };
+        let line =
+            Line { name, value: Cell::new(value), gone: Cell::new(false), next: Cell::new(None) };
         let line = scratch.place(line)?;
         self.ends = match self.ends {
             None => Some((line, line)),
@@ -102,11 +105,23 @@ impl<'r> Lines<'r> {
         self.iter().find(|line| ascii::eq_ignore_case(line.name, name))
     }
 
+    /// Puts a value in the place of what the first line of this name has; the others go.
+    /// False: there is none.
+    pub fn replace(&self, name: &[u8], value: &'r [u8]) -> bool {
+        let Some(first) = self.line(name) else { return false };
+        self.remove(name);
+        first.gone.set(false);
+        first.value.set(value);
+        true
+    }
+
     /// Leaves out all lines of this name.
     pub fn remove(&self, name: &[u8]) {
-        self.iter()
-            .filter(|line| ascii::eq_ignore_case(line.name, name))
-            .for_each(|line| line.value.set(b""));
+        let own = self.iter().filter(|line| ascii::eq_ignore_case(line.name, name));
+        own.for_each(|line| {
+            line.gone.set(true);
+            line.value.set(b"");
+        });
     }
 
     /// Whether they can be written: no line breaks out of itself.
@@ -115,7 +130,7 @@ impl<'r> Lines<'r> {
     }
 
     pub fn put(&self, out: &mut Writer<'_>) {
-        for line in self.iter().filter(|line| !line.value.get().is_empty()) {
+        for line in self.iter().filter(|line| !line.gone.get()) {
             out.put(line.name);
             out.put(b": ");
             out.put(line.value.get());

@@ -69,10 +69,14 @@ fn lines<'r>(request: &Request<'r>, own: &'r Loc) -> Option<Lines<'r>> {
         if is_framing(name) {
             continue;
         }
-        lines.add(scratch, name, request.render(value)?)?;
+        let value = request.render(value)?;
+        if !value.is_empty() {
+            lines.add(scratch, name, value)?;
+        }
     }
     if !says(own, b"host") {
-        lines.add(scratch, b"Host", request.attempts.get()?.named.get().0)?;
+        let (host, _) = request.attempts.get()?.named.get()?;
+        lines.add(scratch, b"Host", host)?;
     }
     if own.version == Version::V10 && !says(own, b"connection") {
         lines.add(scratch, b"Connection", b"close")?;
@@ -153,11 +157,12 @@ fn uri<'r>(request: &Request<'r>, aim: &Aim<'r>) -> Option<&'r [u8]> {
         Some(uri) if aim.is_made => Some(with_slash(request, uri)?),
         None if request.raw_uri => Some(request.head.request_uri(request.bytes)),
         uri => {
-            let uri = uri.map_or(Some(b"".as_slice()), |uri| with_slash(request, uri))?;
-            let skip = match (uri.is_empty(), request.left_location) {
-                (false, false) => request.location.name.len(),
-                _ => 0,
+            // What `rewrite` has made has no location's name to be replaced.
+            let uri = match uri.filter(|_| !request.left_location) {
+                Some(uri) => with_slash(request, uri)?,
+                None => b"",
             };
+            let skip = if uri.is_empty() { 0 } else { request.location.name.len() };
             let rest = request.uri.get(skip..).unwrap_or_default();
             let most =
                 uri.len() + escape::uri_len(rest, escape::Uri::Path) + request.args.len() + 1;

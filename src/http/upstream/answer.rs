@@ -45,7 +45,7 @@ pub fn accept<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>) -> Ste
 /// Writes down what is known of the peer by now.
 fn note(upstream: &mut Upstream<'_>) {
     let (Some(link), Some(attempt)) = (&mut upstream.link, upstream.attempt) else { return };
-    let took = time::now_ms().saturating_sub(link.began);
+    let took = time::now_ms().saturating_sub(upstream.began);
     attempt.header_time.set(Some(took));
     attempt.status.set(upstream.head.status);
     link.lease.took_header(took);
@@ -75,11 +75,14 @@ fn redirect<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>, to: &'r 
     if lines::keep_for_redirect(request, upstream).is_none() {
         return Step::Status(500);
     }
-    if request.method != Method::Head {
-        request.method = Method::Get;
+    if let Some(attempts) = request.attempts.get() {
+        attempts.named.set(None);
     }
     if to.starts_with(b"@") {
         return step::named(request, to);
+    }
+    if request.method != Method::Head {
+        request.method = Method::Get;
     }
     let (path, args) = step::split_args(to);
     let room = request.scratch().take(path.len());

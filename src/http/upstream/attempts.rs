@@ -40,7 +40,7 @@ pub struct Attempts<'r> {
     uri: Cell<&'r [u8]>,
     new_group: Cell<bool>,
     /// Host and port, as the configuration names them.
-    pub named: Cell<(&'r [u8], u16)>,
+    pub named: Cell<Option<(&'r [u8], u16)>>,
 }
 
 impl<'r> Attempts<'r> {

@@ -23,14 +23,12 @@ pub fn connect<'r>(
     lease: Lease,
 ) -> impl Future<Output = std::result::Result<(), Failure>> {
     async move {
-        let began = time::now_ms();
         let pool = &request.worker.pool;
         if let Some(used) = pool.take(upstream.owner(), lease.addr()) {
             let crate::net::pool::Used { io, requests, since } = used;
             let requests = requests + 1;
-            upstream.link =
-                Some(Link { io, lease, reused: true, requests, since, began, keeps: false });
-            note_connected(upstream, began);
+            upstream.link = Some(Link { io, lease, reused: true, requests, since, keeps: false });
+            note_connected(upstream);
             return Ok(());
         }
         let opened = open(request, upstream.conf, lease.addr());
@@ -42,8 +40,14 @@ pub fn connect<'r>(
                 return Err(Failure::Unconnected);
             }
         };
-        upstream.link =
-            Some(Link { io, lease, reused: false, requests: 1, since: began, began, keeps: false });
+        upstream.link = Some(Link {
+            io,
+            lease,
+            reused: false,
+            requests: 1,
+            since: upstream.began,
+            keeps: false,
+        });
         let Some(link) = &upstream.link else { return Err(Failure::Error) };
         let deadline = event::after(upstream.conf.connect_timeout);
         let watched = upstream.watched(request);
@@ -63,14 +67,14 @@ pub fn connect<'r>(
             fail(request, errno);
             return Err(Failure::Unconnected);
         }
-        note_connected(upstream, began);
+        note_connected(upstream);
         Ok(())
     }
 }
 
-fn note_connected(upstream: &Upstream<'_>, began: u64) {
+fn note_connected(upstream: &Upstream<'_>) {
     if let Some(attempt) = upstream.attempt {
-        attempt.connect_time.set(Some(time::now_ms().saturating_sub(began)));
+        attempt.connect_time.set(Some(time::now_ms().saturating_sub(upstream.began)));
     }
 }
 

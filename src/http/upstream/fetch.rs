@@ -58,7 +58,7 @@ pub async fn fetch<'r>(request: &mut Request<'r>, pass: &'r Pass) -> Step<'r> {
         request.attempts.set(request.scratch().place(Attempts::default()));
     }
     let Some(attempts) = request.attempts.get() else { return Step::Status(500) };
-    attempts.named.set((aim.host, aim.port));
+    attempts.named.set(Some((aim.host, aim.port)));
     let conf = &request.location.conf;
     let (speaks, conf) = match pass.protocol {
         target::Protocol::Http => (Speaks::Http(&conf.proxy), &conf.proxy_exchange),
@@ -122,6 +122,7 @@ fn begin<'r>(
         interims: 0,
         tries: Tries::default(),
         started: time::now_ms(),
+        began: time::now_ms(),
         request: plan.bytes,
         payload: plan.payload,
         head_only: plan.head_only,
@@ -157,6 +158,7 @@ async fn ask<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>) -> Resu
             Err(refusal) => return Err(refuse(request, upstream, refusal)),
         };
         upstream.attempt = note(request, lease.name());
+        upstream.began = time::now_ms();
         upstream.forget_answer();
         let failure = match one(request, upstream, lease, tries).await {
             Ok(()) => return Ok(()),

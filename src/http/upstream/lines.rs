@@ -31,7 +31,6 @@ fn known_line<'r>(
     known: Known,
     field: &Field<'r>,
 ) -> Option<()> {
-    let ignored = &upstream.conf.ignore;
     let value = field.value;
     match known {
         // Between us and the upstream; how our own answer is framed, we say ourselves.
@@ -81,21 +80,7 @@ fn known_line<'r>(
         | Known::XAccelLimitRate
         | Known::XAccelBuffering
         | Known::XAccelCharset => {
-            match known {
-                Known::XAccelLimitRate if !ignored.limit_rate => {
-                    request.own_rate = number::parse_u64(value).or(request.own_rate);
-                }
-                Known::XAccelBuffering if !ignored.buffering => {
-                    let is = |what: &[u8]| value.eq_ignore_ascii_case(what);
-                    upstream.unbuffered = match () {
-                        () if is(b"no") => true,
-                        () if is(b"yes") => false,
-                        () => upstream.unbuffered,
-                    };
-                }
-                Known::XAccelCharset if !ignored.charset => request.response.charset = value,
-                _ => {}
-            }
+            obey(request, upstream, known, value);
             if !is_passed(upstream, field.name) {
                 return Some(());
             }
@@ -103,6 +88,23 @@ fn known_line<'r>(
         _ => {}
     }
     add(request, upstream, field, value)
+}
+
+/// What an upstream asks of its proxy (`X-Accel-*`). Of `X-Accel-Charset` nothing comes where
+/// no charset is recoded.
+fn obey<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>, known: Known, value: &'r [u8]) {
+    let ignored = &upstream.conf.ignore;
+    match known {
+        Known::XAccelLimitRate if !ignored.limit_rate => {
+            request.own_rate = number::parse_u64(value).or(request.own_rate);
+        }
+        Known::XAccelBuffering if !ignored.buffering => match () {
+            () if value.eq_ignore_ascii_case(b"no") => upstream.unbuffered = true,
+            () if value.eq_ignore_ascii_case(b"yes") => upstream.unbuffered = false,
+            () => {}
+        },
+        _ => {}
+    }
 }
 
 fn add<'r>(
@@ -151,9 +153,6 @@ pub fn keep_for_redirect<'r>(request: &mut Request<'r>, upstream: &Upstream<'r>)
             }
             Known::XAccelLimitRate if !upstream.conf.ignore.limit_rate => {
                 request.own_rate = number::parse_u64(field.value).or(request.own_rate);
-            }
-            Known::XAccelCharset if !upstream.conf.ignore.charset => {
-                request.response.charset = field.value;
             }
             _ => {}
         }

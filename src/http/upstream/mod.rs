@@ -44,6 +44,7 @@ use crate::net::upstream::{Lease, Tries};
 use crate::proto::chunked::Decoder;
 use crate::proto::request::Version;
 use crate::proto::response::{self, Head};
+use crate::time;
 use attempts::Attempt;
 use std::rc::Rc;
 
@@ -66,6 +67,8 @@ pub struct Upstream<'r> {
     tries: Tries,
     /// When the first peer was chosen, in ms of [`crate::time::now_ms`].
     started: u64,
+    /// When this peer was chosen.
+    began: u64,
     /// What is sent to each peer, and the body behind it.
     request: &'r [u8],
     payload: Payload<'r>,
@@ -104,8 +107,6 @@ struct Link {
     reused: bool,
     requests: u64,
     since: u64,
-    /// When this peer was chosen.
-    began: u64,
     /// It can be used again when the answer has been read.
     keeps: bool,
 }
@@ -143,10 +144,8 @@ impl Rest {
 impl Upstream<'_> {
     /// Writes down how long the peer has taken until now.
     fn note_end(&self) {
-        if let (Some(attempt), Some(link)) = (self.attempt, &self.link)
-            && attempt.response_time.get().is_none()
-        {
-            attempt.response_time.set(Some(crate::time::now_ms().saturating_sub(link.began)));
+        if let Some(attempt) = self.attempt.filter(|it| it.response_time.get().is_none()) {
+            attempt.response_time.set(Some(time::now_ms().saturating_sub(self.began)));
         }
     }
 
@@ -166,6 +165,10 @@ impl Upstream<'_> {
 
 /// A location's content is another server's answer: asks for what has to be waited for.
 pub fn begin<'r>(request: &mut Request<'r>) -> Step<'r> {
+    if request.head.version == Version::V09 {
+        // It has no head that could be passed on.
+        return Step::Status(400);
+    }
     let conf = &request.location.conf;
     let chunks = conf.proxy.version == Version::V11;
     match is_awaited(request, conf.proxy_exchange.request_buffering, chunks) {

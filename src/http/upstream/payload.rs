@@ -60,7 +60,13 @@ fn belongs_to(request: &Request<'_>) -> bool {
 pub fn is_awaited(request: &Request<'_>, buffering: bool, chunks: bool) -> bool {
     // HTTP/1.0 has no chunks: the length must be known (nginx).
     let unknown = request.head.framing == Framing::Chunked && !chunks;
-    request_body::is_to_come(request) && (buffering || unknown)
+    request_body::is_to_come(request) && (buffering || unknown || is_there(request))
+}
+
+/// Whether all of it came together with the head: then it can be sent to more than one peer.
+fn is_there(request: &Request<'_>) -> bool {
+    let came = request.bytes.len().saturating_sub(request.head.len as usize);
+    matches!(request.head.framing, Framing::Length(length) if length <= came as u64)
 }
 
 /// Whether a request of this method may be asked twice (RFC 9110 9.2.2, as nginx has it).

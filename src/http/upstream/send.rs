@@ -192,6 +192,11 @@ fn parse<'r>(
 }
 
 impl Upstream<'_> {
+    /// The peer may have sent something.
+    pub(super) fn has_news(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.io.may(event::READ))
+    }
+
     fn note_sent(&self, count: usize) {
         if let Some(attempt) = self.attempt {
             attempt.sent.set(attempt.sent.get() + count as u64);

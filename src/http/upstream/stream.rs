@@ -71,7 +71,7 @@ pub async fn run<'r>(
                 source.settle(request);
                 return Ok(false);
             }
-            Ok(()) if request.conn.io.may(event::READ) => continue,
+            Ok(()) if request.conn.io.may(event::READ) && !upstream.has_news() => continue,
             Ok(()) | Err(Errno::EAGAIN) => {}
             Err(errno) => {
                 request.keep_alive = false;

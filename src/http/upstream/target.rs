@@ -91,6 +91,7 @@ pub fn read(cx: &mut Cx, node: Node, protocol: Protocol) -> Result<Pass, Error> 
     let port = protocol.port();
     let id = upstreams::refer(cx, rest.until(place.len()), port)?;
     let own = Place::parse(place).ok().and_then(|place| place.port);
+    let port = if is_unix(place) { None } else { port };
     let uri = Some(uri).filter(|uri| !uri.is_empty()).map(Box::from);
     let known = Known {
         id,
@@ -157,10 +158,16 @@ fn without_scheme(text: &[u8], protocol: Protocol) -> Result<&[u8], Scheme> {
     }
 }
 
+/// What a path is called where a host is wanted (nginx).
+const LOCALHOST: &[u8] = b"localhost";
+
+fn is_unix(text: &[u8]) -> bool {
+    text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"unix:"))
+}
+
 /// Cuts `host:port/uri` before the URI; the one of a path begins behind a colon.
 fn cut(text: &[u8]) -> (&[u8], &[u8]) {
-    let is_unix = text.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"unix:"));
-    if is_unix {
+    if is_unix(text) {
         let path = text.get(5..).unwrap_or_default();
         return match path.iter().position(|byte| *byte == b':') {
             Some(colon) => (&text[..5 + colon], &path[colon + 1..]),
@@ -178,6 +185,7 @@ pub async fn aim<'r>(request: &Request<'r>, pass: &'r Pass) -> Result<Aim<'r>, u
     let text = match &pass.target {
         Target::Known(Known { id, host, port, uri, .. }) => {
             let upstream = request.http.upstreams.get(*id).ok_or(500_u16)?;
+            let host: &[u8] = if is_unix(host) { LOCALHOST } else { host };
             return Ok(Aim {
                 upstream: Rc::clone(upstream),
                 known: Some(upstream),
@@ -210,7 +218,10 @@ pub async fn aim<'r>(request: &Request<'r>, pass: &'r Pass) -> Result<Aim<'r>, u
         request.log(Level::Error, None, format_args!("{bad} in upstream \"{shown}\""));
         500_u16
     })?;
-    let port = place.port.or(pass.protocol.port()).unwrap_or(0);
+    let port = match is_unix(host) {
+        true => 0,
+        false => place.port.or(pass.protocol.port()).unwrap_or(0),
+    };
     let uri = Some(uri).filter(|uri| !uri.is_empty());
     let blocks = request.http.upstreams.all();
     let is_meant = |it: &&Rc<Upstream>| it.is_block && it.group.name.eq_ignore_ascii_case(host);
@@ -219,6 +230,7 @@ pub async fn aim<'r>(request: &Request<'r>, pass: &'r Pass) -> Result<Aim<'r>, u
         Some(block) => (Rc::clone(block), key_of(request, block)?),
         None => (dynamic::find(request, host, place, port).await?, b"".as_slice()),
     };
+    let host = if is_unix(host) { LOCALHOST } else { host };
     Ok(Aim { upstream, known, key, host, port, uri, is_made: true })
 }
 

@@ -2,15 +2,14 @@
 //! it was asked: `$proxy_host`, `$proxy_port`.
 
 use crate::http::request::Request;
-use crate::http::variables::{BuiltIn, built_in, is_called};
-use crate::text::number::DECIMAL;
+use crate::http::variables::{BuiltIn, built_in, connection, is_called};
 use crate::vars::{Subject, Value};
 
 pub static VARIABLES: &[BuiltIn] = &[
-    built_in("proxy_host", |request| Some(request.attempts.get()?.named.get().0)),
+    built_in("proxy_host", |request| Some(request.attempts.get()?.named.get()?.0)),
     built_in("proxy_port", |request| {
-        let (_, port) = request.attempts.get()?.named.get();
-        request.made(DECIMAL, |out| out.put_u64(u64::from(port)))
+        let (_, port) = request.attempts.get()?.named.get()?;
+        connection::port(request, port)
     }),
 ];
 
