@@ -44,6 +44,7 @@ mod signals;
 mod single;
 mod sites;
 mod start;
+mod status;
 mod supervise;
 mod syscalls;
 mod table;

@@ -80,25 +80,6 @@ fn an_unknown_signal_is_refused() {
 }
 
 #[test]
-fn status_shows_every_process() {
-    if drives_nginx() {
-        return;
-    }
-    let limpet = Limpet::start(SERVED);
-    let workers = limpet.wait_workers(2);
-    for _ in 0..10 {
-        limpet.get("/");
-    }
-    let output = limpet.run(&["-s", "status"]);
-    let table = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{output:?}");
-    assert!(table.contains(&limpet.master().0.to_string()), "{table}");
-    for worker in workers {
-        assert!(table.contains(&worker.0.to_string()), "{table}");
-    }
-}
-
-#[test]
 fn a_reload_is_over_when_the_signaller_says_so() {
     if drives_nginx() {
         return;

@@ -260,6 +260,18 @@ impl Listening {
         self
     }
 
+    /// A line for each address that is open, with the number of its sockets.
+    pub fn told(&self) -> String {
+        let mut all: Vec<(&Addr, usize)> = Vec::new();
+        for listener in self.list.iter().filter(|listener| listener.socket.is_some()) {
+            match all.iter_mut().find(|(addr, _)| **addr == listener.addr) {
+                Some((_, sockets)) => *sockets += 1,
+                None => all.push((&listener.addr, 1)),
+            }
+        }
+        all.iter().map(|(addr, sockets)| format!("{addr} {sockets}\n")).collect()
+    }
+
     /// Of what was inherited, what no configuration has taken over.
     pub fn tell_unused(&self) {
         for listener in &self.list {

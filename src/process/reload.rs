@@ -223,6 +223,7 @@ impl Master {
         let level = if ready < wanted { Level::Warn } else { Level::Notice };
         let text = format!("generation {generation}: {ready} of {wanted} workers ready in {ms} ms");
         log!(level, "{text}");
+        shm::board().master.listeners.set(&self.cycle.listening.told());
         image::release();
         text
     }

@@ -53,6 +53,7 @@ impl<M: Converse> Single<M> {
         log::batch(true);
         shm::own().ready();
         let text = "one process serves";
+        shm::board().master.listeners.set(&self.cycle.listening.told());
         shm::board().master.conclude(Asked::Start, true, text);
         self.notifier.ready(text);
         image::release();
@@ -104,6 +105,7 @@ impl<M: Converse> Single<M> {
         add_listeners(&self.cycle, self.reactor, 0);
         self.arm();
         let text = format!("generation {} serves", self.cycle.generation);
+        master.listeners.set(&self.cycle.listening.told());
         self.notifier.ready(&text);
         master.conclude(Asked::Reload, true, &text);
     }

@@ -52,34 +52,49 @@ impl Numbers {
     }
 }
 
-record! {
-    /// A short text, written by the master alone; longer ones are cut.
-    pub struct Text {
-        len: Word,
-        words: [Word; 63],
-    }
+/// A text, written by the master alone; what does not fit its words is cut.
+macro_rules! text {
+    ($name:ident, $words:literal) => {
+        record! {
+            pub struct $name {
+                len: Word,
+                words: [Word; $words],
+            }
+        }
+
+        impl $name {
+            pub fn set(&self, text: &str) {
+                write(&self.len, &self.words, text);
+            }
+
+            pub fn get(&self) -> String {
+                read(&self.len, &self.words)
+            }
+        }
+    };
 }
 
-impl Text {
-    pub fn set(&self, text: &str) {
-        let mut end = text.len().min(self.words.len() * 8);
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        let bytes = &text.as_bytes()[..end];
-        for (word, part) in self.words.iter().zip(bytes.chunks(8)) {
-            let mut whole = [0; 8];
-            whole[..part.len()].copy_from_slice(part);
-            word.set(u64::from_ne_bytes(whole));
-        }
-        self.len.set(bytes.len() as u64);
-    }
+text!(Text, 63);
+text!(LongText, 511);
 
-    pub fn get(&self) -> String {
-        let bytes: Vec<u8> = self.words.iter().flat_map(|word| word.get().to_ne_bytes()).collect();
-        let len = usize::try_from(self.len.get()).unwrap_or(usize::MAX).min(bytes.len());
-        String::from_utf8_lossy(&bytes[..len]).into_owned()
+fn write(len: &Word, words: &[Word], text: &str) {
+    let mut end = text.len().min(words.len() * 8);
+    while !text.is_char_boundary(end) {
+        end -= 1;
     }
+    let bytes = &text.as_bytes()[..end];
+    for (word, part) in words.iter().zip(bytes.chunks(8)) {
+        let mut whole = [0; 8];
+        whole[..part.len()].copy_from_slice(part);
+        word.set(u64::from_ne_bytes(whole));
+    }
+    len.set(bytes.len() as u64);
+}
+
+fn read(len: &Word, words: &[Word]) -> String {
+    let bytes: Vec<u8> = words.iter().flat_map(|word| word.get().to_ne_bytes()).collect();
+    let len = usize::try_from(len.get()).unwrap_or(usize::MAX).min(bytes.len());
+    String::from_utf8_lossy(&bytes[..len]).into_owned()
 }
 
 /// Numbers that mean something, and what they are called.

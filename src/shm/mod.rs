@@ -8,7 +8,7 @@
 //! | file | what |
 //! |---|---|
 //! | `scoreboard`, `fields` | one record per process, written by it alone; what all share |
-//! | `snapshot` | the scoreboard of another master, for `-s status` and verdicts |
+//! | `snapshot`, `seen` | scoreboard and zones of another master, for `-s status` and verdicts |
 //! | `directory` | the zones of a configuration, kept over a reload |
 //! | `zone` | one named zone: lock, allocator, recovery after a death |
 //! | `table` | records by key and by age in a zone, for limits |
@@ -22,6 +22,7 @@ pub mod fields;
 pub mod mutex;
 pub mod pack;
 pub mod scoreboard;
+pub mod seen;
 pub mod slab;
 pub mod snapshot;
 pub mod table;

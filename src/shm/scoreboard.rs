@@ -11,7 +11,7 @@
 
 use std::ffi::CStr;
 
-use super::fields::{Numbers, Text, Word, names};
+use super::fields::{LongText, Numbers, Text, Word, names};
 use super::mutex::Mutex;
 use crate::mem::zone::{Record, record};
 use crate::sys::process::{self, Pid};
@@ -23,7 +23,7 @@ pub const NAME: &CStr = c"limpet:scoreboard";
 pub const SLOTS: usize = 1024;
 
 /// "limpet" and the version of the records below: raise it with every change.
-const MAGIC: u64 = 0x6c69_6d70_6574_0002;
+const MAGIC: u64 = 0x6c69_6d70_6574_0003;
 
 record! {
     pub struct Board {
@@ -65,6 +65,8 @@ record! {
         matters: [Matter; Asked::ALL.len()],
         /// The configuration file as it was named.
         pub config: Text,
+        /// A line for each address that is listened on, with the number of its sockets.
+        pub listeners: LongText,
     }
 }
 

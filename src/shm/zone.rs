@@ -60,7 +60,11 @@ record! {
 }
 
 /// Where the allocator's part begins.
-const SLAB: usize = 64;
+pub(super) const SLAB: usize = 64;
+/// As much of the beginning as tells how full it is.
+pub(super) const HEADS: usize = SLAB + size_of::<slab::Heads>();
+/// As /proc shows the memory: this and the name.
+pub(super) const MEMORY: &str = "limpet:zone:";
 const _: () = assert!(size_of::<Header>() <= SLAB);
 
 pub struct Zone {
@@ -282,9 +286,14 @@ impl FatalLock {
 
 /// What /proc shows: enough for the next image to know what it holds. The kernel
 /// takes 249 bytes.
+/// How often the zone of which this is a copy had to be made empty.
+pub(super) fn rebuilt(copy: &Region) -> u64 {
+    copy.record::<Header>(0).map_or(0, |header| header.rebuilt.load(Relaxed))
+}
+
 fn memory_name(spec: &Spec) -> CString {
     let name: String = spec.name.chars().filter(|&c| c != '\0').take(40).collect();
-    let text = format!("limpet:zone:{name}:{}:v{}", spec.size, spec.layout);
+    let text = format!("{MEMORY}{name}:{}:v{}", spec.size, spec.layout);
     CString::new(text).unwrap_or_default()
 }
 
