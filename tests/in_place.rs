@@ -132,6 +132,18 @@ fn no_connection_fails_during_ten_upgrades() {
     });
 }
 
+/// Idle connections go to the new workers, as in a reload.
+#[test]
+fn idle_connections_live_through_upgrades() {
+    let server = Server::start(TWO_WORKERS);
+    let mut clients: Vec<Client> = (0..8).map(|_| server.limpet.client()).collect();
+    for _ in 0..4 {
+        clients.iter_mut().for_each(|client| assert_eq!(client.get("/").text(), "served"));
+        server.upgrade();
+    }
+    clients.iter_mut().for_each(|client| assert_eq!(client.get("/").text(), "served"));
+}
+
 /// A script passes the trial by the real binary, and looks around before it becomes it.
 #[test]
 fn the_new_image_inherits_what_it_needs_and_nothing_else() {

@@ -397,3 +397,23 @@ fn nginx_may_follow() {
     daemon.limpet.adopt(new);
     daemon.limpet.wait_workers(2);
 }
+
+/// Idle connections go to the workers of the other master.
+#[test]
+fn idle_connections_live_through_upgrades() {
+    if drives_nginx() {
+        return;
+    }
+    let mut daemon = Daemon::start();
+    let mut clients: Vec<Client> = (0..8).map(|_| daemon.limpet.client()).collect();
+    for _ in 0..4 {
+        clients.iter_mut().for_each(|client| assert_eq!(client.get("/").text(), "served"));
+        let old = daemon.limpet.master();
+        let new = daemon.upgrade();
+        daemon.limpet.log.wait(&format!("the new binary process {} is ready", new.0));
+        old.signal(libc::SIGQUIT);
+        assert_eq!(old.wait_end(), Ended::Code(0));
+        daemon.limpet.adopt(new);
+    }
+    clients.iter_mut().for_each(|client| assert_eq!(client.get("/").text(), "served"));
+}
