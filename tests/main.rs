@@ -31,6 +31,7 @@ mod limits;
 mod listen;
 mod logs;
 mod oracle;
+mod overlap;
 mod pid1;
 mod precompressed;
 mod privileges;

@@ -62,7 +62,7 @@ impl Listener {
         {
             return Err(self.fatal("setsockopt(SO_REUSEADDR)", e));
         }
-        if self.options.reuseport
+        if (self.options.reuseport || !self.beside.is_empty())
             && !test
             && let Err(e) = sockopt::set_reuseport(socket, true)
         {
@@ -84,8 +84,11 @@ impl Listener {
         if e == Errno::EADDRINUSE && test {
             return Failure::Busy;
         }
+        let others = e == Errno::EADDRINUSE && self.is_others();
         log!(Level::Emerg, errno e, "bind() to {addr} failed");
         match e {
+            // Another attempt would be no better.
+            Errno::EADDRINUSE if others => {}
             Errno::EADDRINUSE => return Failure::Busy,
             Errno::EACCES if (1..1024).contains(&addr.port()) => log!(
                 Level::Emerg,

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use super::bind::Failure;
 use super::holder;
+use super::overlap::Neighbour;
 use crate::log::{Level, log};
 use crate::sys::addr::Addr;
 use crate::sys::{Errno, Result, fd, socket, sockopt};
@@ -83,9 +84,11 @@ pub struct Listener {
     pub worker: Option<usize>,
     pub(super) socket: Option<Rc<OwnedFd>>,
     /// Taken over from an older cycle or an older binary: its options may differ yet.
-    reused: bool,
+    pub(super) reused: bool,
     /// A supervisor's: its name in the file system is not ours to remove.
     pub(super) lent: bool,
+    /// Sockets that it has to be bound beside.
+    pub(super) beside: Vec<Neighbour>,
 }
 
 impl Listener {
@@ -97,10 +100,6 @@ impl Listener {
     /// Whether worker `number` has to accept from it.
     pub fn is_for(&self, number: usize) -> bool {
         self.worker.is_none_or(|worker| worker == number)
-    }
-
-    fn is_like(&self, other: &Listener) -> bool {
-        self.addr == other.addr && self.kind == other.kind
     }
 }
 
@@ -115,7 +114,7 @@ pub enum Opened {
 }
 
 pub struct Listening {
-    list: Vec<Listener>,
+    pub(super) list: Vec<Listener>,
 }
 
 impl Listening {
@@ -142,53 +141,12 @@ impl Listening {
             socket: None,
             reused: false,
             lent: false,
+            beside: Vec::new(),
         }));
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Listener> {
         self.list.iter()
-    }
-
-    /// Takes over from `old`, by address, what is open there.
-    ///
-    /// With fewer workers than before some reuseport sockets have no worker of
-    /// their own any more. They are dealt to the others: closing one would reset
-    /// the connections in its queue.
-    pub fn reuse(&mut self, old: &Listening) {
-        let mut taken = vec![false; old.list.len()];
-        for listener in &mut self.list {
-            let found = old.list.iter().enumerate().find(|(place, other)| {
-                !taken[*place] && other.socket.is_some() && listener.is_like(other)
-            });
-            if let Some((place, other)) = found {
-                taken[place] = true;
-                listener.socket = other.socket.clone();
-                listener.reused = true;
-                listener.lent = other.lent;
-                listener.allow_sharing();
-            }
-        }
-        for (other, taken) in old.list.iter().zip(taken) {
-            if !taken && other.socket.is_some() {
-                self.adopt_surplus(other);
-            }
-        }
-    }
-
-    fn adopt_surplus(&mut self, other: &Listener) {
-        let group: Vec<&Listener> = self.list.iter().filter(|l| l.is_like(other)).collect();
-        let Some(first) = group.iter().find(|listener| listener.options.reuseport) else { return };
-        let load = |number| group.iter().filter(|listener| listener.worker == number).count();
-        let worker = group.iter().map(|listener| listener.worker).min_by_key(|n| load(*n));
-        let surplus = Listener {
-            options: first.options.clone(),
-            index: first.index,
-            worker: worker.flatten(),
-            socket: other.socket.clone(),
-            reused: true,
-            ..*other
-        };
-        self.list.push(surplus);
     }
 
     /// One attempt to open what is not open yet.
@@ -351,8 +309,8 @@ fn known(socket: OwnedFd) -> Result<Listener> {
     let reuseport = sockopt::reuseport(&socket).unwrap_or(false);
     let options = ListenOptions { reuseport, ..ListenOptions::default() };
     let socket = Some(Rc::new(socket));
-    let (reused, lent) = (true, false);
-    Ok(Listener { addr, kind, options, index: 0, worker: None, socket, reused, lent })
+    let (reused, lent, beside) = (true, false, Vec::new());
+    Ok(Listener { addr, kind, options, index: 0, worker: None, socket, reused, lent, beside })
 }
 
 #[cfg(test)]
@@ -426,20 +384,6 @@ mod tests {
         old.retire(&next, true);
         assert!(old.list[0].socket().is_none());
         assert!(old.list[1].socket().is_some(), "shared with the next");
-    }
-
-    #[test]
-    fn surplus_reuseport_sockets_are_dealt_to_the_workers_that_remain() {
-        let addr = free_addr();
-        let reuseport = ListenOptions { reuseport: true, ..ListenOptions::default() };
-        let mut old = listening(&[addr], &reuseport, 5);
-        assert_eq!(old.open(false), Opened::All);
-        let mut next = listening(&[addr], &reuseport, 2);
-        next.reuse(&old);
-        let workers: Vec<_> = next.iter().filter_map(|listener| listener.worker).collect();
-        assert_eq!(workers, [0, 1, 0, 1, 0]);
-        old.retire(&next, true);
-        assert!(old.iter().all(|listener| listener.socket().is_some()));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod bind;
 pub mod handover;
 mod holder;
 pub mod listen;
+mod overlap;
 pub mod pool;
 pub mod resolver;
 pub mod tunnel;
