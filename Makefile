@@ -38,6 +38,9 @@ sizes: all
 figures: all
 	scripts/figures.sh ./limpet
 
+soak: all
+	scripts/soak.sh ./limpet
+
 bench: all
 	scripts/bench.sh ./limpet
 

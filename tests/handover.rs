@@ -336,6 +336,25 @@ fn burst(limpet: &Limpet, count: usize) -> usize {
     found.into_iter().max().unwrap_or(0)
 }
 
+/// Clients of all kinds at once, a few of all that can happen to a server: `scripts/soak.sh`, in
+/// its short form.
+#[test]
+fn nobody_notices_reloads_upgrades_and_lost_workers() {
+    if program("python3").is_none() || program("ps").is_none() {
+        return skip("python3 or ps is not installed");
+    }
+    let place = Place::new();
+    let mut soak = std::process::Command::new("scripts/soak.sh");
+    soak.arg(binary()).args(["6", "2", "2", "3"]);
+    soak.env("SOAK_CLIENTS", "2").env("SOAK_WITHOUT", "websocket");
+    soak.current_dir(env!("CARGO_MANIFEST_DIR"));
+    let output = output_within(&place, soak, 4 * LIMIT);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    println!("{text}");
+    assert!(output.status.success() || drives_nginx(), "{text}{errors}");
+}
+
 /// The writing end of a worker's door, as its siblings hold it.
 struct Forger(OwnedFd);
 

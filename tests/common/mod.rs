@@ -259,13 +259,17 @@ pub fn run(place: &Place, arguments: &[&str]) -> Output {
 
 /// What a command says, which has to end in time. Into files: a pipe would stay open as
 /// long as a daemon that it has started.
-pub fn output(place: &Place, mut command: Command) -> Output {
+pub fn output(place: &Place, command: Command) -> Output {
+    output_within(place, command, LIMIT)
+}
+
+pub fn output_within(place: &Place, mut command: Command, limit: Duration) -> Output {
     let (stdout, stderr) = (place.path("run.stdout"), place.path("run.stderr"));
     command.stdin(Stdio::null());
     command.stdout(File::create(&stdout).unwrap()).stderr(File::create(&stderr).unwrap());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let fd = kernel::pidfd(child.id() as kernel::Pid).unwrap();
-    if !kernel::wait_readable(fd.as_raw_fd(), Instant::now() + LIMIT) {
+    if !kernel::wait_readable(fd.as_raw_fd(), Instant::now() + limit) {
         child.kill().unwrap();
     }
     let status = child.wait().unwrap();
