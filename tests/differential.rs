@@ -6,14 +6,19 @@
 //! `@DIR@/site`, with what `prepare` adds; access logs go to `@DIR@/logs`. How requests are
 //! written is told in `differential/script.rs`, what may differ in `differential/compare.rs`.
 //!
+//! Pairs in `differential/proxy` have upstreams (`differential/backend.rs`): what these are sent
+//! has to be the same, too, byte for byte.
+//!
 //! LIMPET_DIFFERENTIAL=FOLDER takes another folder of such pairs; FOLDER/NAME takes one pair, and
 //! shows nginx's answers (with `--nocapture`).
 mod answer;
+mod backend;
 mod compare;
 mod script;
 
 use crate::common::*;
 use answer::{Answer, ask_all};
+use backend::Backends;
 use script::Request;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -30,23 +35,36 @@ struct Pair {
     name: String,
     config: String,
     requests: Vec<Request>,
+    /// What its upstreams can answer.
+    answers: Option<String>,
 }
 
 /// What one server made of a pair.
 struct Outcome {
     answers: Vec<Answer>,
     logs: BTreeMap<String, String>,
+    /// What each upstream was sent, request by request.
+    received: BTreeMap<String, Vec<String>>,
 }
 
 #[test]
 fn configurations_are_served_as_by_nginx() {
+    match std::env::var_os("LIMPET_DIFFERENTIAL") {
+        Some(path) => check(&read_pairs(Path::new(&path)), (0, 0)),
+        None => check(&read_pairs(&home()), LEAST),
+    }
+}
+
+#[test]
+fn upstreams_are_asked_as_by_nginx() {
+    if std::env::var_os("LIMPET_DIFFERENTIAL").is_none() {
+        check(&read_pairs(&home().join("proxy")), LEAST_PROXIED);
+    }
+}
+
+fn check(pairs: &[Pair], least: (usize, usize)) {
     let Some(nginx) = program("nginx") else {
         return skip("there is no nginx here to compare with");
-    };
-    let asked = std::env::var_os("LIMPET_DIFFERENTIAL");
-    let (pairs, whole) = match &asked {
-        Some(path) => (read_pairs(Path::new(path)), false),
-        None => (read_pairs(&home()), true),
     };
     let (next, differences) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
@@ -64,11 +82,12 @@ fn configurations_are_served_as_by_nginx() {
     let (count, configs) = (differences.len(), pairs.len());
     let among = format!("among {requests} requests and {configs} configurations");
     assert!(count == 0, "{count} differences {among}:\n{}", differences.join("\n"));
-    assert!(!whole || (requests >= LEAST.0 && configs >= LEAST.1), "{among}: that is too few");
+    assert!(requests >= least.0 && configs >= least.1, "{among}: that is too few");
 }
 
 /// Requests and configurations.
 const LEAST: (usize, usize) = (400, 45);
+const LEAST_PROXIED: (usize, usize) = (120, 10);
 
 fn home() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential")
@@ -94,7 +113,8 @@ fn read_pair(config: &Path) -> Pair {
     let requests = config.with_extension("requests");
     let script = script::read(&read(requests.clone()));
     let requests = script.unwrap_or_else(|why| panic!("{}:{why}", requests.display()));
-    Pair { name, config: read(config.into()), requests }
+    let answers = fs::read_to_string(config.with_file_name("answers")).ok();
+    Pair { name, config: read(config.into()), requests, answers }
 }
 
 /// Serves the pair with nginx and then, in the same place, with limpet.
@@ -103,21 +123,24 @@ fn differences_of(pair: &Pair, nginx: &Path, show: bool) -> Vec<String> {
     prepare(&place);
     let frame = fs::read_to_string(home().join("frame")).unwrap();
     let config = frame.replace("@CONFIG@", &pair.config);
+    let backends = pair.answers.as_ref().map(|answers| Backends::start(&place, answers));
+    let backends = backends.as_ref();
     let mut server = Limpet::prepare_binary(nginx, place, &config);
     if let Some(refused) = refusal(&server) {
         return vec![format!("{}.conf: nginx refuses it: {refused}", pair.name)];
     }
-    let theirs = outcome(&mut server, &pair.requests);
+    let theirs = outcome(&mut server, &pair.requests, backends);
     if show {
-        eprintln!("{}", compare::told(&pair.requests, &theirs.answers, &theirs.logs));
+        eprintln!("{}", compare::told(&pair.requests, &theirs));
     }
     server.hand_to(binary());
     if let Some(refused) = refusal(&server) {
         return vec![format!("{}.conf: limpet refuses it: {refused}", pair.name)];
     }
-    let ours = outcome(&mut server, &pair.requests);
+    let ours = outcome(&mut server, &pair.requests, backends);
     let mut found = compare::answers(pair, &theirs.answers, &ours.answers);
     found.extend(compare::logs(pair, &theirs, &ours));
+    found.extend(compare::received(pair, &theirs, &ours));
     for line in server.log.lines() {
         if matches!(&*line.level, "alert" | "emerg") {
             found.push(format!("{}.conf: limpet logs [{}] {}", pair.name, line.level, line.text));
@@ -133,7 +156,7 @@ fn refusal(server: &Limpet) -> Option<String> {
 }
 
 /// Runs a server from its start to its graceful end: then all is logged.
-fn outcome(server: &mut Limpet, requests: &[Request]) -> Outcome {
+fn outcome(server: &mut Limpet, requests: &[Request], backends: Option<&Backends>) -> Outcome {
     clear(&server.place);
     server.launch();
     server.wait_workers(1);
@@ -148,7 +171,8 @@ fn outcome(server: &mut Limpet, requests: &[Request]) -> Outcome {
         .unwrap()
         .map(|entry| read(entry.unwrap().path()))
         .collect();
-    Outcome { answers, logs }
+    let received = backends.map(Backends::take).unwrap_or_default();
+    Outcome { answers, logs, received }
 }
 
 /// Takes away what another server has written.

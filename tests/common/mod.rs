@@ -16,6 +16,7 @@ mod log;
 mod place;
 pub mod process;
 mod root;
+pub mod upstream;
 
 pub use client::{Client, Response, accepts, exchange, get, try_get};
 pub use kernel::{Birth, Ended};
@@ -23,6 +24,7 @@ pub use log::Log;
 pub use place::Place;
 pub use process::Process;
 pub use root::{empty_root, in_root};
+pub use upstream::Upstream;
 
 use std::fs::File;
 use std::os::fd::AsRawFd;

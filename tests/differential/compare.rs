@@ -9,7 +9,6 @@ use super::script::Request;
 use super::{Outcome, Pair};
 use crate::common::Response;
 use crate::common::inflate::gunzip;
-use std::collections::BTreeMap;
 use std::fmt::Write;
 
 /// All answers that differ, both told.
@@ -43,7 +42,8 @@ pub fn logs(pair: &Pair, theirs: &Outcome, ours: &Outcome) -> Vec<String> {
             continue;
         };
         let [theirs, ours] = [theirs, ours].map(|log| shaped(&timeless(log)));
-        let difference = unmatched(&theirs, &ours, longer);
+        let sizes = if pair.answers.is_some() { Sizes::OfLengths } else { Sizes::All };
+        let difference = unmatched(&theirs, &ours, longer, sizes);
         if !difference.is_empty() {
             found.push(format!("{}: lines of log {name}\n{difference}", pair.name));
         }
@@ -51,13 +51,40 @@ pub fn logs(pair: &Pair, theirs: &Outcome, ours: &Outcome) -> Vec<String> {
     found
 }
 
+/// Which sizes of answers in a log are compared: what a proxy sends in chunks has them where the
+/// bytes of the upstream had come to.
+#[derive(Clone, Copy, PartialEq)]
+enum Sizes {
+    All,
+    OfLengths,
+}
+
+/// What upstreams were sent, where it differs: request by request, in their order.
+pub fn received(pair: &Pair, theirs: &Outcome, ours: &Outcome) -> Vec<String> {
+    let mut found = Vec::new();
+    for (name, theirs) in &theirs.received {
+        let theirs = theirs.as_slice();
+        let ours = ours.received.get(name).map_or(&[][..], Vec::as_slice);
+        for at in 0..theirs.len().max(ours.len()) {
+            let [theirs, ours] =
+                [theirs, ours].map(|all| all.get(at).map_or("(nothing)", String::as_str));
+            if shaped(theirs) != shaped(ours) {
+                let (place, nth) = (format!("{}: upstream {name}", pair.name), at + 1);
+                found.push(format!("{place}, request {nth}\n{}", difference(theirs, ours)));
+                break;
+            }
+        }
+    }
+    found
+}
+
 /// The lines of one log that the other does not have. Their order is nobody's promise: a line is
 /// written when a connection has been closed for good.
-fn unmatched(theirs: &str, ours: &str, longer: i64) -> String {
+fn unmatched(theirs: &str, ours: &str, longer: i64, compared: Sizes) -> String {
     let mut told = String::new();
     let mut left: Vec<_> = ours.lines().collect();
     for line in theirs.lines() {
-        match left.iter().position(|own| is_same_line(line, own, longer)) {
+        match left.iter().position(|own| is_same_line(line, own, longer, compared)) {
             Some(at) => drop(left.remove(at)),
             None => told = told + "  nginx  ! " + &shortened(line) + "\n",
         }
@@ -79,14 +106,16 @@ fn timeless(log: &str) -> String {
 
 /// Sizes (`sent=BODY/ALL`) may differ by the length of the server's name: in the head, and in a
 /// page that is built in.
-fn is_same_line(theirs: &str, ours: &str, longer: i64) -> bool {
+fn is_same_line(theirs: &str, ours: &str, longer: i64, compared: Sizes) -> bool {
     let sizes = |word: &str| -> Option<[i64; 2]> {
         let (body, all) = word.strip_prefix("sent=")?.split_once('/')?;
         Some([body.parse().ok()?, all.parse().ok()?])
     };
+    let unsized_line = theirs.contains(" length=- ");
     let mut words = theirs.split(' ').zip(ours.split(' '));
     theirs.split(' ').count() == ours.split(' ').count()
         && words.all(|(theirs, ours)| match (sizes(theirs), sizes(ours)) {
+            (Some(_), Some(_)) if compared == Sizes::OfLengths && unsized_line => true,
             (Some([body, all]), Some([our_body, our_all])) => {
                 let more = (our_body - body, our_all - all);
                 more == (0, longer) || more == (longer, 2 * longer)
@@ -121,9 +150,9 @@ fn shortened(line: &str) -> String {
 }
 
 /// All that one server has said, for the eye.
-pub fn told(requests: &[Request], answers: &[Answer], logs: &BTreeMap<String, String>) -> String {
+pub fn told(requests: &[Request], outcome: &Outcome) -> String {
     let mut text = String::new();
-    for (request, answer) in requests.iter().zip(answers) {
+    for (request, answer) in requests.iter().zip(&outcome.answers) {
         let _ = writeln!(
             text,
             "--- {}: {:.200}\n{:.2000}",
@@ -132,8 +161,13 @@ pub fn told(requests: &[Request], answers: &[Answer], logs: &BTreeMap<String, St
             normal(request, answer)
         );
     }
-    for (name, log) in logs {
+    for (name, log) in &outcome.logs {
         let _ = writeln!(text, "--- log {name}\n{log}");
+    }
+    for (name, received) in &outcome.received {
+        for request in received {
+            let _ = writeln!(text, "--- to {name}\n{request:.2000}");
+        }
     }
     text
 }

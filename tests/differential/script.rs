@@ -120,7 +120,7 @@ fn read_request(line: &str, more: &[&str], number: usize, section: &Section) -> 
 }
 
 /// Resolves what stands for other bytes.
-fn bytes_of(text: &str) -> Vec<u8> {
+pub fn bytes_of(text: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
