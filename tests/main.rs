@@ -36,6 +36,8 @@ mod pid1;
 mod precompressed;
 mod privileges;
 mod proxy_protocol;
+mod proxy_requests;
+mod proxy_wire;
 mod realip;
 mod reload;
 mod reopen;

@@ -16,6 +16,7 @@ mod log;
 mod place;
 pub mod process;
 mod root;
+mod random;
 pub mod upstream;
 
 pub use client::{Client, Response, accepts, exchange, get, try_get};
@@ -24,6 +25,7 @@ pub use log::Log;
 pub use place::Place;
 pub use process::Process;
 pub use root::{empty_root, in_root};
+pub use random::Random;
 pub use upstream::Upstream;
 
 use std::fs::File;
