@@ -80,6 +80,12 @@ pub fn socket_option(socket: &OwnedFd, level: i32, name: i32) -> i32 {
     value
 }
 
+/// How many connections may wait to be accepted: as many, and one.
+pub fn listen_for(socket: &impl AsRawFd, backlog: i32) {
+    // SAFETY: no pointers.
+    check(unsafe { libc::listen(socket.as_raw_fd(), backlog) }).unwrap();
+}
+
 /// Closing will reset the connection: a lingering time of zero (socket(7)).
 pub fn reset_on_close(socket: &impl AsRawFd) {
     let linger = libc::linger { l_onoff: 1, l_linger: 0 };
