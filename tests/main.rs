@@ -38,6 +38,7 @@ mod privileges;
 mod proxy_connections;
 mod proxy_protocol;
 mod proxy_requests;
+mod proxy_uploads;
 mod proxy_wire;
 mod realip;
 mod reload;
