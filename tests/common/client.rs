@@ -173,6 +173,14 @@ impl Client {
         Ok(self.unread.drain(..length).collect())
     }
 
+    /// What has come and was not read, or what comes next; nothing when the server has closed.
+    pub fn some(&mut self) -> io::Result<Vec<u8>> {
+        if self.unread.is_empty() {
+            self.fill()?;
+        }
+        Ok(std::mem::take(&mut self.unread))
+    }
+
     /// All that comes until the server closes.
     pub fn rest(&mut self) -> Vec<u8> {
         self.try_rest().unwrap_or_else(|error| panic!("reading to the end: {error}"))
