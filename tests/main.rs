@@ -38,6 +38,7 @@ mod privileges;
 mod proxy_connections;
 mod proxy_protocol;
 mod proxy_requests;
+mod proxy_retry;
 mod proxy_stream;
 mod proxy_upgrade;
 mod proxy_uploads;
