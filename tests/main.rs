@@ -35,6 +35,7 @@ mod overlap;
 mod pid1;
 mod precompressed;
 mod privileges;
+mod proxy_apps;
 mod proxy_connections;
 mod proxy_protocol;
 mod proxy_requests;
