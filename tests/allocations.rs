@@ -170,6 +170,148 @@ fn compressing_and_asking_allocate_nothing() {
     }
 }
 
+#[test]
+fn proxying_allocates_nothing() {
+    if drives_nginx() {
+        return;
+    }
+    let place = Place::new();
+    let _upstream = Upstream::tcp(&place, 8090, |peer| {
+        while let Some(request) = peer.request() {
+            let answer = match request.target() {
+                "/chunked" => "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+                _ => "Content-Length: 5\r\nSet-Cookie: a=b; Path=/x\r\nLocation: /x/y\r\n\r\nhello",
+            };
+            peer.send(format!("HTTP/1.1 200 OK\r\nX-App: a\r\n{answer}"));
+        }
+    });
+    let limpet = Limpet::start_in(
+        place,
+        "error_log @DIR@/error.log warn;
+         events { }
+         http {
+             log_format all '$upstream_addr $upstream_status $upstream_response_time $proxy_host
+                             $upstream_http_x_app $upstream_cookie_a $upstream_bytes_sent';
+             access_log @DIR@/access.log all; keepalive_requests 1000000;
+             proxy_http_version 1.1; proxy_set_header Connection '';
+             upstream app { server 127.0.0.1:8090; keepalive 16; keepalive_requests 1000000; }
+             server {
+                 listen 8080;
+                 location / { proxy_pass http://app; }
+                 location /off/ { proxy_buffering off; proxy_pass http://app; }
+                 location /asks/ { auth_request /yes; proxy_pass http://app; }
+                 location = /yes { proxy_pass http://app/auth; proxy_pass_request_body off; }
+                 location /usual/ {
+                     proxy_pass http://app/x/;
+                     proxy_set_header Connection '';
+                     proxy_set_header Host $host;
+                     proxy_set_header X-Real-IP $remote_addr;
+                     proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+                     proxy_set_header X-Forwarded-Proto $scheme;
+                     proxy_cookie_path /x /usual; proxy_hide_header X-App;
+                     proxy_redirect /x/ /usual/;
+                 }
+             }
+         }",
+    );
+    for target in ["/", "/off/x", "/chunked", "/usual/a%20b?c", "/asks/"] {
+        let mut clients: Vec<_> = (0..4).map(|_| limpet.client()).collect();
+        let fields = "Host: a\r\nX-Forwarded-For: 1.2.3.4\r\nCookie: a=b\r\n";
+        load_with(&mut clients, target, fields, 200, 500);
+        let before = allocations(&limpet);
+        load_with(&mut clients, target, fields, 200, 3_000);
+        assert_eq!(allocations(&limpet), before, "{target} allocates");
+    }
+}
+
+#[test]
+fn proxied_bodies_allocate_nothing() {
+    if drives_nginx() {
+        return;
+    }
+    let place = Place::new();
+    let _upstream =
+        Upstream::answering(&place, 8090, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    let limpet = Limpet::start_in(
+        place,
+        "error_log @DIR@/error.log warn;
+         events { }
+         http {
+             access_log off; keepalive_requests 1000000;
+             proxy_http_version 1.1; proxy_set_header Connection '';
+             upstream app { server 127.0.0.1:8090; keepalive 16; keepalive_requests 1000000; }
+             server {
+                 listen 8080;
+                 location / { proxy_pass http://app; }
+                 location /unbuffered/ { proxy_request_buffering off; proxy_pass http://app; }
+             }
+         }",
+    );
+    for target in ["/", "/unbuffered/"] {
+        let mut client = limpet.client();
+        for framed in [
+            "Content-Length: 5\r\n\r\nhello".to_string(),
+            "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n".to_string(),
+            format!("Content-Length: 9000\r\n\r\n{}", "x".repeat(9000)),
+        ] {
+            let request = format!("POST {target} HTTP/1.1\r\nHost: a\r\n{framed}");
+            let mut post = |count: usize| {
+                for _ in 0..count {
+                    client.send(&request);
+                    assert_eq!(client.response().text(), "ok");
+                }
+            };
+            post(50);
+            let before = allocations(&limpet);
+            post(1000);
+            assert_eq!(allocations(&limpet), before, "{request:.80} allocates");
+        }
+    }
+}
+
+#[test]
+fn tunnels_allocate_nothing() {
+    if drives_nginx() {
+        return;
+    }
+    let place = Place::new();
+    let _upstream = Upstream::tcp(&place, 8090, |peer| {
+        peer.request();
+        peer.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
+        while peer.some().is_some_and(|bytes| peer.send(bytes)) {}
+    });
+    let limpet = Limpet::start_in(
+        place,
+        "error_log @DIR@/error.log warn;
+         events { }
+         http {
+             access_log off;
+             server {
+                 listen 8080;
+                 location / {
+                     proxy_pass http://127.0.0.1:8090; proxy_http_version 1.1;
+                     proxy_set_header Upgrade $http_upgrade;
+                     proxy_set_header Connection upgrade;
+                 }
+             }
+         }",
+    );
+    let mut client = limpet.client();
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
+    assert_eq!(client.response().status, 101);
+    let mut talk = |count: usize| {
+        for length in 0..count {
+            let message = vec![b'm'; 1 + length % 3000];
+            client.send(&message);
+            assert_eq!(client.read_exact(message.len()).unwrap(), message);
+        }
+    };
+    talk(100);
+    let before = allocations(&limpet);
+    talk(10_000);
+    assert_eq!(allocations(&limpet), before);
+}
+
 fn load(clients: &mut [Client], target: &str, status: u16, count: usize) {
     load_with(clients, target, "Host: a\r\n", status, count);
 }

@@ -15,8 +15,8 @@ pub mod kernel;
 mod log;
 mod place;
 pub mod process;
-mod root;
 mod random;
+mod root;
 pub mod upstream;
 
 pub use client::{Client, Response, accepts, exchange, get, try_get};
@@ -24,8 +24,8 @@ pub use kernel::{Birth, Ended};
 pub use log::Log;
 pub use place::Place;
 pub use process::Process;
-pub use root::{empty_root, in_root};
 pub use random::Random;
+pub use root::{empty_root, in_root};
 pub use upstream::Upstream;
 
 use std::fs::File;
