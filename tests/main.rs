@@ -37,6 +37,7 @@ mod precompressed;
 mod privileges;
 mod proxy_apps;
 mod proxy_connections;
+mod proxy_faults;
 mod proxy_protocol;
 mod proxy_requests;
 mod proxy_retry;
