@@ -38,6 +38,7 @@ mod privileges;
 mod proxy_apps;
 mod proxy_connections;
 mod proxy_faults;
+mod proxy_mutations;
 mod proxy_protocol;
 mod proxy_requests;
 mod proxy_retry;

@@ -109,7 +109,7 @@ async def app(scope, receive, send):
             event = await receive()
             if event["type"] != "websocket.receive":
                 return
-            await send({"type": "websocket.send", "text": event.get("text"), "bytes": event.get("bytes")})
+            await send({**event, "type": "websocket.send"})
     if scope["type"] != "http":
         return
     digest, length, more = hashlib.sha1(), 0, True
@@ -121,10 +121,11 @@ async def app(scope, receive, send):
     path = scope["path"]
     headers = [(b"content-type", b"text/plain"), (b"x-path", scope["raw_path"])]
     if path.endswith("/events"):
-        await send({"type": "http.response.start", "status": 200,
-                    "headers": [(b"content-type", b"text/event-stream"), (b"x-accel-buffering", b"no")]})
+        headers = [(b"content-type", b"text/event-stream"), (b"x-accel-buffering", b"no")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         for number in range(5):
-            await send({"type": "http.response.body", "body": b"data: %d\n\n" % number, "more_body": True})
+            body = b"data: %d\n\n" % number
+            await send({"type": "http.response.body", "body": body, "more_body": True})
             await asyncio.sleep(0.05)
         await send({"type": "http.response.body", "body": b""})
         return
@@ -238,8 +239,10 @@ def app(environ, start_response):
             break
         length += len(piece)
     status = environ["PATH_INFO"].strip("/") or "200 OK"
-    start_response(status, [("Content-Type", "text/plain"), ("X-For", environ.get("HTTP_X_FORWARDED_FOR", ""))])
-    return [("%s %d %s\n" % (environ["REQUEST_METHOD"], length, environ["QUERY_STRING"])).encode()]
+    seen_for = environ.get("HTTP_X_FORWARDED_FOR", "")
+    start_response(status, [("Content-Type", "text/plain"), ("X-For", seen_for)])
+    words = environ["REQUEST_METHOD"], length, environ["QUERY_STRING"]
+    return [("%s %d %s\n" % words).encode()]
 "#,
     );
     let port = place.port(8090);

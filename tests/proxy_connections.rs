@@ -217,7 +217,9 @@ fn no_more_idle_connections_are_kept_than_is_said() {
         while peer.request().is_some() && own.pass() && peer.send(GOOD) {}
     });
     let mut clients: Vec<_> = (0..6).map(|_| limpet.client()).collect();
-    clients.iter_mut().for_each(|client| drop(client.send(GET)));
+    for client in &mut clients {
+        client.send(GET);
+    }
     upstream.wait("six requests", |seen| {
         seen.iter().filter(|seen| !seen.requests.is_empty()).count() == 6
     });

@@ -66,7 +66,7 @@ fn quit_waits_for_the_upstream() {
 
 #[test]
 fn term_does_not_wait_for_the_upstream() {
-    let (mut limpet, upstream, _gate) = start("", "");
+    let (mut limpet, upstream, gate) = start("", "");
     let mut client = limpet.client();
     client.send(GET);
     asked(&upstream, 1);
@@ -74,6 +74,7 @@ fn term_does_not_wait_for_the_upstream() {
     limpet.signal(libc::SIGTERM);
     assert_eq!(limpet.wait_end(), Ended::Code(0));
     assert!(told.elapsed() < Duration::from_secs(3), "{:?}", told.elapsed());
+    gate.open();
     upstream.wait_ended(0);
 }
 
@@ -81,7 +82,9 @@ fn term_does_not_wait_for_the_upstream() {
 fn a_reload_answers_what_is_in_flight() {
     let (limpet, upstream, gate) = start("", "");
     let mut clients: Vec<_> = (0..8).map(|_| limpet.client()).collect();
-    clients.iter_mut().for_each(|client| drop(client.send(GET)));
+    for client in &mut clients {
+        client.send(GET);
+    }
     asked(&upstream, 8);
     let old = limpet.workers();
     limpet.signal(libc::SIGHUP);
@@ -97,7 +100,9 @@ fn a_killed_worker_takes_only_its_own_along() {
     let (limpet, upstream, gate) = start("worker_processes 2;", "");
     let workers = limpet.wait_workers(2);
     let mut clients: Vec<_> = (0..12).map(|_| limpet.client()).collect();
-    clients.iter_mut().for_each(|client| drop(client.send(GET)));
+    for client in &mut clients {
+        client.send(GET);
+    }
     asked(&upstream, 12);
     workers[0].signal(libc::SIGKILL);
     workers[0].wait_end();
@@ -195,7 +200,9 @@ fn an_upstream_that_dies_under_load_leaves_nobody_waiting() {
     let (limpet, upstream, _gate) = start("", "worker_connections 1024;");
     let worker = limpet.wait_workers(1)[0];
     let mut clients: Vec<_> = (0..300).map(|_| limpet.client()).collect();
-    clients.iter_mut().for_each(|client| drop(client.send(GET)));
+    for client in &mut clients {
+        client.send(GET);
+    }
     asked(&upstream, 300);
     upstream.stop();
     for client in &mut clients {

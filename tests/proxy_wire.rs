@@ -1,6 +1,7 @@
 //! Answers of upstreams that are cut, broken, reset, or more than was asked for: what the
 //! client gets, and whether the connection to the upstream is used again.
 //!
+//! More than 500 lines: most of them are tables.
 //! What limpet shares with nginx passes with LIMPET_TEST_BINARY=/usr/sbin/nginx, too.
 use crate::common::upstream::Peer;
 use crate::common::*;
@@ -26,9 +27,11 @@ const SERVED: &str = "
 enum Then {
     Stay,
     Close,
+    /// Closes one direction, and goes on reading.
+    Finish,
     Reset,
 }
-use Then::{Close, Reset, Stay};
+use Then::{Close, Finish, Reset, Stay};
 
 /// What the client gets.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,6 +73,10 @@ fn play(peer: &mut Peer, rows: &[Row], pace: u16) {
         match then {
             Stay => continue,
             Close => return,
+            Finish => {
+                peer.finish();
+                return peer.hang();
+            }
             Reset => {
                 get(pace, "/ping");
                 return peer.reset();
@@ -243,12 +250,15 @@ fn connections_are_used_again_while_all_is_well() {
 fn answers_that_end_too_early_are_not_made_whole() {
     static ROWS: &[Row] = &[
         Row("no answer", "", Close, Refusal),
+        Row("no answer, half closed", "", Finish, Refusal),
         Row("reset at once", "", Reset, Refusal),
         Row("part of a status line", "HTTP/1.1 2", Close, Refusal),
         Row("a head without its end", "HTTP/1.1 200 OK|X-App: a|", Close, Refusal),
         Row("reset in the head", "HTTP/1.1 200 OK|X-Ap", Reset, Refusal),
         Row("no body", "HTTP/1.1 200 OK|Content-Length: 5||", Close, Cut(200)),
         Row("short body", "HTTP/1.1 200 OK|Content-Length: 5||hell", Close, Cut(200)),
+        Row("short, half closed", "HTTP/1.1 200 OK|Content-Length: 5||hell", Finish, Cut(200)),
+        Row("until it is half closed", "HTTP/1.1 200 OK||hello", Finish, Whole(200, "hello")),
         Row("reset in the body", "HTTP/1.1 200 OK|Content-Length: 5||hell", Reset, Cut(200)),
         Row("reset behind the head", "HTTP/1.1 200 OK|Content-Length: 5||", Reset, Cut(200)),
         Row("no chunk", "HTTP/1.1 200 OK|Transfer-Encoding: chunked||", Close, Cut(200)),
