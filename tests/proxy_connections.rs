@@ -236,10 +236,10 @@ fn a_client_that_goes_takes_its_upstream_along() {
         let own = gate.clone();
         let (limpet, upstream) = start("", location, move |peer| {
             peer.request();
-            if !ends && own.pass() {
-                peer.send(GOOD);
+            match ends {
+                true => peer.hang(),
+                false => assert!(own.pass() && peer.send(GOOD)),
             }
-            peer.hang();
         });
         let mut client = limpet.client();
         client.send(GET);

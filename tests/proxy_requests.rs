@@ -56,6 +56,7 @@ fn unframed(mut request: Received) -> Received {
         let line = line.to_lowercase();
         line.starts_with("content-length:") || line.starts_with("transfer-encoding:")
     };
+    request.number = 0;
     request.head = request.head.lines().filter(|line| !is_framing(line)).collect();
     request
 }

@@ -9,7 +9,7 @@ use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -31,6 +31,7 @@ struct Shared {
     seen: Mutex<Vec<Seen>>,
     changed: Condvar,
     stopped: AtomicBool,
+    requests: AtomicUsize,
 }
 
 /// What came over one connection.
@@ -54,6 +55,8 @@ pub struct Received {
     pub trailers: String,
     /// The body came as its framing says.
     pub whole: bool,
+    /// Which of all that its upstream got, counted from 0.
+    pub number: usize,
 }
 
 impl Received {
@@ -154,18 +157,25 @@ impl Upstream {
         self.shared.lock()[connection].bytes.clone()
     }
 
-    /// All requests of all connections.
+    /// All requests of all connections, as they came one after the other.
     pub fn requests(&self) -> Vec<Received> {
-        self.shared.lock().iter().flat_map(|seen| seen.requests.clone()).collect()
+        let seen = self.shared.lock();
+        let mut all: Vec<_> = seen.iter().flat_map(|seen| seen.requests.clone()).collect();
+        all.sort_by_key(|request| request.number);
+        all
     }
 
     /// The same, and forgets them.
     pub fn take_requests(&self) -> Vec<Received> {
         let mut seen = self.shared.lock();
-        seen.iter_mut().flat_map(|seen| std::mem::take(&mut seen.requests)).collect()
+        let all = seen.iter_mut().flat_map(|seen| std::mem::take(&mut seen.requests));
+        let mut all: Vec<_> = all.collect();
+        all.sort_by_key(|request| request.number);
+        all
     }
 
     /// Waits until something is true of what came.
+    #[track_caller]
     pub fn wait(&self, what: &str, happened: impl Fn(&[Seen]) -> bool) {
         let mut seen = self.shared.lock();
         let deadline = Instant::now() + LIMIT;
@@ -177,6 +187,7 @@ impl Upstream {
     }
 
     /// Waits until the proxy has closed a connection.
+    #[track_caller]
     pub fn wait_ended(&self, connection: usize) {
         self.wait("the end of a connection", |seen| {
             seen.get(connection).is_some_and(|seen| seen.ended)
@@ -251,6 +262,7 @@ impl Peer {
             }
         }
         let mut seen = self.shared.lock();
+        request.number = self.shared.requests.fetch_add(1, Ordering::SeqCst);
         seen[self.number].requests.push(request.clone());
         drop(seen);
         self.shared.changed.notify_all();

@@ -16,8 +16,9 @@
 //! `Content-Length` is added where there is neither it nor Transfer-Encoding nor `!close`; a
 //! field that is only `.` ends a head before the next begins (103 and the like). What begins with
 //! `!` is done in its place: `!close`, `!reset`, `!hang` until the proxy gives up, `!early` before
-//! the body of the request is read, `!body` sends a body to HEAD too. Who is not asked to keep the
-//! connection closes it.
+//! the body of the request is read, `!body` sends a body to HEAD too.
+//!
+//! Each connection ends with its answer, which says so: limpet would keep what nginx 1.22 does not.
 use super::script::bytes_of;
 use crate::common::upstream::{Peer, Received};
 use crate::common::{Place, Upstream};
@@ -73,39 +74,31 @@ impl Backends {
 
 /// Where a chunk ends is not compared, since it says how bytes arrived.
 fn told(request: &Received) -> String {
-    let Received { head, body, trailers, whole } = request;
+    let Received { head, body, trailers, whole, .. } = request;
     let body = String::from_utf8_lossy(body);
     let end = if *whole { "" } else { "(ends here)\n" };
     format!("{}{body}\n{trailers}{end}", head.replace('\r', "\\r"))
 }
 
 fn serve(peer: &mut Peer, answers: &BTreeMap<String, Answer>) {
-    while let Some(head) = peer.peek_head() {
+    if let Some(head) = peer.peek_head() {
         let path = head.split(' ').nth(1).unwrap_or("").split('?').next().unwrap_or("");
         let name = path.rsplit('/').next().unwrap_or("");
         let answer = answers.get(name).or_else(|| answers.get("default")).unwrap();
         if !answer.early && peer.request().is_none() {
             return;
         }
-        if !play(peer, answer, head.starts_with("HEAD ")) {
-            return;
+        play(peer, answer, head.starts_with("HEAD "));
+        if answer.early {
+            peer.request();
         }
-        if answer.early && peer.request().is_none() || !keeps(&head) {
-            return;
-        }
+        return;
     }
+    // What came was no head.
     peer.request();
 }
 
-fn keeps(head: &str) -> bool {
-    let head = head.to_lowercase();
-    let old = head.lines().next().is_some_and(|line| line.ends_with("http/1.0"));
-    !head.contains("\r\nconnection: close\r\n")
-        && (!old || head.contains("\r\nconnection: keep-alive\r\n"))
-}
-
-/// Whether the connection goes on.
-fn play(peer: &mut Peer, answer: &Answer, is_head: bool) -> bool {
+fn play(peer: &mut Peer, answer: &Answer, is_head: bool) {
     let mut bytes = answer.head.clone();
     for step in &answer.rest {
         if let Step::Send(more) = step {
@@ -115,18 +108,18 @@ fn play(peer: &mut Peer, answer: &Answer, is_head: bool) -> bool {
         peer.send(std::mem::take(&mut bytes));
         match step {
             Step::Send(_) => {}
-            Step::Close => return false,
+            Step::Close => return,
             Step::Reset => {
                 peer.reset();
-                return false;
+                return;
             }
             Step::Hang => {
                 peer.hang();
-                return false;
+                return;
             }
         }
     }
-    peer.send(bytes)
+    peer.send(bytes);
 }
 
 fn read(text: &str) -> BTreeMap<String, Answer> {
@@ -177,7 +170,7 @@ fn read_answer(lines: &[&str]) -> Answer {
     }
     // An answer of bytes alone is no head.
     if !answer.head.is_empty() {
-        answer.head.extend(b"\r\n");
+        answer.head.extend(b"Connection: close\r\n\r\n");
     }
     answer
 }

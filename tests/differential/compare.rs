@@ -59,20 +59,24 @@ enum Sizes {
     OfLengths,
 }
 
-/// What upstreams were sent, where it differs: request by request, in their order.
+/// What upstreams were sent that the other server did not send. Their order is not compared: a
+/// mirror is asked when there is time.
 pub fn received(pair: &Pair, theirs: &Outcome, ours: &Outcome) -> Vec<String> {
     let mut found = Vec::new();
     for (name, theirs) in &theirs.received {
-        let theirs = theirs.as_slice();
-        let ours = ours.received.get(name).map_or(&[][..], Vec::as_slice);
-        for at in 0..theirs.len().max(ours.len()) {
-            let [theirs, ours] =
-                [theirs, ours].map(|all| all.get(at).map_or("(nothing)", String::as_str));
-            if shaped(theirs) != shaped(ours) {
-                let (place, nth) = (format!("{}: upstream {name}", pair.name), at + 1);
-                found.push(format!("{place}, request {nth}\n{}", difference(theirs, ours)));
-                break;
+        let mut left: Vec<_> = ours.received.get(name).cloned().unwrap_or_default();
+        let mut missing = Vec::new();
+        for request in theirs {
+            match left.iter().position(|own| shaped(own) == shaped(request)) {
+                Some(at) => drop(left.remove(at)),
+                None => missing.push(request.clone()),
             }
+        }
+        let nothing = "(nothing)".to_string();
+        for at in 0..missing.len().max(left.len()) {
+            let [theirs, ours] = [&missing, &left].map(|all| all.get(at).unwrap_or(&nothing));
+            let place = format!("{}: upstream {name}", pair.name);
+            found.push(format!("{place}\n{}", difference(theirs, ours)));
         }
     }
     found
