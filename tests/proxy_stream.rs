@@ -4,6 +4,8 @@
 //! What limpet shares with nginx passes with LIMPET_TEST_BINARY=/usr/sbin/nginx, too.
 use crate::common::upstream::Gate;
 use crate::common::*;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 const SERVED: &str = "
@@ -15,6 +17,7 @@ const SERVED: &str = "
         server {
             listen 8080;
             location / { proxy_pass http://127.0.0.1:8090; }
+            location /ping { return 200 pong; }
             location /off/ { proxy_buffering off; proxy_pass http://127.0.0.1:8090; }
             location /compressed/ {
                 gzip on; proxy_buffering off; proxy_pass http://127.0.0.1:8090;
@@ -161,6 +164,40 @@ fn uploads_arrive_as_they_are_sent_if_nothing_is_buffered() {
     }
     client.send("0\r\n\r\n");
     assert_eq!(client.response().text(), "ok");
+}
+
+/// What comes while a client cannot take what came before is not forgotten. Pieces come one by
+/// one until nothing goes any more, so that each is on its way when the next comes.
+#[test]
+fn a_client_that_pauses_gets_all_that_has_come_meanwhile() {
+    const PIECES: usize = 4000;
+    const PIECE: [u8; 8192] = [7; 8192];
+    let place = Place::new();
+    let pace = place.port(8080);
+    let sent = Arc::new(AtomicUsize::new(0));
+    let own = Arc::clone(&sent);
+    let _upstream = Upstream::tcp(&place, 8090, move |peer| {
+        peer.request();
+        peer.send("HTTP/1.1 200 OK\r\n\r\n");
+        for _ in 0..PIECES {
+            peer.send(PIECE);
+            get(pace, "/ping");
+            own.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    let limpet = Limpet::start_in(place, SERVED);
+    let mut client = limpet.client();
+    kernel::shrink_receive_buffer(client.tcp());
+    client.send("GET /off/ HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    let mut last = 0;
+    eventually("nothing goes any more", || {
+        std::thread::sleep(Duration::from_millis(200));
+        let now = sent.load(Ordering::SeqCst);
+        now > 0 && std::mem::replace(&mut last, now) == now
+    });
+    assert!(last < PIECES);
+    let all = client.try_rest().unwrap();
+    assert_eq!(all.iter().filter(|byte| **byte == 7).count(), PIECE.len() * PIECES);
 }
 
 /// Each holds no more than its buffers, and none waits for another.

@@ -373,8 +373,9 @@ async fn consume<'r>(
                 queue.left(len);
             }
             Next::Empty => {
-                output.flush(&request.conn.io, timeout, false).await?;
+                // What comes while the client takes its time counts, too.
                 let before = queue.changes();
+                output.flush(&request.conn.io, timeout, false).await?;
                 poll_fn(
                     |_| if queue.changes() == before { Poll::Pending } else { Poll::Ready(()) },
                 )
