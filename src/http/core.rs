@@ -18,7 +18,7 @@ pub use tables::{LOC, SRV};
 pub use type_set::TypeSet;
 pub use types::Types;
 
-use crate::conf::{ErrorLogs, Msec, settings};
+use crate::conf::{ErrorLogs, Msec, Template, settings};
 use crate::http::file_cache::Trust;
 use std::rc::Rc;
 use symlinks::Symlinks;
@@ -79,6 +79,8 @@ settings! {
         pub reset_timedout_connection: bool = false,
 
         /// Bytes a second; 0: as fast as it goes.
+        /// `103 Early Hints` of upstreams are handed on if each of these is true; none: never.
+        pub early_hints: Rc<Vec<Template>> = Rc::default(),
         pub limit_rate: Amount = Amount::Is(0),
         pub limit_rate_after: Amount = Amount::Is(0),
 

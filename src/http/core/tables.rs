@@ -136,7 +136,10 @@ pub static LOC: &[Directive<LocRaw>] = &[
     ignored("directio_alignment", ALL, Args::ONE, is_off, NO_DIRECT_IO),
     ignored("read_ahead", ALL, Args::ONE, is_size, "the kernel reads ahead by itself"),
     ignored("output_buffers", ALL, Args::TWO, is_buffers, "limpet's are as large as suits it"),
-    ignored("early_hints", ALL, Args::ONE_MORE, |_| Ok(()), "nothing behind limpet sends any yet"),
+    Directive::call("early_hints", ALL, Args::ONE_MORE, |raw, cx, node| {
+        let texts = node.args().map(|word| cx.template(word)).collect::<Result<_, _>>();
+        put(&mut raw.early_hints, node, texts.map(Rc::new))
+    }),
     ignored("send_lowat", ALL, Args::ONE, is_size, "nginx uses it on FreeBSD only"),
     Directive::flag("log_subrequest", ALL, |raw| &mut raw.log_subrequest),
     ignored("subrequest_output_buffer_size", ALL, Args::ONE, is_size, OWN_SENDS),

@@ -1,8 +1,8 @@
 //! The head of an upstream's answer becomes the head of ours.
 
 use super::fetch::keeps;
-use super::lines;
 use super::{Rest, Upstream};
+use super::{lines, ranges};
 use crate::http::error_pages;
 use crate::http::request::Request;
 use crate::http::step::{self, Answer, Step};
@@ -32,8 +32,9 @@ pub fn accept<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>) -> Ste
     {
         return redirect(request, upstream, to);
     }
-    match lines::take(request, upstream) {
-        Some(()) => Step::Answer(Answer::Upstream),
+    match lines::take(request, upstream).map(|()| ranges::filter(request, upstream)) {
+        Some(Ok(())) => Step::Answer(Answer::Upstream),
+        Some(Err(status)) => Step::Status(status),
         None => {
             let text = format_args!("no room for the head of an upstream's answer");
             request.log(Level::Alert, None, text);

@@ -1,6 +1,7 @@
 //! One peer after the other, until one has answered with a head.
 
 use super::attempts::{Attempt, Attempts};
+use super::ranges::Window;
 use super::target::{self, Aim, Pass};
 use super::{Link, Rest, Speaks, Upstream, answer, connect, payload, send, settings};
 use crate::event::{self, Io};
@@ -120,6 +121,7 @@ fn begin<'r>(
         key: aim.key,
         unconnected: None,
         interims: 0,
+        hints: None,
         tries: Tries::default(),
         started: time::now_ms(),
         began: time::now_ms(),
@@ -138,6 +140,7 @@ fn begin<'r>(
         rest: Rest::None,
         unbuffered: !conf.buffering,
         trailers: b"",
+        window: Window::WHOLE,
     })
 }
 

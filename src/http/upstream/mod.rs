@@ -17,6 +17,7 @@ mod lines;
 pub mod next;
 mod payload;
 mod queue;
+mod ranges;
 mod relay;
 mod send;
 pub mod settings;
@@ -46,6 +47,7 @@ use crate::proto::request::Version;
 use crate::proto::response::{self, Head};
 use crate::time;
 use attempts::Attempt;
+use ranges::Window;
 use std::rc::Rc;
 
 /// What an upstream is spoken to in.
@@ -83,6 +85,8 @@ pub struct Upstream<'r> {
     unconnected: Option<Lease>,
     /// Answers that came before the answer.
     interims: u32,
+    /// One of them, on its way to the client.
+    hints: Option<&'r [u8]>,
     link: Option<Link>,
     /// Room for the head of an answer, until there is one.
     room: Option<&'r mut [u8]>,
@@ -97,6 +101,8 @@ pub struct Upstream<'r> {
     /// The answer is let through as it comes.
     unbuffered: bool,
     trailers: &'r [u8],
+    /// What of the body leaves.
+    window: Window,
 }
 
 /// A connection to a peer.

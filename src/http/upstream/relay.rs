@@ -6,6 +6,7 @@
 //! it is buffered, a file; a slow upstream holds nothing.
 
 use super::queue::{Chunk, Next, Queue};
+use super::ranges::Window;
 use super::{Rest, Upstream, settings, tunnel};
 use crate::event::{self, Io};
 use crate::http::body_filter::Stream;
@@ -62,6 +63,7 @@ fn whole<'r>(
             }
             // The connection is free for others before this client has its answer.
             upstream.release(request);
+            let early = upstream.window.cut(early);
             return send::whole(request, &Source::Bytes(early), output).await;
         }
         let rooms = request.worker.rooms;
@@ -163,11 +165,16 @@ async fn run<'r>(
         unbuffered: upstream.unbuffered,
         make: &|| TempFile::for_answer(folder),
     };
+    let leaving = Leaving {
+        stream: None,
+        window: upstream.window,
+        flush: if upstream.unbuffered { Flush::Sync } else { Flush::No },
+    };
     let (mut came, mut length, mut spill_failed) = (0, early.len() as u64, None);
     let mut fed = None;
     let sent = {
         let mut feed = pin!(feeding.run(rest, (&mut came, &mut length), &mut spill_failed));
-        let mut send = pin!(consume(request, &queue, early, upstream.unbuffered, output));
+        let mut send = pin!(consume(request, &queue, early, leaving, output));
         poll_fn(|context| {
             loop {
                 let before = queue.changes();
@@ -349,27 +356,25 @@ async fn consume<'r>(
     request: &mut Request<'r>,
     queue: &Queue,
     early: &'r [u8],
-    unbuffered: bool,
+    mut leaving: Leaving<'r>,
     output: &mut Output,
 ) -> Result<()> {
     let filters = std::mem::take(&mut request.filters);
-    let mut stream = match filters.is_empty() {
-        true => None,
-        false => Some(Stream::new(request, filters).ok_or(Errno::ENOMEM)?),
-    };
-    let flush = if unbuffered { Flush::Sync } else { Flush::No };
+    if !filters.is_empty() {
+        leaving.stream = Some(Stream::new(request, filters).ok_or(Errno::ENOMEM)?);
+    }
     let timeout = request.location.conf.core.send_timeout;
     if !early.is_empty() {
-        pass(request, &mut stream, early, flush, output).await?;
+        leaving.pass(request, early, output).await?;
     }
     loop {
         match queue.next() {
             Next::Chunk(chunk) => {
-                pass(request, &mut stream, chunk.bytes(), flush, output).await?;
+                leaving.pass(request, chunk.bytes(), output).await?;
                 queue.lend(chunk.buffer);
             }
             Next::File(from, len) => {
-                let len = from_file(request, &mut stream, queue, (from, len), output).await?;
+                let len = from_file(request, &mut leaving, queue, (from, len), output).await?;
                 queue.left(len);
             }
             Next::Empty => {
@@ -385,7 +390,7 @@ async fn consume<'r>(
             Next::End(false) => return output.flush(&request.conn.io, timeout, false).await,
         }
     }
-    if let Some(stream) = &mut stream {
+    if let Some(stream) = &mut leaving.stream {
         stream.pass(request, b"", Flush::Finish, output).await?;
         stream.note_ratio(request);
     }
@@ -395,23 +400,32 @@ async fn consume<'r>(
     }
 }
 
-/// Sends bytes of the body, through filters if there are any.
-async fn pass<'r>(
-    request: &mut Request<'r>,
-    stream: &mut Option<Stream<'r>>,
-    bytes: &[u8],
+/// What a body passes on its way out.
+struct Leaving<'r> {
+    stream: Option<Stream<'r>>,
+    window: Window,
     flush: Flush,
-    output: &mut Output,
-) -> Result<()> {
-    if request.head_only() {
-        return Ok(());
-    }
-    match stream {
-        Some(stream) => stream.pass(request, bytes, flush, output).await,
-        None if request.response.chunked => {
-            send::chunk(request, &Source::Bytes(bytes), output).await
+}
+
+impl<'r> Leaving<'r> {
+    /// Sends bytes of the body, through filters if there are any.
+    async fn pass(
+        &mut self,
+        request: &mut Request<'r>,
+        bytes: &[u8],
+        output: &mut Output,
+    ) -> Result<()> {
+        let bytes = self.window.cut(bytes);
+        if request.head_only() || bytes.is_empty() {
+            return Ok(());
         }
-        None => send::part(request, &Source::Bytes(bytes), output).await,
+        match &mut self.stream {
+            Some(stream) => stream.pass(request, bytes, self.flush, output).await,
+            None if request.response.chunked => {
+                send::chunk(request, &Source::Bytes(bytes), output).await
+            }
+            None => send::part(request, &Source::Bytes(bytes), output).await,
+        }
     }
 }
 
@@ -421,7 +435,7 @@ const PIECE: usize = 16 * 1024;
 /// Sends bytes of the file; says how many.
 async fn from_file<'r>(
     request: &mut Request<'r>,
-    stream: &mut Option<Stream<'r>>,
+    leaving: &mut Leaving<'r>,
     queue: &Queue,
     (from, len): (u64, u64),
     output: &mut Output,
@@ -435,7 +449,6 @@ async fn from_file<'r>(
     if count == 0 {
         return Err(Errno::EIO);
     }
-    let flush = Flush::No;
-    pass(request, stream, room.get(..count).unwrap_or_default(), flush, output).await?;
+    leaving.pass(request, room.get(..count).unwrap_or_default(), output).await?;
     Ok(count as u64)
 }

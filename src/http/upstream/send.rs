@@ -50,7 +50,9 @@ pub async fn run<'r>(
                 request.action = " while reading response header from upstream";
             }
         }
-        if pull(request, upstream, broken)? {
+        let complete = pull(request, upstream, broken)?;
+        interim::send(request, upstream).await?;
+        if complete {
             return Ok(());
         }
         wait(request, upstream, done).await?;
