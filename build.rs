@@ -15,7 +15,17 @@ fn main() {
 fn lay_out() {
     let layout = format!("{}/src/layout.ld", env("CARGO_MANIFEST_DIR"));
     println!("cargo:rerun-if-changed={layout}");
-    for arg in [format!("-T{layout}"), "-z".into(), "max-page-size=65536".into()] {
+    let mut args = vec![format!("-T{layout}"), "-z".into(), "max-page-size=65536".into()];
+    // Relocations of pointers take a bit each, not 24 bytes.
+    args.push("--pack-dyn-relocs=relr".into());
+    if env("PROFILE") == "release" {
+        // Functions that are the same, whatever they are called, are there once; and nobody
+        // reads how to unwind (sys/unwind.rs).
+        let bare = format!("{}/src/release.ld", env("CARGO_MANIFEST_DIR"));
+        println!("cargo:rerun-if-changed={bare}");
+        args.extend(["--icf=all".into(), "--no-eh-frame-hdr".into(), format!("-T{bare}")]);
+    }
+    for arg in args {
         println!("cargo:rustc-link-arg-bins={arg}");
     }
 }

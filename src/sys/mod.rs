@@ -37,6 +37,8 @@ pub mod signal;
 pub mod socket;
 pub mod sockopt;
 pub mod title;
+#[cfg(not(debug_assertions))]
+mod unwind;
 pub mod user;
 
 #[allow(unused_imports, reason = "for the floors above")]
