@@ -151,7 +151,12 @@ impl Upstream<'_> {
     /// Writes down how long the peer has taken until now.
     fn note_end(&self) {
         if let Some(attempt) = self.attempt.filter(|it| it.response_time.get().is_none()) {
-            attempt.response_time.set(Some(time::now_ms().saturating_sub(self.began)));
+            let took = time::now_ms().saturating_sub(self.began);
+            attempt.response_time.set(Some(took));
+            let whole = attempt.header_time.get().is_some() && self.rest.is_over();
+            if let Some(link) = self.link.as_ref().filter(|_| whole) {
+                link.lease.took_last_byte(took, attempt.length.get());
+            }
         }
     }
 
