@@ -8,6 +8,7 @@ mod access;
 mod activation;
 mod allocations;
 mod autoindex;
+mod balancing;
 mod channel;
 mod conf;
 mod config_watch;
