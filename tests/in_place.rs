@@ -194,6 +194,10 @@ fn a_zone_keeps_what_was_counted() {
     assert_eq!(server.limpet.get("/b").status, 200);
     server.upgrade();
     assert_eq!(server.limpet.get("/b").status, 503);
+    let config = server.limpet.place.read("limpet.conf");
+    server.limpet.place.write("limpet.conf", config.replace("one:1m", "one:2m"));
+    server.upgrade();
+    assert_eq!(server.limpet.get("/b").status, 503, "a larger one takes it over");
 }
 
 #[test]

@@ -235,6 +235,24 @@ fn a_zone_with_another_key_begins_anew() {
     assert_eq!(statuses(&limpet, "/file?a=2&b=1", 2), [503, 503]);
 }
 
+/// Beyond nginx, which begins to count anew.
+#[test]
+fn a_zone_of_another_size_goes_on_with_what_was_counted() {
+    if drives_nginx() {
+        return;
+    }
+    let zone = |size| format!("limit_req_zone $arg_a zone=one:{size} rate=1r/m;");
+    let location = "location / { limit_req zone=one nodelay; }";
+    let limpet = start(&zone("1m"), location);
+    assert_eq!(statuses(&limpet, "/file?a=1", 2), [200, 503]);
+    for size in ["2m", "64k", "1m"] {
+        limpet.reload(&config("", &zone(size), location));
+        assert_eq!(statuses(&limpet, "/file?a=1", 1), [503], "{size}");
+        limpet.log.wait("zone \"one\" is made anew with");
+    }
+    assert_eq!(statuses(&limpet, "/file?a=2", 2), [200, 503]);
+}
+
 /// Whoever waits for the lock of a worker that has died gets it as soon as that is known.
 #[test]
 fn a_death_with_the_lock_costs_nobody_an_answer() {

@@ -22,6 +22,7 @@ use std::rc::Rc;
 
 use crate::conf::{Cx, Errors, Texts, Tree, kept};
 use crate::http::conf::Http;
+use crate::http::limit_req;
 use crate::log::{self, ErrorLog, Files, Level, log};
 use crate::net::listen::{Kind, Listening, Opened};
 use crate::shm;
@@ -139,7 +140,7 @@ impl Cycle {
         let owner = core.user.clone().unwrap_or_else(user::nobody).uid;
         folders::make(&cx.folders, (crate::sys::user::geteuid() == 0).then_some(owner))?;
         let zones = cx.zones.directory;
-        zones.open(before, |_, _| {}).map_err(|refusal| {
+        zones.open(before, |zone, origin| limit_req::refill(zone, origin)).map_err(|refusal| {
             log!(Level::Emerg, "{refusal}");
             Refused
         })?;

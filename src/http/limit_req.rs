@@ -13,11 +13,14 @@ use crate::conf::{
     Args, Context, Cx, Directive, Error, Node, Word, name_and_size, parse_number, put, settings,
 };
 use crate::log::{Level, log};
-use crate::shm::directory::Handle;
-use crate::shm::table::{LONGEST_KEY, table};
-use crate::shm::zone::Spec;
+use crate::shm::directory::{Handle, Origin};
+use crate::shm::table::{self, LONGEST_KEY, table};
+use crate::shm::zone::{Spec, Zone};
 use bucket::{Asked, Bucket, ask};
 use std::rc::Rc;
+
+/// Whose its zones are.
+const OWNER: &str = "limit_req";
 
 settings! {
     pub struct Main, MainRaw {
@@ -153,7 +156,7 @@ fn declare(cx: &mut Cx, word: Word, name: &str, size: usize, key: &[u8]) -> Resu
     let spec = Spec {
         name: name.into(),
         size,
-        owner: "limit_req",
+        owner: OWNER,
         key: String::from_utf8_lossy(key).into(),
         layout: 1,
         noreuse: false,
@@ -161,6 +164,19 @@ fn declare(cx: &mut Cx, word: Word, name: &str, size: usize, key: &[u8]) -> Resu
         forget: None,
     };
     cx.zone(word, spec)
+}
+
+/// A zone of another size begins with what was counted, as much of it as has room.
+pub fn refill(zone: &Zone, origin: Origin) {
+    let Origin::Replaces(old) = origin else { return };
+    let is_one = |spec: &Spec| spec.owner == OWNER;
+    if is_one(&zone.spec)
+        && is_one(&old.spec)
+        && (&zone.spec.key, zone.spec.layout) == (&old.spec.key, old.spec.layout)
+    {
+        let count = table::refill::<Bucket>(zone, &old);
+        log!(Level::Notice, "zone \"{}\" is made anew with {count} records", zone.spec.name);
+    }
 }
 
 /// The longest delay that the limits ask for, and the one that asks.

@@ -71,13 +71,12 @@ impl Left {
         Left { name, size, owner: owner.into(), key, layout, memory: zone.memory().as_raw_fd() }
     }
 
-    /// The same zone again, as far as the configuration still wants it so.
-    fn kept(&self, spec: &Spec) -> Option<Zone> {
-        let same = !spec.noreuse
-            && (&*self.name, self.size, &*self.owner) == (&*spec.name, spec.size, spec.owner)
-            && (&*self.key, self.layout) == (&*spec.key, spec.layout);
-        let memory = same.then(|| fd::duplicate_number(self.memory))?;
-        memory.and_then(|memory| Zone::adopt(spec.clone(), memory)).ok()
+    /// The zone as it was, if it is still the same module's and its records are of one shape.
+    fn zone(&self, wanted: &Spec) -> Option<Zone> {
+        let known = self.owner == wanted.owner && self.layout == wanted.layout;
+        let memory = known.then(|| fd::duplicate_number(self.memory))?.ok()?;
+        let spec = Spec { size: self.size, key: self.key.clone(), ..wanted.clone() };
+        Zone::adopt(spec, memory).ok()
     }
 }
 
@@ -128,11 +127,8 @@ impl Directory {
                 return Err(Refusal::ZeroSize { name: name() });
             }
             let (old, left) = before.find(&spec.name);
-            let kept = match old {
-                Some(old) => fits(&old.spec, spec).then(|| Rc::clone(old)),
-                None => left.and_then(|left| left.kept(spec)).map(Rc::new),
-            };
-            if let Some(kept) = kept {
+            let old = old.cloned().or_else(|| left?.zone(spec).map(Rc::new));
+            if let Some(kept) = old.clone().filter(|old| fits(&old.spec, spec)) {
                 opened(&kept, Origin::Kept);
                 let _ = handle.0.set(kept);
                 continue;
@@ -143,7 +139,7 @@ impl Directory {
                 errno,
             })?;
             let new = Rc::new(new);
-            opened(&new, old.map_or(Origin::Fresh, |old| Origin::Replaces(old.clone())));
+            opened(&new, old.map_or(Origin::Fresh, Origin::Replaces));
             let _ = handle.0.set(new);
         }
         Ok(())

@@ -10,8 +10,10 @@
 //! walk is longer than the zone has room for records, and what does not add up is
 //! `Fault::Corrupt`. Who gets that makes the zone empty: see [`with`].
 
+mod refill;
 mod verify;
 
+pub use refill::refill;
 pub use verify::table;
 
 use std::hash::{BuildHasher, DefaultHasher, Hasher, RandomState};

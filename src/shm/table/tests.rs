@@ -56,6 +56,36 @@ fn count(table: &Table<Count>, key: &[u8]) -> Result<u64> {
 }
 
 #[test]
+fn another_size_takes_over_the_newest_in_their_order() {
+    let (old, large, small) = (zone(1 << 17), zone(1 << 18), zone(1 << 15));
+    let all = |zone: &Zone| {
+        with(zone, |table: &Table<'_, Count>| {
+            let mut seen = Vec::new();
+            let mut next = table.oldest()?;
+            while let Some(found) = next {
+                let len = found.entry.len.load(Relaxed) as usize;
+                let copied = table.copy(found, len).unwrap();
+                seen.push((copied.key, found.value.n.load(Relaxed)));
+                next = table.newer(found)?;
+            }
+            Ok(seen)
+        })
+        .unwrap()
+    };
+    for number in (0..500).chain(100..200) {
+        with(&old, |table| count(table, &key(number)));
+    }
+    let before = all(&old);
+    assert!(before.len() == 500 && before.iter().filter(|(_, n)| *n == 2).count() == 100);
+    assert_eq!(refill::<Count>(&large, &old), 500);
+    assert_eq!(all(&large), before);
+    let fits = refill::<Count>(&small, &old);
+    assert!((50..500).contains(&fits), "{fits}");
+    assert_eq!(all(&small), before[500 - fits..]);
+    assert!(sound(&old) && sound(&large) && sound(&small));
+}
+
+#[test]
 fn counts_as_a_map_does() {
     let (zone, mut map, mut random) = (zone(1 << 20), HashMap::new(), Random(5));
     for round in 0..20_000 {
