@@ -16,6 +16,9 @@ pub fn take<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>) -> Optio
     response.status = head.status;
     response.status_line = head.status_line.of(bytes);
     response.length = head.length.filter(|_| !head.chunked);
+    // What the upstream may say in our place we do not say for it.
+    response.has_server = is_passed(upstream, b"server");
+    response.has_date = is_passed(upstream, b"date");
     for field in head.fields(bytes) {
         match field.known {
             Some(known) => known_line(request, upstream, known, &field)?,
@@ -43,8 +46,6 @@ fn known_line<'r>(
         Known::Date | Known::Server | Known::XPad if !is_passed(upstream, field.name) => {
             return Some(());
         }
-        Known::Date if !is_hidden(upstream, field.name) => request.response.has_date = true,
-        Known::Server if !is_hidden(upstream, field.name) => request.response.has_server = true,
         Known::ContentType => {
             if !is_hidden(upstream, field.name) {
                 request.response.content_type = value;

@@ -14,8 +14,9 @@ use crate::vars::{Subject, Value};
 pub static TABLE: &[BuiltIn] = &[
     built_in("sent_http_content_type", content_type),
     built_in("sent_http_content_length", |request| number(request, request.response.length?)),
-    built_in("sent_http_last_modified", |request| {
-        request.scratch().concat(&[&date::http(request.response.last_modified?)])
+    built_in("sent_http_last_modified", |request| match request.response.last_modified {
+        Some(modified) => request.scratch().concat(&[&date::http(modified)]),
+        None => line(request, b"last-modified"),
     }),
     built_in("sent_http_location", location),
     built_in("sent_http_connection", |request| {
@@ -25,14 +26,17 @@ pub static TABLE: &[BuiltIn] = &[
     built_in("sent_http_transfer_encoding", |request| {
         request.response.chunked.then_some(b"chunked")
     }),
-    built_in("sent_http_etag", |request| {
-        Some(request.response.etag).filter(|etag| !etag.is_empty())
+    built_in("sent_http_etag", |request| match request.response.etag {
+        b"" => line(request, b"etag"),
+        etag => Some(etag),
     }),
-    built_in("sent_http_accept_ranges", |request| {
-        request.response.accept_ranges.then_some(b"bytes")
+    built_in("sent_http_accept_ranges", |request| match request.response.accept_ranges {
+        true => Some(b"bytes"),
+        false => line(request, b"accept-ranges"),
     }),
-    built_in("sent_http_content_encoding", |request| {
-        Some(request.response.content_encoding).filter(|coding| !coding.is_empty())
+    built_in("sent_http_content_encoding", |request| match request.response.content_encoding {
+        b"" => line(request, b"content-encoding"),
+        coding => Some(coding),
     }),
     built_in("sent_http_content_range", content_range),
 ];
@@ -74,7 +78,7 @@ fn keep_alive<'r>(request: &Request<'r>) -> Value<'r> {
 
 fn content_range<'r>(request: &Request<'r>) -> Value<'r> {
     match (request.unsatisfied, request.response.content_range) {
-        (None, None) => None,
+        (None, None) => line(request, b"content-range"),
         (Some(size), _) => request.made(DECIMAL + 8, |out| range::put_unsatisfied(size, out)),
         (None, Some((part, size))) => {
             request.made(3 * DECIMAL + 8, |out| range::put_content_range(*part, *size, out))
