@@ -50,6 +50,7 @@ mod proxy_wire;
 mod realip;
 mod reload;
 mod reopen;
+mod resolver;
 mod respawn;
 mod signaller;
 mod signals;

@@ -14,7 +14,8 @@ mod sticky_cookie;
 pub use block::shapes;
 
 use crate::conf::Template;
-use crate::conf::{Args, Context, Cx, Directive, Error, Shown, UpstreamId, Word, settings};
+use crate::conf::{Args, Context, Cx, Directive, Error, Shown, UpstreamId, Word};
+use crate::conf::{choice, put, settings};
 use crate::net::resolver::Resolver;
 use crate::net::upstream::{Group, Place, Target};
 use crate::sys::addr::BadAddr;
@@ -24,6 +25,8 @@ use sticky::Sticky;
 settings! {
     pub struct Main, MainRaw {
         pub blocks: Vec<(UpstreamId, Rc<Upstream>)> = Vec::new(),
+        /// A name without an address is a reason not to start.
+        pub strict: bool = false,
     }
 }
 
@@ -37,14 +40,18 @@ pub struct Upstream {
     pub sticky: Option<Sticky>,
 }
 
-pub static MAIN: &[Directive<MainRaw>] =
-    &[Directive::block("upstream", Context::HTTP, Args::ONE, |raw, cx, node| {
+pub static MAIN: &[Directive<MainRaw>] = &[
+    Directive::block("upstream", Context::HTTP, Args::ONE, |raw, cx, node| {
         let id = cx.define_upstream(node.arg(0))?;
         if let Some(upstream) = block::read(cx, node)? {
             raw.blocks.get_or_insert_default().push((id, Rc::new(upstream)));
         }
         Ok(())
-    })];
+    }),
+    Directive::call("upstream_resolve", Context::HTTP, Args::ONE, |raw, _, node| {
+        put(&mut raw.strict, node, choice(node, 0, &[("strict", true), ("lazy", false)]))
+    }),
+];
 
 /// Every group of the configuration.
 #[derive(Default)]

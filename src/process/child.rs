@@ -41,6 +41,8 @@ pub struct Seat {
     pub winch: bool,
     /// The next TERM lets what has begun finish.
     pub is_term_graceful: bool,
+    /// Its generation has yet to come up.
+    pub is_coming: bool,
     pub wanted: Wanted,
 }
 
@@ -99,6 +101,7 @@ impl Master {
         let handover: &'static Handover = Box::leak(Box::new(Handover::new(generation, door)));
         let winch = self.heeds_winch();
         let is_term_graceful = self.cycle.core.is_term_graceful(self.watch.pid);
+        let is_coming = self.stage.coming().is_some() && job.generation == self.cycle.generation;
         let seat = Seat {
             slot,
             number: job.work.number(),
@@ -109,6 +112,7 @@ impl Master {
             nofile: self.nofile,
             winch,
             is_term_graceful,
+            is_coming,
             wanted: Wanted::default(),
         };
         (cycle_of(job.generation, self.cycle, self.stage), seat)

@@ -6,7 +6,7 @@
 //! | `spawn`, `reap`, `orders` | making children, burying them, telling them what to do |
 //! | `reload`, `generations`, `upgrade` | the next generation; the next binary |
 //! | `stopping`, `supervise` | the end of a master; workers that hang or are lost |
-//! | `child`, `privileges`, `affinity` | the first moments of a child |
+//! | `child`, `privileges`, `affinity`, `names` | the first moments of a child |
 //! | `worker`, `helper`, `single`, `accept_mutex` | loops that serve |
 //! | `table` | every child, one slot each |
 //! | `signals` | what each signal is called and asks for |
@@ -28,6 +28,7 @@ mod deadlines;
 mod generations;
 mod helper;
 mod master;
+mod names;
 mod notify;
 mod orders;
 mod outbox;

@@ -66,7 +66,7 @@ impl Stage {
         matches!(self, Stage::Serving)
     }
 
-    fn coming(&self) -> Option<&Coming> {
+    pub(super) fn coming(&self) -> Option<&Coming> {
         match self {
             Stage::Starting(coming) | Stage::Reloading { coming, .. } => Some(coming),
             Stage::Serving | Stage::Binding { .. } => None,

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use super::accept_mutex::AcceptMutex;
 use super::child::Seat;
+use super::names;
 use super::privileges::{self, Fatal};
 use super::reap::FATAL;
 use super::set_title;
@@ -163,6 +164,11 @@ impl<M: Converse> Worker<M> {
     /// waiting keeps none of that code in memory (layout.ld).
     #[inline(never)]
     pub fn cycle(mut self) -> i32 {
+        if let Some(http) = self.http
+            && !names::are_found(http, &self.events, &mut self.seat)
+        {
+            return FATAL;
+        }
         if let Err(code) = self.arm() {
             return code;
         }

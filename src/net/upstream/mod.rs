@@ -12,7 +12,7 @@
 //! | `peer` | an address of a server; the lease |
 //! | `record` | the numbers of a peer |
 //! | `account` | where they are: shared or not |
-//! | `refresh`, `names` | looks up their names, again and again |
+//! | `refresh`, `names`, `check` | looks up their names, again and again |
 //! | `list` | all peers at the moment, of which some are left to try |
 //! | `round_robin` | the method that the others fall back to |
 //! | `sessions` | which peer a session belongs to |
@@ -20,6 +20,7 @@
 #![allow(dead_code, unused_imports, reason = "who proxies is built on it")]
 
 mod account;
+mod check;
 mod hash;
 mod ketama;
 mod least;
@@ -37,6 +38,7 @@ mod sessions;
 mod tests;
 
 pub use account::spec;
+pub use check::{unresolved, unresolved_now};
 pub use least::{Load, Until};
 pub use list::Tries;
 pub use peer::{Lease, Peer};

@@ -29,7 +29,7 @@ const FAILED_MS: u64 = 8000;
 /// `resolve` loses them at once, as in nginx.
 const GONE_MS: u64 = 60_000;
 /// Look-ups on their way at the same time.
-const AT_ONCE: usize = 16;
+pub(super) const AT_ONCE: usize = 16;
 
 thread_local! {
     /// The task, once it runs, and whether it is to read the groups anew.
@@ -170,14 +170,14 @@ impl Line {
 }
 
 /// A look-up of a name or of a service.
-enum Asking {
+pub(super) enum Asking {
     Name(LookUp<Found>, u16),
     Service(LookUp<Services>),
 }
 
 impl Asking {
     /// `anew`: what is known of it does not count.
-    fn begin(group: &Group, index: usize, anew: bool) -> Asking {
+    pub fn begin(group: &Group, index: usize, anew: bool) -> Asking {
         let server = &group.servers[index];
         let (resolver, within_ms) = (group.names.resolver_of(server), group.names.within_ms);
         match &server.target {
@@ -225,6 +225,14 @@ impl Future for Asking {
 pub struct Unresolved {
     pub server: Rc<Server>,
     pub failure: Failure,
+}
+
+impl Unresolved {
+    /// As nginx says when it starts.
+    pub fn at_start(&self) -> String {
+        let name = Shown(&self.server.text);
+        format!("host not found in upstream \"{name}\" ({})", self.failure)
+    }
 }
 
 /// As nginx says of a name that a request brings.
