@@ -1,6 +1,8 @@
 //! Names of upstreams, with a server of DNS that says what a test wants.
 use crate::common::*;
 use server::{Asked, Dns};
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -77,4 +79,120 @@ fn strict_names_keep_it_from_starting() {
     worker.signal(libc::SIGKILL);
     eventually("another worker", || limpet.workers().first().is_some_and(|it| *it != worker));
     eventually("it serves", || try_get(limpet.port(8080), "/").is_ok());
+}
+
+/// Two servers of one port, and one that passes requests on as `how` says.
+fn two_and(how: &str, before: &str) -> String {
+    format!(
+        "events {{ }}
+        http {{
+            {before}
+            server {{ listen 127.0.0.2:8081; return 200 two; }}
+            server {{ listen 127.0.0.3:8081; return 200 three; }}
+            server {{ listen 8080; location / {{ {how} }} }}
+        }}"
+    )
+}
+
+#[test]
+fn a_name_that_a_request_brings_is_looked_up() {
+    let place = Place::new();
+    let dns = Dns::start(|asked: &Asked| match (&asked.name[..], asked.kind) {
+        ("app.test", "A") if asked.number < 2 => vec![asked.records(0, &["127.0.0.2"])],
+        ("app.test", "A") => vec![asked.records(0, &["127.0.0.3"])],
+        ("app.test", _) => vec![asked.flags(0x8180)],
+        ("ill.test", _) => vec![asked.flags(server::FAILED)],
+        ("silent.test", _) => vec![],
+        _ => vec![asked.no_name(1)],
+    });
+    let how = "proxy_pass http://$arg_name:8081;";
+    let before = format!("resolver {}; resolver_timeout 300ms;", dns.addr);
+    let limpet = Limpet::start_in(place, &two_and(how, &before));
+    assert_eq!(limpet.get("/?name=app.test").text(), "two");
+    assert_eq!(limpet.get("/?name=APP.test").text(), "two", "it is remembered");
+    assert_eq!(dns.asked(), ["A app.test", "AAAA app.test"]);
+    eventually("it has another address", || limpet.get("/?name=app.test").text() == "three");
+    for (name, why) in [
+        ("no.test", "3: Host not found"),
+        ("ill.test", "2: Server failure"),
+        ("silent.test", "110: Operation timed out"),
+    ] {
+        assert_eq!(limpet.get(&format!("/?name={name}")).status, 502, "{name}");
+        let line = limpet.log.wait(&format!("{name} could not be resolved ({why}), client: 127"));
+        assert_eq!(line.level, "error");
+    }
+}
+
+#[test]
+fn where_dns_is_ill_a_name_keeps_its_address() {
+    let place = Place::new();
+    let ill = Arc::new(AtomicBool::new(false));
+    let is_ill = ill.clone();
+    let dns = Dns::start(move |asked: &Asked| match is_ill.load(Relaxed) {
+        true => vec![asked.flags(server::FAILED)],
+        false => vec![asked.records(0, &["127.0.0.2"])],
+    });
+    let before = format!("resolver {} ipv6=off;", dns.addr);
+    let how = "proxy_pass http://$arg_name:8081;";
+    let limpet = Limpet::start_in(place, &two_and(how, &before));
+    assert_eq!(limpet.get("/?name=app.test").text(), "two");
+    ill.store(true, Relaxed);
+    eventually("its time is over", || {
+        assert_eq!(limpet.get("/?name=app.test").text(), "two");
+        limpet.log.count("app.test could not be resolved (2: Server failure), client: 127") > 0
+    });
+}
+
+/// Answers one request, and then nobody is there any more.
+fn answer_once(address: &str) -> std::thread::JoinHandle<()> {
+    let listener = TcpListener::bind(address).unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut room = [0; 4096];
+        assert!(stream.read(&mut room).unwrap() > 0);
+        stream.write_all(b"HTTP/1.0 200 OK\r\nContent-Length: 3\r\n\r\nold").unwrap();
+    })
+}
+
+#[test]
+fn a_container_that_comes_back_elsewhere_is_found() {
+    let place = Place::new();
+    let moved = Arc::new(AtomicBool::new(false));
+    let is_moved = moved.clone();
+    let dns = Dns::start(move |asked: &Asked| match (is_moved.load(Relaxed), asked.kind) {
+        (_, "AAAA") => vec![asked.flags(0x8180)],
+        (false, _) => vec![asked.records(600, &["127.0.0.4"])],
+        (true, _) => vec![asked.records(600, &["127.0.0.3"])],
+    });
+    let old = answer_once(&format!("127.0.0.4:{}", place.port(8081)));
+    let group = format!("upstream app {{ server app.test:8081; resolver {}; }}", dns.addr);
+    let limpet = Limpet::start_in(place, &two_and("proxy_pass http://app;", &group));
+    assert_eq!(limpet.get("/").text(), "old", "the first request waits for its address");
+    old.join().unwrap();
+    moved.store(true, Relaxed);
+    // A name is looked up once a second at most.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    for _ in 0..5 {
+        assert_eq!(limpet.get("/").text(), "three");
+    }
+    assert_eq!(dns.asked(), ["A app.test", "A app.test", "AAAA app.test", "AAAA app.test"]);
+}
+
+#[test]
+fn a_literal_name_needs_no_resolver() {
+    let how = "proxy_pass http://localhost:8082;";
+    let config = two_and(how, "server { listen 127.0.0.1:8082; return 200 local; }");
+    let limpet = Limpet::start(&config);
+    assert_eq!(limpet.get("/").text(), "local");
+    assert_eq!(limpet.get("/").text(), "local");
+}
+
+#[test]
+fn a_literal_name_that_nobody_knows_is_a_502_and_a_line() {
+    let config = two_and("proxy_pass http://no..such:3000;", "");
+    let limpet = Limpet::start(&config);
+    limpet.log.wait("host not found in upstream \"no..such\" (3: Host not found)");
+    assert_eq!(limpet.get("/").status, 502);
+    let line = limpet.log.wait("no..such could not be resolved (3: Host not found)");
+    assert_eq!(line.level, "error");
 }

@@ -6,7 +6,7 @@
 use crate::http::request::Request;
 use crate::http::upstreams::Upstream;
 use crate::log::Level;
-use crate::net::resolver::Found;
+use crate::net::resolver::{Failure, Found};
 use crate::net::upstream::{Group, Place, Target};
 use crate::text::escape::Shown;
 use crate::text::number;
@@ -83,12 +83,17 @@ pub async fn find<'r>(
         return Ok(named.get(key, || Group::of(host, Target::Address(addr)), None));
     }
     let conf = &request.location.conf.resolver;
-    let found = conf.resolver.look_up(place.host, conf.timeout).await.map_err(|failure| {
-        let host = Shown(place.host);
-        let text = format_args!("{host} could not be resolved ({failure})");
-        request.log(Level::Error, None, text);
-        502_u16
-    })?;
+    let found = match conf.resolver.look_up(place.host, conf.timeout).await {
+        Ok(found) => found,
+        Err(failure) => {
+            let host = Shown(place.host);
+            let text = format_args!("{host} could not be resolved ({failure})");
+            request.log(Level::Error, None, text);
+            // What it was is better than nothing, unless it is gone.
+            let last = (failure != Failure::NotFound).then(|| conf.resolver.last_known(place.host));
+            last.flatten().ok_or(502_u16)?
+        }
+    };
     let make = || {
         let host = place.host.into();
         Group::of(place.host, Target::Name { host, port, service: None })

@@ -13,9 +13,8 @@ use crate::http::upstream::payload::Payload;
 use crate::http::upstreams::sticky::{bind, bound};
 use crate::log::Level;
 use crate::net::pool::Keep;
-use crate::net::upstream::{Ask, Lease, Refusal, Tries};
+use crate::net::upstream::{Ask, Lease, Peer, Refusal, Tries};
 use crate::proto::response::Head;
-use crate::text::escape::Shown;
 use crate::time;
 use crate::vars::Subject;
 use std::rc::Rc;
@@ -144,17 +143,22 @@ fn begin<'r>(
     })
 }
 
+/// How long a request waits to hear that its peer has moved, in milliseconds.
+const LOOK_AGAIN_MS: u64 = 1000;
+
 /// Until there is a head.
 async fn ask<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>) -> Result<(), Failure> {
     let (mut tries, mut resolved) = (upstream.tries(), false);
+    let mut looked_again = false;
     loop {
         let lease = match pick(request, upstream) {
             Ok(lease) => lease,
             Err(Refusal::Unresolved) if !resolved => {
                 resolved = true;
                 let within = request.location.conf.resolver.timeout;
-                // What came of it is seen, and told, when a peer is picked once more.
-                let _ = upstream.whom.group.resolve(within).await;
+                if let Err(unresolved) = upstream.whom.group.resolve(within).await {
+                    request.log(Level::Error, None, format_args!("{unresolved}"));
+                }
                 tries = upstream.tries();
                 continue;
             }
@@ -172,9 +176,21 @@ async fn ask<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>) -> Resu
         tries = tries.saturating_sub(u32::from(!stale));
         upstream.blame(request, failure);
         let again = tries > 0 && upstream.may_go_on(request, failure);
+        let lost = upstream.lost_peer(failure);
         upstream.link = None;
-        if !again {
-            return Err(failure);
+        if again {
+            continue;
+        }
+        // Perhaps the only peer has moved: then nothing has been asked of anybody yet.
+        match lost {
+            Some(peer) if !looked_again => {
+                looked_again = true;
+                if !upstream.whom.group.has_moved(&peer, LOOK_AGAIN_MS).await {
+                    return Err(failure);
+                }
+                tries = 1;
+            }
+            _ => return Err(failure),
         }
     }
 }
@@ -203,11 +219,8 @@ fn refuse<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>, refusal: R
     }
     match refusal {
         Refusal::NoLive => request.log(Level::Error, None, format_args!("no live upstreams")),
-        Refusal::Unresolved => {
-            let name = Shown(name);
-            let text = format_args!("no address is known of upstream \"{name}\"");
-            request.log(Level::Error, None, text);
-        }
+        // Why has been told.
+        Refusal::Unresolved => {}
     }
     Failure::Local(502)
 }
@@ -295,7 +308,6 @@ impl<'r> Upstream<'r> {
 
     /// Nobody could be reached there.
     pub(super) fn refused(&mut self, lease: Lease) {
-        self.whom.group.connect_refused(&lease);
         self.unconnected = Some(lease);
     }
 
@@ -306,6 +318,7 @@ impl<'r> Upstream<'r> {
 
     /// Writes down what became of a peer.
     fn blame(&mut self, request: &Request<'_>, failure: Failure) {
+        let unconnected = self.attempt.is_some_and(|it| it.connect_time.get().is_none());
         self.note_end();
         if let Some(attempt) = self.attempt {
             attempt.status.set(failure.status());
@@ -315,10 +328,23 @@ impl<'r> Upstream<'r> {
             None => false,
             Some(next) => next.is_failure(),
         };
+        if failed
+            && unconnected
+            && let Some(lease) = lease
+        {
+            self.whom.group.connect_refused(lease);
+        }
         if failed && lease.is_some_and(Lease::failed) {
             let text = format_args!("upstream server temporarily disabled");
             request.log(Level::Warn, None, text);
         }
+    }
+
+    /// The peer, if nobody was at the address of its name.
+    fn lost_peer(&self, failure: Failure) -> Option<Rc<Peer>> {
+        let lease = self.link.as_ref().map(|link| &link.lease).or(self.unconnected.as_ref())?;
+        let is_lost = failure == Failure::Unconnected && lease.peer().server.is_named();
+        is_lost.then(|| Rc::clone(lease.peer()))
     }
 
     /// Whether another peer may be asked after this (ngx_http_upstream_next).

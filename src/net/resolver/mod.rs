@@ -4,7 +4,6 @@
 //! its hosts file and resolv.conf. Each process has a cache of its own for each of them; a
 //! name that is known costs a look into it and no allocation. Look-ups of the same name at
 //! the same time are one ([`flight`]).
-#![allow(dead_code, reason = "the resolver is complete before all of its users")]
 
 mod answers;
 mod ask;
@@ -68,14 +67,6 @@ pub struct Found {
     pub addresses: Box<[Ip]>,
     /// On the clock of `time::now_ms`.
     pub good_until_ms: u64,
-    turn: Cell<usize>,
-}
-
-impl Found {
-    /// Where to begin this time, so that each of them has its turn.
-    pub fn begin(&self) -> usize {
-        self.turn.replace(self.turn.get().wrapping_add(1)) % self.addresses.len().max(1)
-    }
 }
 
 /// The places of a service, those of the best (lowest) priority first.
@@ -304,16 +295,16 @@ impl Inner {
 
 impl Found {
     fn new(addresses: Vec<Ip>, good_until_ms: u64) -> Found {
-        Found { addresses: addresses.into(), good_until_ms, turn: Cell::new(0) }
+        Found { addresses: addresses.into(), good_until_ms }
     }
 }
 
 /// What has come of a name, for the debug log.
 fn tell<T: std::fmt::Debug>(name: &[u8], outcome: &Result<T, Missing>) {
     match outcome {
-        Ok(found) => log!(Level::Debug, "{} resolved to {found:?}", Shown(name)),
+        Ok(found) => log!(Level::Debug, "looked up {}: {found:?}", Shown(name)),
         Err(Missing { failure, .. }) => {
-            log!(Level::Debug, "{} could not be resolved ({failure})", Shown(name));
+            log!(Level::Debug, "looked up {}: nothing ({failure})", Shown(name));
         }
     }
 }

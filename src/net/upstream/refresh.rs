@@ -4,9 +4,9 @@
 //! refused a connection, and again and again when it has no address. Nobody waits for that;
 //! a request that finds a group without any address looks it up itself ([`Group::resolve`]).
 
-use super::Group;
 use super::server::{Server, Target};
-use crate::event::{self, TaskId};
+use super::{Group, Peer};
+use crate::event::{self, Deadline, TaskId};
 use crate::log::{Level, log};
 use crate::net::resolver::{Failure, Found, LookUp, Services};
 use crate::sys::addr::Addr;
@@ -197,9 +197,11 @@ impl Asking {
     }
 }
 
+/// Addresses, and how long they are good.
+type Looked = Result<(Vec<Addr>, u64), Failure>;
+
 impl Future for Asking {
-    /// Addresses, and how long they are good.
-    type Output = Result<(Vec<Addr>, u64), Failure>;
+    type Output = Looked;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         match &mut *self {
@@ -247,6 +249,24 @@ impl std::fmt::Display for Unresolved {
 }
 
 impl Group {
+    /// Nobody has found an address of it so far.
+    pub fn is_unresolved(&self) -> bool {
+        self.lists.borrow().is_empty()
+    }
+
+    /// Looks up the name of a peer that could not be reached; whether it has left its address
+    /// for others.
+    ///
+    /// Cancellation: the look-up goes on if others wait for it.
+    pub fn has_moved(
+        self: &Rc<Self>,
+        peer: &Rc<Peer>,
+        within_ms: u64,
+    ) -> impl Future<Output = bool> {
+        // In a box: a request has no room for what it rarely needs.
+        Box::pin(has_moved(Rc::clone(self), Rc::clone(peer), within_ms))
+    }
+
     /// Looks up the names of a group that has no address, until one has: for a request that
     /// would be refused. What is known to be missing is not asked for again.
     ///
@@ -255,8 +275,30 @@ impl Group {
         self: &Rc<Self>,
         within_ms: u64,
     ) -> impl Future<Output = Result<(), Unresolved>> {
-        // In a box: a request has no room for what it rarely needs.
         Box::pin(find_first(Rc::clone(self), within_ms))
+    }
+}
+
+/// What is found until then.
+fn within(mut asking: Asking, until: Deadline) -> impl Future<Output = Looked> {
+    poll_fn(move |context| {
+        if let Poll::Ready(outcome) = Pin::new(&mut asking).poll(context) {
+            return Poll::Ready(outcome);
+        }
+        pin!(event::sleep(until)).poll(context).map(|()| Err(Failure::TimedOut))
+    })
+}
+
+async fn has_moved(group: Rc<Group>, peer: Rc<Peer>, within_ms: u64) -> bool {
+    let is_meant = |it: &Rc<Server>| Rc::ptr_eq(it, &peer.server);
+    let Some(index) = group.servers.iter().position(is_meant) else { return false };
+    let asking = Asking::begin(&group, index, true);
+    match within(asking, event::after(within_ms)).await {
+        Ok((addresses, _)) => {
+            group.set_addresses(index, &addresses);
+            !addresses.contains(&peer.addr)
+        }
+        Err(_) => false,
     }
 }
 
@@ -264,14 +306,7 @@ async fn find_first(group: Rc<Group>, within_ms: u64) -> Result<(), Unresolved> 
     let mut outcome = Ok(());
     let until = event::after(within_ms);
     for (index, server) in group.servers.iter().enumerate().filter(|(_, it)| it.is_named()) {
-        let mut asking = Asking::begin(&group, index, false);
-        let found = poll_fn(|context| {
-            if let Poll::Ready(outcome) = Pin::new(&mut asking).poll(context) {
-                return Poll::Ready(outcome);
-            }
-            pin!(event::sleep(until)).poll(context).map(|()| Err(Failure::TimedOut))
-        });
-        match found.await {
+        match within(Asking::begin(&group, index, false), until).await {
             Ok((addresses, _)) => {
                 group.set_addresses(index, &addresses);
                 return Ok(());
