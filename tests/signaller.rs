@@ -273,3 +273,41 @@ fn a_stale_pid_file_hits_nobody() {
     other.wait().unwrap();
     assert!(code == Some(1) && stderr.contains("is no limpet"), "{stderr}");
 }
+
+#[test]
+fn an_upgrade_in_place_has_a_verdict() {
+    if drives_nginx() {
+        return;
+    }
+    let limpet = Limpet::start(SERVED);
+    let old = limpet.wait_workers(2);
+    let Told { code, stdout, stderr } = tell(&limpet, &["-s", "upgrade"]);
+    let ready = "limpet: generation 2: 2 of 2 workers ready in ";
+    assert!(code == Some(0) && stdout.starts_with(ready), "{stdout}{stderr}");
+    wait_all(&old);
+    limpet.configure("nonsense;");
+    let pid = limpet.master().0.to_string();
+    let Told { code, stderr, .. } = tell(&limpet, &["-s", "upgrade", "--pid", &pid]);
+    assert!(code == Some(1) && stderr.contains("upgrade failed: "), "{stderr}");
+    assert_eq!(limpet.get("/").text(), "served");
+}
+
+#[test]
+fn an_upgrade_of_a_daemon_ends_with_the_old_master_told_to_quit() {
+    if drives_nginx() {
+        return;
+    }
+    let mut limpet = Limpet::daemonize(Place::new(), SERVED);
+    limpet.wait_workers(2);
+    let old = limpet.master();
+    let Told { code, stdout, stderr } = tell(&limpet, &["-s", "upgrade"]);
+    assert_eq!(code, Some(0), "{stdout}{stderr}");
+    old.wait_end();
+    let new = Process(limpet.pid_file().unwrap());
+    assert!(new != old && stdout.contains(&new.0.to_string()), "{stdout}");
+    limpet.adopt(new);
+    limpet.wait_workers(2);
+    assert_eq!(limpet.get("/").text(), "served");
+    limpet.signal(libc::SIGTERM);
+    limpet.wait_end();
+}
