@@ -132,6 +132,23 @@ fn no_connection_fails_during_ten_upgrades() {
     });
 }
 
+/// `-s upgrade` waits for the end of it, and its exit code tells.
+#[test]
+fn the_signaller_tells_how_an_upgrade_came_out() {
+    let server = Server::start(TWO_WORKERS);
+    let upgrade = || server.limpet.run(&["-s", "upgrade"]);
+    let done = upgrade();
+    assert!(done.status.success(), "{done:?}");
+    let said = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert!(said.contains("generation 2: 2 of 2 workers ready"), "{said}");
+    // What only a worker would find out: the new image gives everything back.
+    server.limpet.configure(&format!("working_directory @DIR@/nowhere;{TWO_WORKERS}"));
+    let failed = upgrade();
+    assert_eq!(failed.status.code(), Some(1), "{failed:?}");
+    let said = String::from_utf8_lossy(&failed.stderr).into_owned();
+    assert!(said.contains("generation 2 serves on"), "{said}");
+}
+
 /// Idle connections go to the new workers, as in a reload.
 #[test]
 fn idle_connections_live_through_upgrades() {
@@ -320,12 +337,15 @@ fn what_the_new_configuration_says_counts() {
 fn a_stop_while_the_new_workers_come_up_stops_all() {
     let mut server = Server::start(TWO_WORKERS);
     let old = server.limpet.workers();
+    // Of what was there before and is not to be there after, nothing stays either.
+    server.limpet.configure(&format!("pid @DIR@/other.pid;{TWO_WORKERS}"));
     server.limpet.signal(libc::SIGUSR2);
     server.limpet.log.wait("the process stays");
     server.limpet.signal(libc::SIGTERM);
     assert_eq!(server.limpet.wait_end(), Ended::Code(0));
     wait_all(&old);
     assert_eq!(server.limpet.pid_file(), None);
+    assert!(!server.limpet.place.path("other.pid").exists());
 }
 
 /// The first process of a PID namespace, as in a container; its number outside, and who

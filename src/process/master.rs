@@ -389,6 +389,7 @@ impl Master {
 
     /// The last of the children has gone.
     fn exit(&mut self) -> i32 {
+        self.drop_what_was_left();
         match &self.cycle.pid_file {
             Some(file) if self.new_binary.is_some() => file.remove_oldbin(),
             Some(file) => file.remove(),

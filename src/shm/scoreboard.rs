@@ -120,11 +120,6 @@ impl Master {
         self.pid.get() as Pid
     }
 
-    /// After a fork that leaves the parent (daemon on), or an exec.
-    pub fn set_pid(&self, pid: Pid) {
-        self.pid.set(pid as u64);
-    }
-
     pub fn state(&self) -> MasterState {
         MasterState::from_number(self.state.get())
     }

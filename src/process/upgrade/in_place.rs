@@ -100,18 +100,26 @@ impl Master {
     /// The first workers are ready. If this is a new image the old ones may go, and what only
     /// they had. Says what has come to its end.
     pub(in crate::process) fn complete_upgrade(&mut self) -> Asked {
-        let Some(mut adopted) = self.upgrade.adopted.take() else { return Asked::Start };
+        if self.upgrade.adopted.is_none() {
+            return Asked::Start;
+        }
         self.order(Command::Quit, |process| !process.job.just_spawn);
         for (_, process) in self.table.iter_mut() {
             process.job.just_spawn = false;
         }
+        self.drop_what_was_left();
+        self.cycle.listening.configure();
+        Asked::Upgrade
+    }
+
+    /// Closes and removes what only the image before this one wanted; it does not come back.
+    pub(in crate::process) fn drop_what_was_left(&mut self) {
+        let Some(mut adopted) = self.upgrade.adopted.take() else { return };
         adopted.listening.retire(&self.cycle.listening, self.owns_names());
         let stays = self.cycle.pid_file.as_ref().map(PidFile::path);
         if let Some(old) = adopted.pid_file().filter(|old| Some(*old) != stays) {
             PidFile::kept(old).remove();
         }
-        self.cycle.listening.configure();
-        Asked::Upgrade
     }
 
     /// No worker of the new image is ready: the image before takes everything back. Returns only
