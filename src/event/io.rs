@@ -160,6 +160,23 @@ impl Io {
         outcome
     }
 
+    /// Tries an operation that reads from the socket by itself (splice). `is_told`: EAGAIN says
+    /// that there is nothing to read, and not that it has no place to go.
+    pub fn try_take(
+        &self,
+        is_told: bool,
+        read: impl FnOnce(BorrowedFd<'_>) -> Result<usize>,
+    ) -> Result<usize> {
+        if self.slot().ready.get() & READ == 0 {
+            return Err(Errno::EAGAIN);
+        }
+        let outcome = read(self.fd.as_fd());
+        if outcome == Err(Errno::EAGAIN) && is_told {
+            self.spent(READ);
+        }
+        outcome
+    }
+
     /// Reads what there is, waiting for it until the deadline.
     ///
     /// Cancellation: nothing is lost, nothing was read.

@@ -109,6 +109,8 @@ pub const BUFFER: u64 = 16 * 1024;
 pub const BUFFER_MOST: usize = 1 << 20;
 /// A chunk's framing must fit, and what may be handed back into an input buffer.
 const BUFFER_LEAST: usize = 4096;
+/// So many bytes are moved into the file by the kernel alone.
+const PIPED: usize = 64 * 1024;
 /// Bytes read at once where the end of the body is not known.
 const AT_ONCE: usize = 4096;
 
@@ -188,10 +190,48 @@ impl<'r> Reader<'_, 'r> {
     async fn sized(&mut self, length: u64) -> std::result::Result<(), u16> {
         while self.body.size < length {
             let left = usize::try_from(length - self.body.size).unwrap_or(usize::MAX);
+            if self.body.file.is_some() && self.body.len == 0 && left >= PIPED {
+                self.piped(length).await?;
+                continue;
+            }
             let count = self.more(left).await?;
             self.body.len += count;
             self.body.size += count as u64;
         }
+        Ok(())
+    }
+
+    /// Moves the rest into the file, without looking at it.
+    async fn piped(&mut self, length: u64) -> std::result::Result<(), u16> {
+        let request = self.request;
+        let mut pipe = request.worker.pipes.take().ok_or(500_u16)?;
+        while self.body.size < length {
+            let left = usize::try_from(length - self.body.size).unwrap_or(usize::MAX);
+            let count = match pipe.fill(&request.conn.io, left) {
+                Ok(0) => {
+                    request.log_info(None, format_args!("client prematurely closed connection"));
+                    return Err(400);
+                }
+                Ok(count) => count as u64,
+                Err(Errno::EINTR) => continue,
+                Err(Errno::EAGAIN) => {
+                    let deadline = event::after(request.location.conf.core.client_body_timeout);
+                    let readable = request.conn.io.readable(deadline).await;
+                    readable.map_err(|errno| failed(request, errno))?;
+                    continue;
+                }
+                Err(errno) => return Err(failed(request, errno)),
+            };
+            if let Some(file) = &self.body.file
+                && let Err(errno) = pipe.empty_into(&file.fd)
+            {
+                request.log(Level::Crit, Some(errno), format_args!("splice() of a body failed"));
+                return Err(500);
+            }
+            self.body.size += count;
+            self.body.raw += count;
+        }
+        request.worker.pipes.give_back(pipe);
         Ok(())
     }
 

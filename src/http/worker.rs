@@ -62,6 +62,7 @@ pub struct Worker {
     pub pool: net::pool::Pool,
     /// The upstreams that requests have named.
     pub named: upstream::Named,
+    pub pipes: net::pipe::Pipes,
     relays: &'static Pool,
     connections: usize,
     /// Coders that nobody uses at the moment, and how many there are in all.
@@ -107,6 +108,7 @@ impl Worker {
             arrived: RefCell::default(),
             pool: net::pool::Pool::new(),
             named: upstream::Named::default(),
+            pipes: net::pipe::Pipes::default(),
             relays,
             connections,
             coders: RefCell::default(),

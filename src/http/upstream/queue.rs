@@ -9,6 +9,7 @@
 
 use crate::http::request_body::TempFile;
 use crate::mem::buffers::Buf;
+use crate::net::pipe::Pipe;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::io;
 use std::cell::{Cell, RefCell};
@@ -138,6 +139,16 @@ impl Queue {
             }
         }
         self.changed();
+        Ok(true)
+    }
+
+    /// Begins with what is in a pipe; nothing has come before. False: there is no file for it.
+    pub fn begin_with(&self, pipe: &mut Pipe, file: Option<TempFile>) -> Result<bool> {
+        let Some(file) = file else { return Ok(false) };
+        let held = pipe.held() as u64;
+        pipe.empty_into(&file.fd)?;
+        let mut spilled = self.spilled.borrow_mut();
+        (spilled.file, spilled.from, spilled.to) = (Some(file), 0, held);
         Ok(true)
     }
 

@@ -21,6 +21,10 @@ impl Window {
     /// All of it.
     pub const WHOLE: Window = Window { part: Part { start: 0, end: u64::MAX }, at: 0 };
 
+    pub fn is_whole(&self) -> bool {
+        self.part.end == u64::MAX
+    }
+
     /// What of the next bytes leaves.
     pub fn cut<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let (from, to) = (self.at, self.at + bytes.len() as u64);
