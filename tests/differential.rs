@@ -87,7 +87,7 @@ fn check(pairs: &[Pair], least: (usize, usize)) {
 
 /// Requests and configurations.
 const LEAST: (usize, usize) = (400, 45);
-const LEAST_PROXIED: (usize, usize) = (1000, 14);
+const LEAST_PROXIED: (usize, usize) = (1000, 15);
 
 fn home() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/differential")

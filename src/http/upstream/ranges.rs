@@ -59,6 +59,11 @@ pub fn filter<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>) -> Res
     let part = match range::parse(wanted, whole, 1) {
         Ranges::Whole => return Ok(()),
         Ranges::Unsatisfiable => {
+            // Now it is another answer: what was said of the one that came is not said.
+            let response = &mut request.response;
+            (response.status_line, response.accept_ranges) = (b"", false);
+            lines.remove(b"etag");
+            lines.remove(b"last-modified");
             request.unsatisfied = Some(whole);
             return Err(416);
         }

@@ -16,7 +16,7 @@ pub static TABLE: &[BuiltIn] = &[
     built_in("sent_http_content_length", |request| number(request, request.response.length?)),
     built_in("sent_http_last_modified", |request| match request.response.last_modified {
         Some(modified) => request.scratch().concat(&[&date::http(modified)]),
-        None => line(request, b"last-modified"),
+        None => line(request, b"last_modified"),
     }),
     built_in("sent_http_location", location),
     built_in("sent_http_connection", |request| {
@@ -32,10 +32,10 @@ pub static TABLE: &[BuiltIn] = &[
     }),
     built_in("sent_http_accept_ranges", |request| match request.response.accept_ranges {
         true => Some(b"bytes"),
-        false => line(request, b"accept-ranges"),
+        false => line(request, b"accept_ranges"),
     }),
     built_in("sent_http_content_encoding", |request| match request.response.content_encoding {
-        b"" => line(request, b"content-encoding"),
+        b"" => line(request, b"content_encoding"),
         coding => Some(coding),
     }),
     built_in("sent_http_content_range", content_range),
@@ -78,7 +78,7 @@ fn keep_alive<'r>(request: &Request<'r>) -> Value<'r> {
 
 fn content_range<'r>(request: &Request<'r>) -> Value<'r> {
     match (request.unsatisfied, request.response.content_range) {
-        (None, None) => line(request, b"content-range"),
+        (None, None) => line(request, b"content_range"),
         (Some(size), _) => request.made(DECIMAL + 8, |out| range::put_unsatisfied(size, out)),
         (None, Some((part, size))) => {
             request.made(3 * DECIMAL + 8, |out| range::put_content_range(*part, *size, out))
