@@ -81,13 +81,15 @@ wait_for() {
 
 master() { cat "$place/pid" 2>/dev/null; }
 children() { ps -o pid= --ppid "$1" 2>/dev/null | tr -d ' '; }
-lives() { kill -0 "$1" 2>/dev/null; }
+# A zombie whose parent takes its time does not live.
+lives() { case $(ps -o stat= -p "$1" 2>/dev/null) in '' | Z*) return 1 ;; esac; }
 none_lives() { for pid in $1; do if lives "$pid"; then return 1; fi; done; }
+living() { for pid in $1; do if lives "$pid"; then printf ' %s' "$pid"; fi; done; }
 # Workers of the master that are none of these.
 others() { for pid in $(children "$(master)"); do case " $1 " in *" $pid "*) ;; *) echo "$pid" ;; esac; done; }
 new_workers() { [ "$(others "$1" | wc -l)" -ge 4 ]; }
 is_settled() { [ "$(children "$(master)" | wc -l)" = 4 ]; }
-serves() { python3 -c 'import socket, sys; socket.create_connection(("127.0.0.1", int(sys.argv[1])), 1)' "$port" 2>/dev/null; }
+serves() { python3 -c 'import socket, sys; socket.create_connection(("127.0.0.1", int(sys.argv[1])), 1)' "$1" 2>/dev/null; }
 fds() { ls "/proc/$1/fd" | wc -l; }
 rss() { awk '/^VmRSS/ { print $2 }' "/proc/$1/status"; }
 
@@ -97,7 +99,7 @@ reload() {
     kill -HUP "$(master)"
     wait_for 20 new_workers "$old" || complain "no new workers"
     wait_for 1 none_lives "$old" || late=$((late + 1))
-    wait_for 5 none_lives "$old" || complain "old workers are left: $old"
+    wait_for 5 none_lives "$old" || complain "old workers are left:$(living "$old")"
 }
 
 upgrade_in_place() {
@@ -124,6 +126,7 @@ lose_worker() {
 start_clients() {
     python3 "$here/soak_clients.py" "$port" "$upstream" "${SOAK_CLIENTS:-4}" >"$place/report" &
     clients=$!
+    wait_for 20 serves "$upstream" || complain 'no clients'
     nap 0.5
 }
 
@@ -137,11 +140,12 @@ stop_clients() {
 echo "== $binary in the foreground: $reloads reloads, $quits workers lost, $in_place upgrades in place"
 configure 'daemon off;'
 "$binary" -p "$place/" -c "$place/conf" 2>"$place/stderr" &
-wait_for 10 serves || complain 'it does not start'
+wait_for 10 serves "$port" || complain 'it does not start'
 start_clients
-reload_late=0 late=0
+late=0
 for _ in 1 2 3; do reload; done
 wait_for 5 is_settled || complain 'there are not four workers'
+late=0
 before_fds=$(fds "$(master)") before_rss=$(rss "$(master)") round=0
 while [ $round -lt "$reloads" ]; do
     round=$((round + 1))
@@ -162,7 +166,7 @@ if [ "$second" -gt 0 ]; then
     echo "== as a daemon: $second upgrades with a second master"
     configure 'daemon on;'
     "$binary" -p "$place/" -c "$place/conf"
-    wait_for 10 serves || complain 'it does not start'
+    wait_for 10 serves "$port" || complain 'it does not start'
     start_clients
     round=0
     while [ $round -lt "$second" ]; do

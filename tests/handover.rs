@@ -213,6 +213,48 @@ fn a_sender_killed_before_the_answer_loses_nothing() {
     }
 }
 
+/// Who has no room in its door is asked again, and nothing is lost meanwhile.
+#[test]
+fn a_door_that_is_full_is_waited_for() {
+    let limpet = Limpet::start(&serving(2, "served"));
+    let workers = limpet.wait_workers(2);
+    let forger = Forger::new(&limpet, workers[0]);
+    workers[0].stop();
+    let mut clients: Vec<_> = (0..8).map(|_| limpet.client()).collect();
+    clients.iter_mut().for_each(|client| assert_eq!(client.get("/").text(), "served"));
+    while kernel::send_with(&forger.0, &head([1, 3, 0], 1, 1), &[]).is_ok() {}
+    workers[1].signal(libc::SIGQUIT);
+    limpet.log.wait_count("is full, *", 20);
+    for client in &mut clients {
+        client.send("GET /full HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    workers[0].signal(libc::SIGCONT);
+    for client in &mut clients {
+        assert_eq!(client.response().text(), "served");
+    }
+    workers[1].wait_end();
+    limpet.log.wait_count("taken from worker", clients.len());
+}
+
+/// What it has said yes to goes with it, as all that it had; nobody else is touched.
+#[test]
+fn a_receiver_killed_after_its_answer_takes_only_its_own_along() {
+    let limpet = Limpet::start(&serving(3, "served"));
+    let workers = limpet.wait_workers(3);
+    let mut clients = idle_clients(&limpet, 12);
+    workers[2].signal(libc::SIGQUIT);
+    workers[2].wait_end();
+    for (client, server) in &mut clients {
+        *server = server_of(&limpet, client).expect("one process has it");
+    }
+    workers[0].signal(libc::SIGKILL);
+    workers[0].wait_end();
+    for (client, server) in &mut clients {
+        let works = client.try_get("/").is_ok();
+        assert_eq!(works, *server != workers[0]);
+    }
+}
+
 #[test]
 fn what_no_worker_has_room_for_is_closed_with_a_line() {
     let config = serving(2, "served").replace("events {", "events { worker_connections 10;");
@@ -291,68 +333,6 @@ fn connections_of_unix_sockets_go_too() {
     limpet.reload(&config);
     assert_eq!(client.get("/").text(), "served");
     limpet.log.wait("taken from worker");
-}
-
-/// With `multi_accept on` whoever is first takes nearly all of a burst; here it keeps its share.
-/// A machine with no time to spare may hide a sibling for a moment, so there are three bursts.
-#[test]
-fn a_burst_is_shared_evenly() {
-    let config = format!(
-        "error_log @DIR@/error.log notice; worker_rlimit_nofile 4096; {}",
-        serving(4, "served")
-            .replace("events {", "events { worker_connections 4096; multi_accept on;")
-            .replace("listen 8080", "listen 8080 backlog=4096")
-    );
-    let limpet = Limpet::start(&config);
-    limpet.wait_workers(4);
-    let busiest = (0..3).map(|_| burst(&limpet, 2000)).min();
-    assert!(busiest <= Some(600) || drives_nginx(), "the busiest of four has {busiest:?} of 2000");
-    assert_eq!(limpet.access.text().lines().count(), 6000);
-    limpet.log.has_none_of(&["warn", "error", "crit", "alert", "emerg"]);
-}
-
-/// So many clients at once; how many of them one worker has in the end.
-fn burst(limpet: &Limpet, count: usize) -> usize {
-    let workers = limpet.workers();
-    let sockets = |worker: &Process| {
-        worker.fds().values().filter(|target| target.starts_with("socket:")).count()
-    };
-    let before: Vec<_> = workers.iter().map(sockets).collect();
-    let mut clients: Vec<_> = (0..count).map(|_| limpet.client()).collect();
-    for client in &mut clients {
-        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    }
-    for client in &mut clients {
-        assert_eq!(client.response().text(), "served");
-    }
-    let counts = || -> Vec<usize> {
-        workers.iter().zip(&before).map(|(worker, before)| sockets(worker) - before).collect()
-    };
-    eventually("each is in one process", || counts().iter().sum::<usize>() == count);
-    let found = counts();
-    println!("{found:?}");
-    drop(clients);
-    eventually("all are closed", || workers.iter().map(sockets).eq(before.iter().copied()));
-    found.into_iter().max().unwrap_or(0)
-}
-
-/// Clients of all kinds at once, a few of all that can happen to a server: `scripts/soak.sh`, in
-/// its short form.
-#[test]
-fn nobody_notices_reloads_upgrades_and_lost_workers() {
-    if program("python3").is_none() || program("ps").is_none() {
-        return skip("python3 or ps is not installed");
-    }
-    let place = Place::new();
-    let mut soak = std::process::Command::new("scripts/soak.sh");
-    soak.arg(binary()).args(["6", "2", "2", "3"]);
-    soak.env("SOAK_CLIENTS", "2").env("SOAK_WITHOUT", "websocket");
-    soak.current_dir(env!("CARGO_MANIFEST_DIR"));
-    let output = output_within(&place, soak, 4 * LIMIT);
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    println!("{text}");
-    assert!(output.status.success() || drives_nginx(), "{text}{errors}");
 }
 
 /// The writing end of a worker's door, as its siblings hold it.

@@ -13,6 +13,7 @@ mod channel;
 mod conf;
 mod config_watch;
 mod container;
+mod crowds;
 mod differential;
 mod drain;
 mod faults;
