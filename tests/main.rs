@@ -45,6 +45,7 @@ mod proxy_protocol;
 mod proxy_requests;
 mod proxy_retry;
 mod proxy_stream;
+mod proxy_transparent;
 mod proxy_upgrade;
 mod proxy_uploads;
 mod proxy_wire;

@@ -49,6 +49,8 @@ pub struct Cycle {
     /// How many; with `worker_processes auto` also why.
     pub workers: usize,
     pub auto: Option<Auto>,
+    /// Workers bind addresses of other machines (`proxy_bind ... transparent`).
+    pub transparent: bool,
     pub listening: Listening,
     pub pid_file: Option<PidFile>,
     /// What it was read from.
@@ -155,6 +157,7 @@ impl Cycle {
             http,
             workers,
             auto,
+            transparent: cx.transparent,
             listening,
             pid_file: None,
             texts,

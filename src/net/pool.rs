@@ -6,7 +6,7 @@
 //! loop that takes them again, and closing them in between would only make new ones.
 
 use crate::event::{self, Deadline, Io, TaskId};
-use crate::sys::addr::Addr;
+use crate::sys::addr::{Addr, Peer};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::task::Poll;
@@ -30,6 +30,8 @@ pub struct Used {
     pub requests: u64,
     /// When it was made, in ms of [`crate::time::now_ms`].
     pub since: u64,
+    /// Where it comes from, if that was said: who asks for another address gets another one.
+    pub from: Option<Peer>,
 }
 
 struct Idle {
@@ -67,11 +69,12 @@ impl Pool {
         }
     }
 
-    /// A connection of this owner to this address, for the task that is being polled.
-    pub fn take(&self, owner: usize, addr: &Addr) -> Option<Used> {
+    /// A connection of this owner between these addresses, for the task that is being polled.
+    pub fn take(&self, owner: usize, addr: &Addr, from: Option<Peer>) -> Option<Used> {
         let mut idle = self.idle.borrow_mut();
         loop {
-            let is_wanted = |it: &Idle| it.owner == owner && it.addr == *addr;
+            let is_wanted =
+                |it: &Idle| it.owner == owner && it.addr == *addr && it.used.from == from;
             let at = idle.iter().rposition(is_wanted)?;
             let Idle { used, .. } = idle.remove(at);
             if used.io.is_quiet() {

@@ -32,7 +32,7 @@ pub fn init(cycle: &Cycle, seat: &mut Seat) -> Result<(), Fatal> {
         );
     }
     if user::geteuid() == 0 {
-        become_user(&cycle.worker_user())?;
+        become_user(&cycle.worker_user(), cycle.transparent)?;
     }
     watch_master(seat);
     if let Some(number) = seat.number {
@@ -75,7 +75,8 @@ pub fn restore_nofile(started_with: Option<Limit>) {
     }
 }
 
-fn become_user(user: &User) -> Result<(), Fatal> {
+/// `keeps_net_raw`: of what root may, addresses of others are still to be bound.
+fn become_user(user: &User, keeps_net_raw: bool) -> Result<(), Fatal> {
     let User { name, uid, gid } = user;
     user::setgid(*gid).map_err(|e| fatal(&format!("setgid({gid})"), e))?;
     // A number has no name to look groups up for.
@@ -84,7 +85,16 @@ fn become_user(user: &User) -> Result<(), Fatal> {
         None => (uid.to_string().into(), user::setgroups(&[*gid])),
     };
     groups.map_err(|e| fatal(&format!("initgroups({name}, {gid})"), e))?;
-    user::setuid(*uid).map_err(|e| fatal(&format!("setuid({uid})"), e))
+    // Who stays root may all that root may.
+    let keeps_net_raw = keeps_net_raw && *uid != 0;
+    if keeps_net_raw {
+        alert("prctl(PR_SET_KEEPCAPS)", process::set_keepcaps(true));
+    }
+    user::setuid(*uid).map_err(|e| fatal(&format!("setuid({uid})"), e))?;
+    if keeps_net_raw {
+        alert("capset(CAP_NET_RAW)", process::keep_only_net_raw());
+    }
+    Ok(())
 }
 
 /// The second line behind the pidfd: the kernel's word, and a look for the case that the master

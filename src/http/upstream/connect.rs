@@ -24,14 +24,17 @@ pub fn connect<'r>(
 ) -> impl Future<Output = std::result::Result<(), Failure>> {
     async move {
         let pool = &request.worker.pool;
-        if let Some(used) = pool.take(upstream.owner(), lease.addr()) {
-            let crate::net::pool::Used { io, requests, since } = used;
+        let bind = local(request, upstream.conf);
+        let from = bind.map(|(local, _)| local.peer());
+        if let Some(used) = pool.take(upstream.owner(), lease.addr(), from) {
+            let crate::net::pool::Used { io, requests, since, .. } = used;
             let requests = requests + 1;
-            upstream.link = Some(Link { io, lease, reused: true, requests, since, keeps: false });
+            upstream.link =
+                Some(Link { io, lease, reused: true, requests, since, from, keeps: false });
             note_connected(upstream);
             return Ok(());
         }
-        let opened = open(request, upstream.conf, lease.addr());
+        let opened = open(bind, upstream.conf, lease.addr());
         let io = match opened {
             Ok(io) => io,
             Err(errno) => {
@@ -46,6 +49,7 @@ pub fn connect<'r>(
             reused: false,
             requests: 1,
             since: upstream.began,
+            from,
             keeps: false,
         });
         let Some(link) = &upstream.link else { return Err(Failure::Error) };
@@ -96,22 +100,26 @@ fn fail(request: &Request<'_>, errno: Errno) {
     request.log(level, Some(errno), format_args!("connect() failed"));
 }
 
+/// Where connections come from, and whether that may be another machine's (`proxy_bind`).
+fn local<'r>(request: &Request<'r>, conf: &'r settings::Loc) -> Option<(Addr, bool)> {
+    let Bind::From(from, transparent) = &conf.bind else { return None };
+    let text = request.render(from).unwrap_or_default();
+    let local = settings::local(text);
+    if local.is_none() && !text.is_empty() {
+        let text = Shown(text);
+        request.log(Level::Error, None, format_args!("invalid local address \"{text}\""));
+    }
+    Some((local?, *transparent))
+}
+
 /// A socket on its way to `addr`.
-fn open<'r>(request: &Request<'r>, conf: &'r settings::Loc, addr: &Addr) -> Result<Io> {
+fn open(from: Option<(Addr, bool)>, conf: &settings::Loc, addr: &Addr) -> Result<Io> {
     let fd = socket::socket(addr.family(), socket::STREAM)?;
     if conf.socket_keepalive {
         sockopt::set_keepalive(&fd, true)?;
     }
-    if let Bind::From(from, transparent) = &conf.bind {
-        let text = request.render(from).unwrap_or_default();
-        match settings::local(text) {
-            Some(local) => bind(&fd, &local, *transparent)?,
-            None if text.is_empty() => {}
-            None => {
-                let text = Shown(text);
-                request.log(Level::Error, None, format_args!("invalid local address \"{text}\""));
-            }
-        }
+    if let Some((local, transparent)) = from {
+        bind(&fd, &local, transparent)?;
     }
     if !addr.is_unix() {
         sockopt::set_nodelay(&fd, true)?;

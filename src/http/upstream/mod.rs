@@ -116,6 +116,7 @@ struct Link {
     reused: bool,
     requests: u64,
     since: u64,
+    from: Option<crate::sys::addr::Peer>,
     /// It can be used again when the answer has been read.
     keeps: bool,
 }
@@ -170,9 +171,9 @@ impl Upstream<'_> {
         if !link.keeps || !self.rest.is_over() {
             return;
         }
-        let Link { io, lease, requests, since, .. } = link;
+        let Link { io, lease, requests, since, from, .. } = link;
         let keep = self.keep();
-        let used = crate::net::pool::Used { io, requests, since };
+        let used = crate::net::pool::Used { io, requests, since, from };
         request.worker.pool.put(self.owner(), lease.addr(), keep, used);
     }
 }
