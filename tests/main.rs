@@ -16,6 +16,7 @@ mod container;
 mod crowds;
 mod differential;
 mod drain;
+mod fastcgi;
 mod faults;
 mod handover;
 mod healthcheck;

@@ -12,6 +12,8 @@ pub const DEFAULTS: &str = "limpet:defaults";
 pub fn include(name: &[u8]) -> Option<&'static [u8]> {
     match name {
         b"mime.types" => Some(include_bytes!("embedded/mime.types")),
+        b"fastcgi.conf" => Some(include_bytes!("embedded/fastcgi.conf")),
+        b"fastcgi-php.conf" => Some(include_bytes!("embedded/fastcgi-php.conf")),
         b"fastcgi_params" => Some(include_bytes!("embedded/fastcgi_params")),
         b"proxy_params" => Some(include_bytes!("embedded/proxy_params")),
         b"security_headers" => Some(include_bytes!("embedded/security_headers")),

@@ -141,17 +141,10 @@ const GROUPS: &[Group] = &[
         names: &[
             (
                 "fastcgi_",
-                "bind buffer_size buffering buffers busy_buffers_size cache \
-              cache_background_update cache_bypass cache_key cache_lock cache_lock_age \
-              cache_lock_timeout cache_max_range_offset cache_methods cache_min_uses \
-              cache_path cache_revalidate cache_use_stale cache_valid catch_stderr \
-              connect_timeout force_ranges hide_header ignore_client_abort \
-              ignore_headers index intercept_errors keep_conn limit_rate \
-              max_temp_file_size next_upstream next_upstream_timeout \
-              next_upstream_tries no_cache param pass pass_header pass_request_body \
-              pass_request_headers read_timeout request_buffering send_lowat \
-              send_timeout socket_keepalive split_path_info store store_access \
-              temp_file_write_size temp_path",
+                "cache cache_background_update cache_bypass cache_key cache_lock \
+              cache_lock_age cache_lock_timeout cache_max_range_offset cache_methods \
+              cache_min_uses cache_path cache_revalidate cache_use_stale cache_valid \
+              no_cache store store_access",
             ),
             (
                 "grpc_",

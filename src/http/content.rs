@@ -6,8 +6,8 @@ use super::step::{Answer, Step};
 use super::variables::{BuiltIn, built_in, connection};
 use super::{filters, health};
 use crate::conf::{Args, Context, Directive, Error, choice, put, settings};
-use crate::http::proxy;
 use crate::http::upstream::Pass;
+use crate::http::{fastcgi, proxy};
 use crate::proto::conditional::{self, Validators, Verdict};
 use crate::proto::request::Method;
 use crate::shm;
@@ -68,6 +68,7 @@ pub static LOC: &[Directive<LocRaw>] = &[
         Args::ONE,
         proxy::pass,
     ),
+    Directive::call("fastcgi_pass", Context::LOCATION.or(Context::LIF), Args::ONE, fastcgi::pass),
 ];
 
 /// What all processes have counted, this one up to now.

@@ -20,6 +20,8 @@ pub mod content;
 pub mod core;
 mod error_pages;
 mod exchange;
+pub mod fastcgi;
+pub mod fastcgi_exchange;
 mod file_cache;
 mod filters;
 mod forwarded;

@@ -95,6 +95,8 @@ modules! {
         autoindex,
         charset,
         content,
+        fastcgi,
+        fastcgi_exchange,
         gzip,
         headers,
         index,

@@ -62,10 +62,16 @@ fn cut(upstream: &mut Upstream<'_>) -> Option<()> {
     upstream.early = rest.get_mut(..early)?;
     let method = if upstream.head_only { Method::Head } else { Method::Get };
     let body = upstream.head.body(method);
+    let Some(link) = &mut upstream.link else { return None };
+    if let Rest::Records(records) = &mut upstream.rest {
+        records.set_framing(body.framing);
+        keeps(link, records.keeps());
+        return Some(());
+    }
     upstream.rest = Rest::of(body.framing);
     // What came behind an answer without body belongs to nothing.
     let clean = !upstream.rest.is_over() || early == 0;
-    keeps(upstream.link.as_mut()?, body.keeps && clean);
+    keeps(link, body.keeps && clean);
     Some(())
 }
 

@@ -1,7 +1,7 @@
 //! The upstream's side of a relay: what comes goes into the queue.
 
 use super::queue::{Chunk, Queue};
-use super::{Rest, settings};
+use super::{Broken, Rest, settings};
 use crate::event::{self, Io};
 use crate::http::request_body::TempFile;
 use crate::proto::chunked;
@@ -17,18 +17,27 @@ pub enum Fed {
     /// Bytes came behind the end.
     TooMuch,
     Premature,
-    Invalid,
+    Invalid(Broken),
     Gone,
     Failed(Errno),
 }
 
-impl Rest {
-    /// Takes apart bytes that came: how many of them are of the body, which are moved to the
-    /// front, and how many belong to the answer.
-    pub(super) fn take(
+impl Rest<'_> {
+    /// The same for what came together with the head.
+    pub(super) fn take_early(
         &mut self,
         bytes: &mut [u8],
-    ) -> std::result::Result<(usize, usize), chunked::Bad> {
+    ) -> std::result::Result<(usize, usize), Broken> {
+        match self {
+            // Its records were taken apart before the head could be read.
+            Rest::Records(records) => Ok(records.count(bytes.len(), bytes.len())),
+            _ => self.take(bytes),
+        }
+    }
+
+    /// Takes apart bytes that came: how many of them are of the body, which are moved to the
+    /// front, and how many belong to the answer.
+    fn take(&mut self, bytes: &mut [u8]) -> std::result::Result<(usize, usize), Broken> {
         match self {
             Rest::None => Ok((0, 0)),
             Rest::Length(left) => {
@@ -36,8 +45,9 @@ impl Rest {
                 *left -= count as u64;
                 Ok((count, count))
             }
-            Rest::Chunked(decoder) => decoder.decode(bytes),
+            Rest::Chunked(decoder) => decoder.decode(bytes).map_err(|chunked::Bad| Broken::Chunks),
             Rest::UntilClose => Ok((bytes.len(), bytes.len())),
+            Rest::Records(records) => records.take(bytes),
         }
     }
 }
@@ -57,12 +67,17 @@ impl Feeding<'_> {
     /// Reads until the body is over.
     pub async fn run(
         &self,
-        rest: &mut Rest,
+        rest: &mut Rest<'_>,
         (came, length): (&mut u64, &mut u64),
         spill_failed: &mut Option<Errno>,
     ) -> Fed {
         let began = time::now_ms();
         loop {
+            if let Rest::Records(records) = rest
+                && let Some(broken) = records.broken()
+            {
+                return Fed::Invalid(broken);
+            }
             let Some(mut chunk) = self.room(spill_failed).await else { return Fed::Gone };
             let most = self.allowed(began, *came, chunk.buffer.len() - chunk.end).await;
             let end = chunk.end;
@@ -91,7 +106,7 @@ impl Feeding<'_> {
             }
             self.queue.push(chunk);
             match taken {
-                Err(chunked::Bad) => return Fed::Invalid,
+                Err(broken) => return Fed::Invalid(broken),
                 Ok(_) if count == 0 && matches!(rest, Rest::UntilClose) => return Fed::Complete,
                 Ok(_) if count == 0 => return Fed::Premature,
                 Ok((_, used)) if used < count => return Fed::TooMuch,

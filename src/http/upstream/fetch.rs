@@ -3,14 +3,14 @@
 use super::attempts::{Attempt, Attempts};
 use super::ranges::Window;
 use super::target::{self, Aim, Pass};
-use super::{Link, Rest, Speaks, Upstream, answer, connect, payload, send, settings};
+use super::{Link, Records, Rest, Speaks, Upstream, answer, connect, payload, send, settings};
 use crate::event::{self, Io};
-use crate::http::proxy;
 use crate::http::request::Request;
 use crate::http::step::Step;
 use crate::http::upstream::next::Next;
 use crate::http::upstream::payload::Payload;
 use crate::http::upstreams::sticky::{bind, bound};
+use crate::http::{fastcgi, proxy};
 use crate::log::Level;
 use crate::net::pool::Keep;
 use crate::net::upstream::{Ask, Lease, Peer, Refusal, Tries};
@@ -62,9 +62,11 @@ pub async fn fetch<'r>(request: &mut Request<'r>, pass: &'r Pass) -> Step<'r> {
     let conf = &request.location.conf;
     let (speaks, conf) = match pass.protocol {
         target::Protocol::Http => (Speaks::Http(&conf.proxy), &conf.proxy_exchange),
+        target::Protocol::FastCgi => (Speaks::FastCgi(&conf.fastcgi), &conf.fastcgi_exchange),
     };
     let made = match speaks {
         Speaks::Http(own) => proxy::make(request, conf, own, &aim),
+        Speaks::FastCgi(own) => fastcgi::make(request, conf, own),
     };
     let Some(plan) = made else { return Step::Status(500) };
     let Some(upstream) = begin(request, (speaks, conf), (pass, aim), plan) else {
@@ -109,8 +111,13 @@ fn begin<'r>(
 ) -> Option<Upstream<'r>> {
     let scratch = request.scratch();
     let size = usize::try_from(conf.buffer_size).ok()?;
-    let Speaks::Http(_) = speaks;
-    request.attempts.get()?.begin(target::Protocol::Http.scheme(), plan.uri);
+    let (protocol, rest) = match speaks {
+        Speaks::Http(_) => (target::Protocol::Http, Rest::None),
+        Speaks::FastCgi(own) => {
+            (target::Protocol::FastCgi, Rest::Records(Records::new(request, own.keep_conn)))
+        }
+    };
+    request.attempts.get()?.begin(protocol.scheme(), plan.uri);
     Some(Upstream {
         conf,
         speaks,
@@ -136,7 +143,7 @@ fn begin<'r>(
         head: Head::default(),
         bytes: b"",
         early: &mut [],
-        rest: Rest::None,
+        rest,
         unbuffered: !conf.buffering,
         trailers: b"",
         window: Window::WHOLE,
@@ -314,6 +321,9 @@ impl<'r> Upstream<'r> {
     fn forget_answer(&mut self) {
         (self.filled, self.head) = (0, Head::default());
         self.unconnected = None;
+        if let Rest::Records(records) = &mut self.rest {
+            records.restart();
+        }
     }
 
     /// Writes down what became of a peer.

@@ -35,6 +35,8 @@ fn known_line<'r>(
     field: &Field<'r>,
 ) -> Option<()> {
     let value = field.value;
+    let is_http = matches!(upstream.speaks, Speaks::Http(_));
+    let is_shown = is_passed(upstream, field.name);
     match known {
         // Between us and the upstream; how our own answer is framed, we say ourselves.
         Known::Connection
@@ -43,9 +45,9 @@ fn known_line<'r>(
         | Known::TransferEncoding
         | Known::Trailer => return Some(()),
         Known::Upgrade if request.response.status != 101 => return Some(()),
-        Known::Date | Known::Server | Known::XPad if !is_passed(upstream, field.name) => {
-            return Some(());
-        }
+        // A CGI program's are those of its server; its status is a status line.
+        Known::Date | Known::Server | Known::XPad if is_http && !is_shown => return Some(()),
+        Known::Status if !is_http && !is_shown => return Some(()),
         Known::ContentType => {
             if !is_hidden(upstream, field.name) {
                 request.response.content_type = value;
@@ -57,6 +59,7 @@ fn known_line<'r>(
         Known::Location => {
             let told = match upstream.speaks {
                 Speaks::Http(_) => proxy::location(request, upstream.pass, value)?,
+                Speaks::FastCgi(_) => value,
             };
             if told != value && told.starts_with(b"/") {
                 // One that was made here is absolute if ours are (nginx).
@@ -68,6 +71,7 @@ fn known_line<'r>(
         Known::Refresh => {
             let value = match upstream.speaks {
                 Speaks::Http(_) => proxy::refresh(request, upstream.pass, value)?,
+                Speaks::FastCgi(_) => value,
             };
             return add(request, upstream, field, value);
         }
@@ -82,7 +86,7 @@ fn known_line<'r>(
         | Known::XAccelBuffering
         | Known::XAccelCharset => {
             obey(request, upstream, known, value);
-            if !is_passed(upstream, field.name) {
+            if !is_shown {
                 return Some(());
             }
         }
@@ -176,5 +180,6 @@ pub fn keep_challenge<'r>(request: &mut Request<'r>, upstream: &Upstream<'r>) {
 fn cookie<'r>(request: &Request<'r>, upstream: &Upstream<'r>, value: &'r [u8]) -> Option<&'r [u8]> {
     match upstream.speaks {
         Speaks::Http(_) => proxy::cookie(request, value),
+        Speaks::FastCgi(_) => Some(value),
     }
 }

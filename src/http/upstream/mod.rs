@@ -20,6 +20,7 @@ pub mod next;
 mod payload;
 mod queue;
 mod ranges;
+mod records;
 mod relay;
 mod send;
 pub mod settings;
@@ -40,10 +41,10 @@ pub use variables::{VARIABLES, cookie, header, trailer};
 
 use crate::event::Io;
 use crate::http::content::Handler;
-use crate::http::proxy;
 use crate::http::request::Request;
 use crate::http::step::{Step, Wait};
 use crate::http::upstreams::Upstream as Whom;
+use crate::http::{fastcgi, proxy};
 use crate::net::upstream::{Lease, Tries};
 use crate::proto::chunked::Decoder;
 use crate::proto::request::Version;
@@ -51,12 +52,15 @@ use crate::proto::response::{self, Head};
 use crate::time;
 use attempts::Attempt;
 use ranges::Window;
+use records::Records;
+use std::fmt;
 use std::rc::Rc;
 
 /// What an upstream is spoken to in.
 #[derive(Clone, Copy)]
 pub enum Speaks<'r> {
     Http(&'r proxy::Loc),
+    FastCgi(&'r fastcgi::Loc),
 }
 
 /// An exchange with an upstream, from the choice of a peer to the end of the answer.
@@ -100,7 +104,7 @@ pub struct Upstream<'r> {
     bytes: &'r [u8],
     /// What came of the body together with the head.
     early: &'r mut [u8],
-    rest: Rest,
+    rest: Rest<'r>,
     /// The answer is let through as it comes.
     unbuffered: bool,
     trailers: &'r [u8],
@@ -123,15 +127,35 @@ struct Link {
 
 /// What is to come of an answer's body.
 #[derive(Clone, Copy)]
-enum Rest {
+enum Rest<'r> {
     None,
     Length(u64),
     Chunked(Decoder),
     UntilClose,
+    Records(Records<'r>),
 }
 
-impl Rest {
-    fn of(framing: response::Framing) -> Rest {
+/// Why what comes is no body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Broken {
+    Chunks,
+    Records(crate::proto::fastcgi::Bad),
+    /// It ended before it should.
+    Short,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Broken::Chunks => f.write_str("upstream sent invalid chunked response"),
+            Broken::Records(bad) => write!(f, "{bad}"),
+            Broken::Short => f.write_str("upstream prematurely closed FastCGI request"),
+        }
+    }
+}
+
+impl<'r> Rest<'r> {
+    fn of(framing: response::Framing) -> Rest<'r> {
         match framing {
             response::Framing::None | response::Framing::Length(0) => Rest::None,
             response::Framing::Length(length) => Rest::Length(length),
@@ -147,6 +171,15 @@ impl Rest {
             Rest::Length(left) => *left == 0,
             Rest::Chunked(decoder) => decoder.is_at_end(),
             Rest::UntilClose => false,
+            Rest::Records(records) => records.is_over(),
+        }
+    }
+
+    /// All that was sent of the answer has been read.
+    fn is_read(&self) -> bool {
+        match self {
+            Rest::Records(records) => records.is_at_end(),
+            _ => self.is_over(),
         }
     }
 }
@@ -168,7 +201,7 @@ impl Upstream<'_> {
     fn release(&mut self, request: &Request<'_>) {
         self.note_end();
         let Some(link) = self.link.take() else { return };
-        if !link.keeps || !self.rest.is_over() {
+        if !link.keeps || !self.rest.is_read() {
             return;
         }
         let Link { io, lease, requests, since, from, .. } = link;
@@ -185,8 +218,14 @@ pub fn begin<'r>(request: &mut Request<'r>) -> Step<'r> {
         return Step::Status(400);
     }
     let conf = &request.location.conf;
-    let chunks = conf.proxy.version == Version::V11;
-    match is_awaited(request, conf.proxy_exchange.request_buffering, chunks) {
+    let (exchange, chunks) = match &conf.content.handler {
+        // A parameter says how long the body is.
+        Some(Handler::Upstream(pass)) if pass.protocol == Protocol::FastCgi => {
+            (&conf.fastcgi_exchange, false)
+        }
+        _ => (&conf.proxy_exchange, conf.proxy.version == Version::V11),
+    };
+    match is_awaited(request, exchange.request_buffering, chunks) {
         true => Step::Wait(Wait::Body),
         false => Step::Wait(Wait::Upstream),
     }

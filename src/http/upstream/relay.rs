@@ -17,7 +17,6 @@ use crate::http::request_body::TempFile;
 use crate::http::send::{self, Source};
 use crate::log::Level;
 use crate::mem::arena::Held;
-use crate::proto::chunked;
 use crate::proto::deflate::Flush;
 use crate::sys::errno::{Errno, Result};
 use std::future::poll_fn;
@@ -76,7 +75,7 @@ fn whole<'r>(
 fn take_early<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>) -> Result<&'r [u8]> {
     let early = std::mem::take(&mut upstream.early);
     let came = early.len();
-    match upstream.rest.take(early) {
+    match upstream.rest.take_early(early) {
         Ok((kept, used)) => {
             if used < came {
                 more_than_said(request, upstream);
@@ -84,8 +83,8 @@ fn take_early<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>) -> Res
             let early: &'r [u8] = early;
             Ok(early.get(..kept).unwrap_or_default())
         }
-        Err(chunked::Bad) => {
-            request.log(Level::Error, None, format_args!("upstream sent invalid chunked response"));
+        Err(broken) => {
+            request.log(Level::Error, None, format_args!("{broken}"));
             Err(cut_short(request, upstream))
         }
     }
@@ -249,8 +248,8 @@ fn conclude(
             let text = format_args!("upstream prematurely closed connection");
             request.log(Level::Error, None, text);
         }
-        Some(Fed::Invalid) => {
-            request.log(Level::Error, None, format_args!("upstream sent invalid chunked response"));
+        Some(Fed::Invalid(broken)) => {
+            request.log(Level::Error, None, format_args!("{broken}"));
         }
         Some(Fed::Failed(Errno::ETIMEDOUT)) => {
             let errno = Some(Errno::ETIMEDOUT);

@@ -3,7 +3,7 @@
 
 use super::fetch::Failure;
 use super::payload::Payload;
-use super::{Upstream, interim, stream};
+use super::{Speaks, Upstream, interim, records, stream};
 use crate::event;
 use crate::http::request::Request;
 use crate::log::Level;
@@ -14,9 +14,9 @@ use std::io::IoSlice;
 
 /// What of a request is out.
 #[derive(Default)]
-struct Sent {
-    head: usize,
-    body: u64,
+pub(super) struct Sent {
+    pub head: usize,
+    pub body: u64,
 }
 
 /// Sends the request and reads until the head of the answer is complete.
@@ -82,6 +82,9 @@ async fn wait(
 
 /// Sends what goes without waiting; true: all of it is out.
 fn push(upstream: &Upstream<'_>, sent: &mut Sent) -> Result<bool> {
+    if let Speaks::FastCgi(_) = upstream.speaks {
+        return records::push(upstream, sent);
+    }
     let Some(link) = &upstream.link else { return Err(Errno::EPIPE) };
     let body: &[u8] = match upstream.payload {
         Payload::Bytes(bytes) => bytes,
@@ -153,13 +156,14 @@ pub(super) fn pull<'r>(
                 return Err(Failure::Error);
             }
         };
-        upstream.filled += count;
         if let Some(attempt) = upstream.attempt {
             attempt.received.set(attempt.received.get() + count as u64);
         }
+        upstream.filled += records::take_head(request, upstream, count)?;
         if parse(request, upstream)? {
             return Ok(true);
         }
+        records::check_open(request, upstream)?;
     }
 }
 
@@ -170,7 +174,8 @@ fn parse<'r>(
 ) -> std::result::Result<bool, Failure> {
     loop {
         let Some(room) = upstream.room.as_deref_mut() else { return Err(Failure::Error) };
-        let rules = Rules { size: room.len() as u32, ..Rules::default() };
+        let cgi = matches!(upstream.speaks, Speaks::FastCgi(_));
+        let rules = Rules { size: room.len() as u32, cgi, ..Rules::default() };
         let read = room.get(..upstream.filled).unwrap_or_default();
         match upstream.head.parse(read, &rules) {
             Outcome::Partial => return Ok(false),

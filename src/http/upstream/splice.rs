@@ -30,7 +30,7 @@ pub fn suits(request: &Request<'_>, upstream: &Upstream<'_>) -> bool {
     let large = match upstream.rest {
         Rest::Length(left) => left >= LEAST,
         Rest::UntilClose => true,
-        Rest::None | Rest::Chunked(_) => false,
+        Rest::None | Rest::Chunked(_) | Rest::Records(_) => false,
     };
     large
         && request.filters.is_empty()
@@ -109,7 +109,7 @@ pub async fn run(
 }
 
 /// Takes what has come. `Some`: no more comes.
-fn fill(pipe: &mut Pipe, io: &Io, rest: &mut Rest, counts: &mut Counts) -> Option<Fed> {
+fn fill(pipe: &mut Pipe, io: &Io, rest: &mut Rest<'_>, counts: &mut Counts) -> Option<Fed> {
     let most = match rest {
         Rest::Length(left) => usize::try_from(*left).map_or(MOST, |left| left.min(MOST)),
         _ => MOST,

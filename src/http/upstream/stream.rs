@@ -1,15 +1,16 @@
 //! A request's body on its way from the client to the upstream, as it comes
 //! (`proxy_request_buffering off`): one buffer of it at a time, framed anew.
 
-use super::Upstream;
 use super::fetch::Failure;
 use super::send;
+use super::{Speaks, Upstream};
 use crate::event;
 use crate::http::request::Request;
 use crate::http::request_body::{Received, go_on};
 use crate::log::Level;
 use crate::mem::buffers::Buf;
 use crate::proto::chunked::{self, Decoder};
+use crate::proto::fastcgi::{CONTENT_MAX, END_OF_STDIN, HEAD, stdin};
 use crate::proto::framing::Framing;
 use crate::sys::errno::Errno;
 use crate::sys::socket;
@@ -21,6 +22,7 @@ struct Source {
     buffer: Buf,
     /// `None`: so many bytes are to come.
     decoder: Option<Decoder>,
+    around: Around,
     left: u64,
     /// Bytes of the body, and of all that it came in.
     size: u64,
@@ -29,6 +31,14 @@ struct Source {
     taken: usize,
     /// What of the buffer belongs to the next request.
     beyond: Range<usize>,
+}
+
+/// What pieces of a body are framed by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Around {
+    Nothing,
+    Chunks,
+    Records,
 }
 
 /// A piece on its way: its framing, and where in the buffer it is.
@@ -48,7 +58,7 @@ pub async fn run<'r>(
     request: &mut Request<'r>,
     upstream: &mut Upstream<'r>,
 ) -> Result<bool, Failure> {
-    let mut source = Source::new(request).ok_or(Failure::Local(500))?;
+    let mut source = Source::new(request, upstream).ok_or(Failure::Local(500))?;
     let mut piece = Piece::default();
     let mut ended = false;
     if request.head.expects_continue && source.has_nothing_yet(request) {
@@ -60,7 +70,7 @@ pub async fn run<'r>(
                 Ok(data) => {
                     source.check_size(request)?;
                     ended = source.is_over();
-                    piece = Piece::of(data, source.decoder.is_some(), ended);
+                    piece = Piece::of(data, source.around, ended);
                 }
                 Err(Errno::EAGAIN) => {}
                 Err(errno) => return Err(client_failed(request, errno)),
@@ -132,14 +142,19 @@ fn client_failed(request: &Request<'_>, errno: Errno) -> Failure {
 }
 
 impl Source {
-    fn new(request: &Request<'_>) -> Option<Source> {
+    fn new(request: &Request<'_>, upstream: &Upstream<'_>) -> Option<Source> {
         let (decoder, left) = match request.head.framing {
             Framing::None => (None, 0),
             Framing::Length(length) => (None, length),
             Framing::Chunked => (Some(Decoder::new()), 0),
         };
         let buffer = request.worker.relay_buffer()?;
-        Some(Source { buffer, decoder, left, size: 0, raw: 0, taken: 0, beyond: 0..0 })
+        let around = match (upstream.speaks, &decoder) {
+            (Speaks::FastCgi(_), _) => Around::Records,
+            (Speaks::Http(_), Some(_)) => Around::Chunks,
+            (Speaks::Http(_), None) => Around::Nothing,
+        };
+        Some(Source { buffer, decoder, around, left, size: 0, raw: 0, taken: 0, beyond: 0..0 })
     }
 
     fn ahead<'r>(&self, request: &Request<'r>) -> &'r [u8] {
@@ -159,10 +174,13 @@ impl Source {
         if self.is_over() {
             return Ok(0..0);
         }
+        let fits = match self.around {
+            Around::Records => self.buffer.len().min(CONTENT_MAX),
+            Around::Nothing | Around::Chunks => self.buffer.len(),
+        };
         let most = match self.decoder {
-            Some(_) => self.buffer.len(),
-            None => usize::try_from(self.left)
-                .map_or(self.buffer.len(), |left| left.min(self.buffer.len())),
+            Some(_) => fits,
+            None => usize::try_from(self.left).map_or(fits, |left| left.min(fits)),
         };
         let ahead = self.ahead(request);
         let room = self.buffer.get_mut(..most).unwrap_or_default();
@@ -215,20 +233,28 @@ impl Source {
 }
 
 impl Piece {
-    fn of(data: Range<usize>, chunks: bool, last: bool) -> Piece {
+    fn of(data: Range<usize>, around: Around, last: bool) -> Piece {
         let mut piece = Piece { data, ..Piece::default() };
-        if !chunks {
-            return piece;
-        }
-        if !piece.data.is_empty() {
-            piece.head_len = chunked::head(piece.data.len() as u64, &mut piece.head).len();
-        }
-        piece.tail = match (piece.data.is_empty(), last) {
-            (true, true) => b"0\r\n\r\n",
-            (false, true) => b"\r\n0\r\n\r\n",
-            (false, false) => b"\r\n",
-            (true, false) => b"",
+        let is_empty = piece.data.is_empty();
+        let len = piece.data.len();
+        piece.tail = match (around, is_empty, last) {
+            (Around::Chunks, true, true) => b"0\r\n\r\n",
+            (Around::Chunks, false, true) => b"\r\n0\r\n\r\n",
+            (Around::Chunks, false, false) => b"\r\n",
+            (Around::Records, _, true) => &END_OF_STDIN,
+            _ => b"",
         };
+        match around {
+            Around::Chunks if !is_empty => {
+                piece.head_len = chunked::head(len as u64, &mut piece.head).len();
+            }
+            Around::Records if !is_empty => {
+                piece.head_len = HEAD;
+                // More than fits a record is never read.
+                piece.head[..HEAD].copy_from_slice(&stdin(len as u16));
+            }
+            _ => {}
+        }
         piece
     }
 

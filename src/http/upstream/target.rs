@@ -16,6 +16,7 @@ use std::rc::Rc;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Protocol {
     Http,
+    FastCgi,
 }
 
 impl Protocol {
@@ -23,6 +24,7 @@ impl Protocol {
     pub fn scheme(self) -> &'static str {
         match self {
             Protocol::Http => "http://",
+            Protocol::FastCgi => "fastcgi://",
         }
     }
 
@@ -30,6 +32,15 @@ impl Protocol {
     pub fn port(self) -> Option<u16> {
         match self {
             Protocol::Http => Some(80),
+            Protocol::FastCgi => None,
+        }
+    }
+
+    /// The place, and the URI behind it where there may be one.
+    fn cut(self, text: &[u8]) -> (&[u8], &[u8]) {
+        match self {
+            Protocol::Http => cut(text),
+            Protocol::FastCgi => (text, b""),
         }
     }
 }
@@ -76,7 +87,7 @@ pub struct Aim<'r> {
 }
 
 /// Reads what a directive says of an upstream: `http://HOST[:PORT][URI]`,
-/// `http://unix:PATH:URI`, or a text with variables.
+/// `http://unix:PATH:URI`, or a text with variables; for FastCGI without scheme and URI.
 pub fn read(cx: &mut Cx, node: Node, protocol: Protocol) -> Result<Pass, Error> {
     let word = node.arg(0);
     let text = cx.template(word)?;
@@ -84,10 +95,9 @@ pub fn read(cx: &mut Cx, node: Node, protocol: Protocol) -> Result<Pass, Error> 
     if text.literal().is_none() {
         return Ok(Pass { protocol, target: Target::Made(text), pos, usual: OnceCell::new() });
     }
-    let skip = protocol.scheme().len();
-    without_scheme(word.bytes(), protocol).map_err(|what| refused(&what, node))?;
-    let rest = word.part(skip);
-    let (place, uri) = cut(rest.bytes());
+    let without = without_scheme(word.bytes(), protocol).map_err(|what| refused(&what, node))?;
+    let rest = word.part(word.len() - without.len());
+    let (place, uri) = protocol.cut(rest.bytes());
     let port = protocol.port();
     let id = upstreams::refer(cx, rest.until(place.len()), port)?;
     let own = Place::parse(place).ok().and_then(|place| place.port);
@@ -148,6 +158,9 @@ fn refused(what: &Scheme, node: Node) -> Error {
 }
 
 fn without_scheme(text: &[u8], protocol: Protocol) -> Result<&[u8], Scheme> {
+    if protocol == Protocol::FastCgi {
+        return Ok(text);
+    }
     let scheme = protocol.scheme();
     let begins =
         |with: &[u8]| text.get(..with.len()).is_some_and(|start| start.eq_ignore_ascii_case(with));
@@ -212,7 +225,7 @@ pub async fn aim<'r>(request: &Request<'r>, pass: &'r Pass) -> Result<Aim<'r>, u
         }
         500_u16
     })?;
-    let (host, uri) = cut(rest);
+    let (host, uri) = pass.protocol.cut(rest);
     let place = Place::parse(host).map_err(|bad| {
         let shown = Shown(host);
         request.log(Level::Error, None, format_args!("{bad} in upstream \"{shown}\""));

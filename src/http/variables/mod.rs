@@ -20,7 +20,7 @@ pub use line::argument;
 
 use super::request::Request;
 use super::{
-    content, gzip, limit_conn, limit_req, paths, proxied, referer, request_body, upstream,
+    content, fastcgi, gzip, limit_conn, limit_req, paths, proxied, referer, request_body, upstream,
 };
 use crate::conf::{Cx, Entry, Error, Escape, VarId};
 use crate::log::Level;
@@ -85,6 +85,7 @@ static TABLES: &[&[BuiltIn]] = &[
     content::VARIABLES,
     referer::VARIABLES,
     request_body::VARIABLES,
+    fastcgi::VARIABLES,
     upstream::VARIABLES,
     upstream::attempts::VARIABLES,
 ];

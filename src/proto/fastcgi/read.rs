@@ -72,6 +72,8 @@ pub struct Decoder {
     bytes: [u8; 8],
     stdout_closed: bool,
     end: Option<End>,
+    /// What is wrong behind all that was read.
+    bad: Option<Bad>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,8 +108,16 @@ impl Decoder {
         self.end
     }
 
+    /// What was wrong behind the output that [`Decoder::decode`] has found last.
+    pub fn bad(&self) -> Option<Bad> {
+        self.bad
+    }
+
     /// Reads `bytes` up to the end of the next run of output or error log.
     pub fn step(&mut self, bytes: &[u8]) -> Result<Step, Bad> {
+        if let Some(bad) = self.bad {
+            return Err(bad);
+        }
         let mut at = 0;
         loop {
             let rest = bytes.get(at..).unwrap_or_default();
@@ -137,7 +147,7 @@ impl Decoder {
     /// Reads all of `bytes` and moves the output in it to the front; what is for
     /// the error log is given to `stderr`. Returns how many bytes of output
     /// there are and how many were read: fewer than all only at the end of the
-    /// response.
+    /// response. What is wrong behind output is an error of the next call.
     pub fn decode(
         &mut self,
         bytes: &mut [u8],
@@ -145,7 +155,14 @@ impl Decoder {
     ) -> Result<(usize, usize), Bad> {
         let (mut kept, mut read) = (0, 0);
         loop {
-            match self.step(bytes.get(read..).unwrap_or_default())? {
+            let step = self.step(bytes.get(read..).unwrap_or_default());
+            if let Err(bad) = step
+                && kept > 0
+            {
+                self.bad = Some(bad);
+                return Ok((kept, bytes.len()));
+            }
+            match step? {
                 Step::Stdout { framing, len } => {
                     let start = read + framing;
                     bytes.copy_within(start..start + len, kept);
@@ -277,6 +294,7 @@ mod tests {
             stdout.extend_from_slice(&piece[..kept]);
             read += used;
         }
+        decoder.decode(&mut [], |_| {})?;
         Ok(Found { stdout, stderr, read, decoder })
     }
 
