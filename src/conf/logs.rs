@@ -56,6 +56,7 @@ impl ErrorLogs {
     }
 
     /// Whether an entry about this client would be written.
+    #[inline]
     pub fn enabled(&self, level: Level, client: Ip) -> bool {
         let enabled = self.log.get().map_or_else(|| log::enabled(level), |log| log.enabled(level));
         enabled || log::is_debugged(client)

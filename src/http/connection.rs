@@ -126,6 +126,7 @@ impl Conn {
         self.log(server, Level::Debug, None, text, None);
     }
 
+    #[inline]
     pub fn log(
         &self,
         server: &Server,

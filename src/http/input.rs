@@ -28,6 +28,7 @@ impl Input {
     }
 
     /// The bytes not consumed yet.
+    #[inline]
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
@@ -37,6 +38,7 @@ impl Input {
     }
 
     /// Where to read to; empty when the buffer is full. What was consumed makes room.
+    #[inline]
     pub fn room(&mut self) -> &mut [u8] {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);

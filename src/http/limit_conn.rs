@@ -158,6 +158,7 @@ impl<'r> Held<'r> {
         Held(Cell::new(self.0.take()))
     }
 
+    #[inline]
     fn release(&self) {
         let mut last = self.0.take();
         while let Some(hold) = last {

@@ -49,6 +49,7 @@ fn real_ip_header(raw: &mut LocRaw, _: &mut Cx, node: Node) -> Result<(), Error>
 }
 
 /// Finds out who the client is. Once that is known no other location changes it.
+#[inline]
 pub fn settle(request: &mut Request<'_>) {
     let conf = &request.location.conf.realip;
     if conf.from.is_empty() || request.client != request.conn.peer {

@@ -321,6 +321,7 @@ impl<'r> Request<'r> {
     }
 
     /// Finds out how fast the answer may leave.
+    #[inline]
     pub fn set_rate(&mut self) {
         let core = &self.location.conf.core;
         if self.own_rate.is_none() && core.limit_rate.is_zero() {
@@ -332,6 +333,7 @@ impl<'r> Request<'r> {
     }
 
     /// The content type of the path's extension.
+    #[inline]
     pub fn content_type(&self) -> &'r [u8] {
         // An upstream that led here has said it (`X-Accel-Redirect`).
         if !self.response.content_type.is_empty() {
@@ -343,6 +345,7 @@ impl<'r> Request<'r> {
     }
 
     /// The conditions that the request makes (RFC 9110 13.1); a subrequest makes none.
+    #[inline]
     pub fn conditions(&self) -> Conditions<'r> {
         if self.is_inner {
             return Conditions::default();

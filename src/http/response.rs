@@ -101,6 +101,7 @@ impl<'r> Lines<'r> {
     }
 
     /// The first line of this name.
+    #[inline]
     pub fn line(&self, name: &[u8]) -> Option<&'r Line<'r>> {
         self.iter().find(|line| ascii::eq_ignore_case(line.name, name))
     }
@@ -125,6 +126,7 @@ impl<'r> Lines<'r> {
     }
 
     /// Whether they can be written: no line breaks out of itself.
+    #[inline]
     pub fn are_safe(&self) -> bool {
         self.iter().all(|line| is_safe(line.name) && is_safe(line.value.get()))
     }

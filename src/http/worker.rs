@@ -147,6 +147,7 @@ impl Worker {
     }
 
     /// The configuration that new requests are served by.
+    #[inline]
     pub fn http(&self) -> Rc<Http> {
         Rc::clone(&self.http.borrow())
     }
@@ -155,6 +156,7 @@ impl Worker {
         (self.next_number)()
     }
 
+    #[inline]
     pub fn input(&self) -> Option<Input> {
         self.inputs.take().map(Input::new)
     }
@@ -190,6 +192,7 @@ impl Worker {
     }
 
     /// Writes down what has been counted, for the scoreboard.
+    #[inline]
     pub fn report(&self) {
         let (own, counters) = (shm::own(), event::counters());
         own.accepted.set(counters.accepted.get());

@@ -137,6 +137,7 @@ pub fn current() -> ErrorLog {
 }
 
 /// Whether `log!` would write anything at this level.
+#[inline]
 pub fn enabled(level: Level) -> bool {
     STATE.with(|state| {
         let console = level <= Level::Warn && state.console.get();
@@ -233,6 +234,7 @@ fn sweep(write: fn(&LogFile) -> Option<u64>) -> Option<u64> {
 }
 
 /// Lines that this process has dropped: for the scoreboard.
+#[inline]
 pub fn dropped() -> u64 {
     STATE.with(|state| state.dropped.get())
 }

@@ -214,6 +214,7 @@ impl Scratch {
 
 /// Bytes of a buffer are always initialised: what records left, padding, goes.
 impl Drop for Scratch {
+    #[inline]
     fn drop(&mut self) {
         let (back, size) = (self.back.get(), self.pool.size);
         if let Some(buffer) = self.buffer.get()

@@ -4,6 +4,7 @@
 //! machine. A table that clients can fill needs bounded chains instead.
 
 /// A 64-bit hash of `bytes`: eight at a time, folded multiplication.
+#[inline]
 pub fn hash(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
     let mut state = SEED ^ bytes.len() as u64;

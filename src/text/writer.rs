@@ -55,6 +55,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Decimal.
+    #[inline]
     pub fn put_u64(&mut self, n: u64) {
         self.put(number::format_u64(n, &mut [0; number::DECIMAL]));
     }
@@ -68,6 +69,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Decimal with zeros in front up to `width` digits (`%0Nui`).
+    #[inline]
     pub fn put_padded(&mut self, n: u64, width: usize) {
         let mut room = [0; number::DECIMAL];
         let digits = number::format_u64(n, &mut room);

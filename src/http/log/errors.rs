@@ -39,6 +39,7 @@ impl Request<'_> {
     }
 
     /// Writes to the error log of the request's location, with its context.
+    #[inline]
     pub fn log(&self, level: Level, errno: Option<Errno>, text: fmt::Arguments<'_>) {
         let log = &self.location.conf.core.error_log;
         let client = self.conn.peer.ip;

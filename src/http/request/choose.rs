@@ -56,6 +56,7 @@ impl<'r> Request<'r> {
 
     /// Takes the settings of a location, those of its `limit_except` if they are for this
     /// method.
+    #[inline]
     pub fn enter(&mut self, location: &'r Rc<Location>) {
         let except = location.except.as_ref().filter(|except| except.limits(self.method));
         self.location = except.map_or(location, |except| &except.location);
