@@ -4,8 +4,9 @@
 //! address, under the zone's lock; from then on it is read and changed without. It stays
 //! when nobody has it open, and goes when its address does or the zone has no room.
 
-use super::record::{self, Record};
+use super::record::{self, AtStart, Record};
 use crate::log::{Level, log};
+use crate::shm;
 use crate::shm::directory::Handle;
 use crate::shm::slab::Fault;
 use crate::shm::table::{self, Found, Table};
@@ -29,7 +30,7 @@ pub fn spec(name: &str, size: usize) -> Spec {
         size,
         owner: "upstream",
         key: String::new(),
-        layout: 1,
+        layout: 2,
         noreuse: false,
         verify: table::table::<Record>,
         forget: Some(forget),
@@ -68,14 +69,18 @@ impl Account {
         Some(self.zone.as_ref()?.zone()?)
     }
 
-    /// Finds the record in the zone, or makes it, and takes a seat.
-    pub fn open(&self) {
+    /// Finds the record in the zone, or makes it, and takes a seat. `at_start`: if it is checked.
+    pub fn open(&self, at_start: Option<AtStart>) {
         let Some(zone) = self.zone() else { return };
+        let generation = shm::own().generation.get().max(1);
         let opened = table::with(zone, |table: &Table<'_, Record>| {
             let found = match table.find(&self.key, |_| true)? {
                 Some(found) => found,
                 None => insert(table, &self.key)?,
             };
+            if let Some(at_start) = at_start {
+                found.value.begin_health(generation, at_start);
+            }
             table.touch(found)?;
             Ok((found.offset(), found.value.take_seat(pid())))
         });

@@ -26,6 +26,10 @@ impl Lists {
         Lists { generation, primary, backup, by_server }
     }
 
+    pub fn generation(&self) -> u32 {
+        self.generation
+    }
+
     pub fn is_empty(&self) -> bool {
         self.primary.is_empty() && self.backup.is_empty()
     }

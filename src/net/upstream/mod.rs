@@ -43,7 +43,7 @@ pub use least::{Load, Until};
 pub use list::Tries;
 pub use peer::{Lease, Peer};
 pub use place::Place;
-pub use record::Health;
+pub use record::{AtStart, Health};
 pub use refresh::{Unresolved, groups_changed, keep_fresh};
 pub use server::{Server, Target};
 pub use sessions::{LONGEST_ID, Sessions, spec as sessions};
@@ -74,6 +74,8 @@ pub struct Group {
     /// The era of the zone that the records were opened in.
     opened: Cell<Option<u64>>,
     names: Names,
+    /// If its peers are checked: how they are before anybody has looked.
+    at_start: Rc<Cell<Option<AtStart>>>,
 }
 
 /// How a peer is chosen.
@@ -161,6 +163,7 @@ impl Group {
             lists: RefCell::default(),
             opened: Cell::new(None),
             names: Names::new(parts.resolver, parts.resolver_timeout),
+            at_start: Rc::default(),
             servers,
         };
         let literal = group.servers.iter().map(|server| match server.target {
@@ -178,7 +181,9 @@ impl Group {
     }
 
     fn peer(&self, server: &Rc<Server>, addr: Addr) -> Rc<Peer> {
-        Rc::new(Peer::new(addr, Rc::clone(server), (&self.name, self.zone.clone())))
+        let mut peer = Peer::new(addr, Rc::clone(server), (&self.name, self.zone.clone()));
+        peer.at_start = Rc::clone(&self.at_start);
+        Rc::new(peer)
     }
 
     /// A worker calls it before it serves: takes its seats at the shared records.
@@ -191,7 +196,7 @@ impl Group {
         let Some(zone) = self.zone.as_ref().and_then(Handle::zone) else { return };
         let opened = Some(zone.era());
         if self.opened.replace(opened) != opened {
-            lists.all().for_each(|peer| peer.account.open());
+            lists.all().for_each(|peer| peer.account.open(self.at_start.get()));
         }
     }
 
@@ -281,16 +286,41 @@ impl Group {
         let now = self.lists.borrow();
         before.all().filter(|peer| !now.has(peer)).for_each(|peer| peer.account.close());
         let new = now.all().filter(|peer| is_open && !before.has(peer));
-        new.for_each(|peer| peer.account.open());
+        new.for_each(|peer| peer.account.open(self.at_start.get()));
     }
 
     /// The peer did not take the connection: perhaps its name has another address by now.
     pub fn connect_refused(&self, lease: &Lease) {
-        let server = &lease.peer().server;
-        if server.is_named() {
-            server.doubted.set(true);
+        self.doubt(lease.peer());
+    }
+
+    /// The same, for who has no lease.
+    pub fn doubt(&self, peer: &Peer) {
+        if peer.server.is_named() {
+            peer.server.doubted.set(true);
             refresh::wake();
         }
+    }
+
+    /// How peers are when this configuration is new; of several checks the strictest counts.
+    pub fn starts(&self, at_start: AtStart) {
+        let strictness = |it: AtStart| match it {
+            AtStart::Healthy => 0,
+            AtStart::Kept => 1,
+            AtStart::Checking => 2,
+        };
+        let known = self.at_start.get().into_iter();
+        self.at_start.set(known.chain([at_start]).max_by_key(|it| strictness(*it)));
+    }
+
+    /// Whether all processes know the same of its peers (`zone`).
+    pub fn is_shared(&self) -> bool {
+        self.zone.is_some()
+    }
+
+    /// Another number when it has other peers.
+    pub fn changes(&self) -> u32 {
+        self.lists.borrow().generation()
     }
 
     /// Who is asked for the names of lines with `resolve`, if the group does not say.

@@ -1,7 +1,7 @@
 //! One address of a group, and the lease that a request has on it.
 
 use super::account::Account;
-use super::record::{Health, Record, average};
+use super::record::{AtStart, Health, Record, average};
 use super::server::Server;
 use crate::shm::directory::Handle;
 use crate::sys::addr::Addr;
@@ -20,6 +20,8 @@ pub struct Peer {
     /// It is the only one, so its failures do not count.
     pub(super) single: Cell<bool>,
     pub(super) account: Account,
+    /// If somebody checks it, which is its group's to know.
+    pub(super) at_start: Rc<Cell<Option<AtStart>>>,
     /// Those of this process in progress, and the sum of when they began.
     begun: Cell<u64>,
     begun_ms: Cell<u64>,
@@ -36,6 +38,7 @@ impl Peer {
             name,
             server,
             single: Cell::new(false),
+            at_start: Rc::default(),
             begun: Cell::new(0),
             begun_ms: Cell::new(0),
         }
@@ -48,8 +51,17 @@ impl Peer {
     /// Whether a client that belongs to it can be sent there.
     pub fn is_up(&self, now_s: u32) -> bool {
         let server = &self.server;
-        let ill = matches!(self.record().health(), Health::Unhealthy | Health::Checking);
-        !server.down && !ill && (self.single.get() || !self.is_out(now_s)) && self.has_room()
+        !server.down
+            && !self.is_ill()
+            && (self.single.get() || !self.is_out(now_s))
+            && self.has_room()
+    }
+
+    /// A checker says so. What it has said of it for another configuration does not count
+    /// where nobody checks.
+    fn is_ill(&self) -> bool {
+        self.at_start.get().is_some()
+            && matches!(self.record().health(), Health::Unhealthy | Health::Checking)
     }
 
     /// Whether any client can be.

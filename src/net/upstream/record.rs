@@ -36,6 +36,8 @@ record! {
         /// Averages, in microseconds.
         pub header_us: AtomicU64,
         pub last_byte_us: AtomicU64,
+        /// The generation of the configuration that `health` began anew with.
+        health_since: AtomicU64,
         /// Counted for people.
         pub requests: AtomicU64,
         pub failures: AtomicU64,
@@ -55,6 +57,15 @@ pub enum Health {
     Unhealthy,
     /// Only clients that belong to it are sent there.
     Draining,
+}
+
+/// What a peer is when a configuration is new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtStart {
+    Healthy,
+    Checking,
+    /// What it was before, if anybody knew it.
+    Kept,
 }
 
 impl Health {
@@ -133,6 +144,21 @@ impl Record {
 
     pub fn set_health(&self, health: Health) {
         self.health.store(health as u32, Relaxed);
+    }
+
+    /// The first process of a generation forgets what was found for the one before. Under
+    /// the zone's lock.
+    pub fn begin_health(&self, generation: u64, at_start: AtStart) {
+        let since = self.health_since.load(Relaxed);
+        if since >= generation {
+            return;
+        }
+        self.health_since.store(generation, Relaxed);
+        match at_start {
+            AtStart::Healthy => self.set_health(Health::Healthy),
+            AtStart::Kept if since > 0 => {}
+            AtStart::Checking | AtStart::Kept => self.set_health(Health::Checking),
+        }
     }
 
     /// A seat for `pid`: its own, a free one, or the shared one. Under the zone's lock.

@@ -52,6 +52,23 @@ fn groups_of_one_name_know_the_same() {
 }
 
 #[test]
+fn what_a_checker_found_is_for_one_generation() {
+    let record = super::record::own();
+    let begun = |generation, at_start| {
+        record.begin_health(generation, at_start);
+        record.health()
+    };
+    assert_eq!(begun(1, AtStart::Kept), Health::Checking, "nobody knew it");
+    record.set_health(Health::Unhealthy);
+    assert_eq!(begun(1, AtStart::Healthy), Health::Unhealthy, "the generation has begun");
+    assert_eq!(begun(2, AtStart::Kept), Health::Unhealthy);
+    assert_eq!(begun(3, AtStart::Checking), Health::Checking);
+    record.set_health(Health::Unhealthy);
+    assert_eq!(begun(2, AtStart::Healthy), Health::Unhealthy, "an older one changes nothing");
+    assert_eq!(begun(4, AtStart::Healthy), Health::Healthy);
+}
+
+#[test]
 fn limits_are_for_all_and_the_dead_hold_nothing() {
     let handle = opened(&mut Directory::default(), 65536);
     let servers = || vec![Server { max_conns: 2, ..server(1) }, Server { down: true, ..server(2) }];
