@@ -19,6 +19,7 @@ mod drain;
 mod fastcgi;
 mod faults;
 mod handover;
+mod health_check;
 mod healthcheck;
 mod http_connection;
 mod http_files;

@@ -119,9 +119,9 @@ const GROUPS: &[Group] = &[
             "api auth_jwt auth_jwt_claim_set auth_jwt_header_set auth_jwt_key_cache \
               auth_jwt_key_file auth_jwt_key_request auth_jwt_leeway auth_jwt_require \
               auth_jwt_type auth_oidc auth_require auth_saml f4f f4f_buffer_size \
-              fastcgi_cache_purge health_check health_check_timeout hls hls_buffers \
+              fastcgi_cache_purge health_check_timeout hls hls_buffers \
               hls_forward_args hls_fragment hls_mp4_buffer_size \
-              hls_mp4_max_buffer_size internal_redirect keyval keyval_zone match mgmt \
+              hls_mp4_max_buffer_size internal_redirect keyval keyval_zone mgmt \
               ntlm proxy_cache_purge queue scgi_cache_purge session_log \
               session_log_format session_log_zone state status_format status_zone \
               uwsgi_cache_purge zone_sync zone_sync_server",

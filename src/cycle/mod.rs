@@ -209,6 +209,11 @@ impl Cycle {
         self.http.as_ref().is_some_and(|http| !http.conf.proxy_cache.paths.is_empty())
     }
 
+    /// Whether there is anything for a health checker to check.
+    pub fn has_checks(&self) -> bool {
+        self.http.as_ref().is_some_and(|http| !http.checks.is_empty())
+    }
+
     /// The master opens the logs anew for the workers' user, a worker for itself.
     pub fn reopen_logs(&self, owner: Option<&User>) {
         self.files.reopen(owner.map(|user| user.uid));

@@ -21,6 +21,7 @@ pub use locations::{Locations, head as location_head};
 pub use modules::{LocConf, MainConf, SrvConf};
 pub use names::Found;
 
+use super::health_check::Check;
 use super::upstreams::Upstreams;
 use super::variables::Variables;
 use crate::conf::Pattern;
@@ -35,6 +36,8 @@ pub struct Http {
     pub conf: MainConf,
     pub variables: Variables,
     pub upstreams: Upstreams,
+    /// Of peers of upstreams, by a process of their own.
+    pub checks: Vec<Rc<Check>>,
     /// The largest buffers for answers of upstreams.
     pub upstream_room: UpstreamRoom,
     /// Room to match regular expressions in.

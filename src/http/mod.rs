@@ -30,6 +30,7 @@ pub mod gzip;
 mod handover;
 pub mod headers;
 mod health;
+pub mod health_check;
 pub mod index;
 mod input;
 pub mod limit_conn;

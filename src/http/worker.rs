@@ -9,7 +9,7 @@ use super::input::Input;
 use super::output::{self, Output};
 use super::proxied;
 use super::ready::ReadyPages;
-use super::{request_body, upstream};
+use super::{health_check, request_body, upstream};
 use crate::event::{self, Deadline};
 use crate::log::{Level, log};
 use crate::mem::arena::Rooms;
@@ -143,6 +143,7 @@ impl Worker {
         http.upstreams.start();
         self.http.replace(http);
         net::upstream::groups_changed();
+        health_check::changed();
         self.pages.clear();
     }
 

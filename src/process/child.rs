@@ -80,6 +80,7 @@ impl Master {
         match work {
             Work::CacheManager => helper::manager(cycle, seat),
             Work::CacheLoader => helper::loader(cycle, seat),
+            Work::HealthChecker => helper::checker(cycle, seat),
             Work::Worker { .. } | Work::NewBinary => worker::run(cycle, seat),
         }
     }

@@ -32,6 +32,7 @@ fn serve(cycle: Cycle, notifier: Notifier) -> Option<i32> {
     let http = http::Worker::leak(http, connections, next_connection, handover)?;
     let multi_accept = cycle.events.multi_accept;
     let events = http::conversations(reactor, http, connections, multi_accept)?;
+    events.spawn(http::health_check::run(|| http.http()));
     add_listeners(&cycle, reactor, 0);
     coarse_time(&cycle, reactor);
     let single = Single { cycle, notifier, reactor, http, events, wanted: Wanted::default() };
@@ -101,6 +102,7 @@ impl<M: Converse> Single<M> {
         self.reactor.close_listeners();
         old.retire(&self.cycle, true);
         self.cycle.listening.configure();
+        shm::own().generation.set(self.cycle.generation.into());
         self.http.set_http(self.cycle.http());
         add_listeners(&self.cycle, self.reactor, 0);
         self.arm();

@@ -44,6 +44,7 @@ fn kind(work: Work) -> Kind {
         Work::Worker { .. } => Kind::Worker,
         Work::CacheManager => Kind::CacheManager,
         Work::CacheLoader => Kind::CacheLoader,
+        Work::HealthChecker => Kind::HealthChecker,
         Work::NewBinary => Kind::NewBinary,
     }
 }
@@ -134,17 +135,20 @@ impl Master {
         Continue(())
     }
 
-    /// A manager that is replaced when it dies, and a loader that runs once.
+    /// A checker and a manager that are replaced when they die, and a loader that runs once.
     pub(super) fn start_helpers(&mut self, just_spawned: bool) -> Step {
-        if !self.cycle.has_caches() {
-            return Continue(());
-        }
-        let (manager, loader) = match just_spawned {
+        let (always, once) = match just_spawned {
             true => (Spawn::JustRespawn, Spawn::JustSpawn),
             false => (Spawn::Respawn, Spawn::NoRespawn),
         };
-        self.spawn(manager, Work::CacheManager)?;
-        self.spawn(loader, Work::CacheLoader)
+        if self.cycle.has_checks() {
+            self.spawn(always, Work::HealthChecker)?;
+        }
+        if !self.cycle.has_caches() {
+            return Continue(());
+        }
+        self.spawn(always, Work::CacheManager)?;
+        self.spawn(once, Work::CacheLoader)
     }
 
     /// What the loaded configuration wants and is not there: all of it after a WINCH.
@@ -152,7 +156,8 @@ impl Master {
         log!(Level::Notice, "start worker processes");
         let workers = (0..self.cycle.workers).map(|number| Work::Worker { number });
         let manager = self.cycle.has_caches().then_some(Work::CacheManager);
-        for work in workers.chain(manager) {
+        let checker = self.cycle.has_checks().then_some(Work::HealthChecker);
+        for work in workers.chain(manager).chain(checker) {
             if !self.serves(work, self.cycle.generation) {
                 self.spawn(Spawn::Respawn, work)?;
             }

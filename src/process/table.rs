@@ -38,6 +38,7 @@ pub enum Work {
     },
     CacheManager,
     CacheLoader,
+    HealthChecker,
     NewBinary,
 }
 
@@ -48,6 +49,7 @@ impl Work {
             Work::Worker { .. } => "worker process",
             Work::CacheManager => "cache manager process",
             Work::CacheLoader => "cache loader process",
+            Work::HealthChecker => "health checker process",
             Work::NewBinary => "new binary process",
         }
     }

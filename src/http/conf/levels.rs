@@ -9,6 +9,7 @@ use super::locations::{self, Sorter};
 use super::modules::{LocConf, LocRaws, MainConf, MainRaws, Place, SrvConf, SrvRaws};
 use super::{Except, Http, Kind, Location, Server};
 use crate::conf::{Args, Context, Cx, DEFAULTS, Directive, Error, Index, Node, Nodes, Shape, Word};
+use crate::http::health_check;
 use crate::http::upstreams::{self, Upstreams};
 use crate::http::variables::Variables;
 use crate::net::resolver::Resolver;
@@ -61,17 +62,29 @@ pub fn read(cx: &mut Cx, http: Nodes) -> Http {
         loc: LocRaws::default(),
         listens: Listens::default(),
         resolver: None,
+        checks: Vec::new(),
     };
     let servers = reader.http(cx, http);
     let conf = reader.main.resolve(&MainConf::defaults(cx));
     let resolver = reader.resolver.unwrap_or_else(Resolver::of_machine);
     let upstreams = Upstreams::new(cx, &conf.upstreams.blocks, &resolver);
+    let checks = health_check::made(cx, &reader.checks, &conf.health_check.matches, &upstreams);
     let variables = Variables::new(cx, conf.computed());
     let regex_room = std::mem::take(&mut cx.regex_room).into();
     let largest_body = cx.largest_body;
     let upstream_room = cx.upstream_room;
     let listening = reader.listens.finish(cx);
-    Http { conf, variables, upstreams, upstream_room, regex_room, largest_body, listening, servers }
+    Http {
+        conf,
+        variables,
+        upstreams,
+        checks,
+        upstream_room,
+        regex_room,
+        largest_body,
+        listening,
+        servers,
+    }
 }
 
 struct Reader {
@@ -83,6 +96,7 @@ struct Reader {
     listens: Listens,
     /// That of the `http` block.
     resolver: Option<Resolver>,
+    checks: Vec<health_check::Found>,
 }
 
 impl Reader {
@@ -143,9 +157,11 @@ impl Reader {
         cx.tls.offloaded = outer_tls;
         let (conf, outer) = (self.srv.resolve(srv), self.loc.resolve(loc));
         let level = Level { conf: outer, kind: Kind::Server, word: node.name().until(0) };
+        let checks = self.checks.len();
         let (location, named) = self.level(cx, level, levels);
         let location = Rc::new(location);
         let name = identity.name();
+        self.checks.iter_mut().skip(checks).for_each(|found| found.server = name.clone());
         let names = names_or_empty(std::mem::take(&mut identity.names));
         let server = Rc::new(Server { name, names, conf, location, named });
         self.listens.add(cx, node, &server, identity);
@@ -202,6 +218,10 @@ impl Reader {
     ) -> Location {
         let levels = self.plain(cx, Context::LOCATION, inside(node), &mut Identity::default());
         let conf = self.loc.resolve(outer);
+        if let Some(wanted) = &conf.health_check.wanted {
+            let (wanted, conf) = (Rc::clone(wanted), conf.clone());
+            self.checks.push(health_check::Found { wanted, conf, server: Box::default() });
+        }
         match kind {
             Kind::Regex => cx.note(conf.content.check("a location given by regular expression")),
             Kind::Named => cx.note(conf.content.check("a named location")),

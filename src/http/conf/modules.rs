@@ -78,6 +78,7 @@ modules! {
     /// What there is once, for all servers.
     MainConf, MainRaws, MainRaw, MAIN:
         geo,
+        health_check,
         limit_conn,
         limit_req,
         map,
@@ -99,6 +100,7 @@ modules! {
         fastcgi_exchange,
         gzip,
         headers,
+        health_check,
         index,
         limit_conn,
         limit_req,

@@ -124,6 +124,16 @@ impl Pass {
         made.as_ref()
     }
 
+    /// The group, if it is always the same and speaks HTTP, and its name as it is written.
+    pub fn always(&self) -> Option<(UpstreamId, &[u8])> {
+        match &self.target {
+            Target::Known(known) if self.protocol == Protocol::Http => {
+                Some((known.id, &known.host))
+            }
+            _ => None,
+        }
+    }
+
     /// Where there is no name of a location, or none that stands still, nothing can stand in
     /// its place (ngx_http_proxy_pass). `place`: what kind of block it is.
     pub fn check(&self, place: &str) -> Result<(), Error> {

@@ -147,6 +147,7 @@ fn put_child(packer: &mut Packer, child: &Child) {
         Work::CacheManager => (1, 0),
         Work::CacheLoader => (2, 0),
         Work::NewBinary => (3, 0),
+        Work::HealthChecker => (4, 0),
     };
     packer.number(child.slot as u64).number(u64::from(child.pid.unsigned_abs()));
     packer.number(kind).number(number as u64);
@@ -169,6 +170,7 @@ fn child(from: &mut Unpacker<'_>) -> Option<Child> {
             (1, _) => Work::CacheManager,
             (2, _) => Work::CacheLoader,
             (3, _) => Work::NewBinary,
+            (4, _) => Work::HealthChecker,
             _ => return None,
         },
         generation: from.number()?,
