@@ -97,6 +97,8 @@ fn who_fails_its_checks_is_left_alone_until_it_passes() {
     assert!(passes >= 3, "healthy after {passes} checks");
     assert_eq!(who(&limpet, 4), ["8090", "8091"]);
     assert_eq!(limpet.log.count("peer is unhealthy"), 1);
+    let failed = limpet.log.with("peer failed while checking status code");
+    assert_eq!(failed.iter().map(|line| &line.level[..]).collect::<Vec<_>>(), ["info"]);
 }
 
 /// Status, header and body are looked at, and so is whether there is an answer in time.
@@ -230,6 +232,38 @@ fn checks_come_and_go_with_reloads() {
     let last = checker(&limpet);
     limpet.reload(&config(TWO, ""));
     last.wait_end();
+    assert_eq!(who(&limpet, 4), ["8090", "8091"]);
+}
+
+/// The checker looks up names for itself.
+#[test]
+fn the_peers_of_a_name_are_checked() {
+    let place = Place::new();
+    let (_, app) = App::start(&place, 8090, WELL);
+    let limpet = Limpet::start_in(place, &config("server localhost:8090;", MANDATORY));
+    let peer = format!("of peer 127.0.0.1:{} in", limpet.port(8090));
+    limpet.log.wait(&format!("peer is healthy, health check \"\" {peer}"));
+    eventually("an answer", || limpet.get("/").status == 200);
+    assert!(app.requests().iter().any(|request| request.target() == "/up"));
+}
+
+/// A master that becomes another binary has another checker, which begins anew.
+#[test]
+fn an_upgrade_in_place_has_a_checker() {
+    let place = Place::new();
+    let (_, _one) = App::start(&place, 8090, WELL);
+    let (app, _two) = App::start(&place, 8091, ILL);
+    let text = config(TWO, "health_check uri=/up interval=50ms;");
+    let limpet = Limpet::start_in(place, &text);
+    limpet.log.wait("peer is unhealthy");
+    let first = checker(&limpet);
+    limpet.signal(libc::SIGUSR2);
+    first.wait_end();
+    assert_ne!(checker(&limpet), first);
+    limpet.log.wait_count("peer is unhealthy", 2);
+    assert_eq!(who(&limpet, 4), ["8090"]);
+    app.set(WELL);
+    limpet.log.wait("peer is healthy");
     assert_eq!(who(&limpet, 4), ["8090", "8091"]);
 }
 

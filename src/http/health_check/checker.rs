@@ -211,16 +211,20 @@ impl Probe {
         }
         self.passes = 0;
         self.fails = self.fails.saturating_add(1);
-        if self.health == Health::Unhealthy || self.fails < self.check.wanted.fails {
+        if self.health == Health::Unhealthy {
             return;
         }
-        self.health = Health::Unhealthy;
+        let (level, is) = match self.fails < self.check.wanted.fails {
+            true => (Level::Info, "failed"),
+            false => (Level::Warn, "is unhealthy"),
+        };
+        if level == Level::Warn {
+            self.health = Health::Unhealthy;
+        }
         let shown = self.shown();
         match errno {
-            Some(errno) => {
-                log!(Level::Warn, errno * errno, "peer is unhealthy while {what}, {shown}");
-            }
-            None => log!(Level::Warn, "peer is unhealthy while {what}, {shown}"),
+            Some(errno) => log!(level, errno * errno, "peer {is} while {what}, {shown}"),
+            None => log!(level, "peer {is} while {what}, {shown}"),
         }
     }
 
