@@ -209,6 +209,9 @@ pub fn filter(request: &mut Request<'_>) -> Option<()> {
     }
     for line in conf.trailers.iter().filter(|line| good || line.always) {
         let value = request.render(&line.value)?;
+        if value.is_empty() {
+            continue;
+        }
         request.response.trailers.add(request.scratch(), &line.name, value)?;
     }
     Some(())

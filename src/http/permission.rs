@@ -89,10 +89,8 @@ pub fn challenge<'r>(request: &mut Request<'r>, how: &'r [u8]) -> bool {
     request.response.early.add(scratch, CHALLENGE, how).is_some()
 }
 
-/// A line without a value does not leave.
 fn withdraw_challenge(request: &Request<'_>) {
-    let lines = request.response.early.iter();
-    lines.filter(|line| line.name == CHALLENGE).for_each(|line| line.value.set(b""));
+    request.response.early.remove(CHALLENGE);
 }
 
 fn refuse<'r>(request: &mut Request<'r>, status: u16) -> Step<'r> {
