@@ -144,7 +144,7 @@ const GROUPS: &[Group] = &[
                 "cache cache_background_update cache_bypass cache_key cache_lock \
               cache_lock_age cache_lock_timeout cache_max_range_offset cache_methods \
               cache_min_uses cache_path cache_revalidate cache_use_stale cache_valid \
-              no_cache store store_access",
+              no_cache",
             ),
             (
                 "grpc_",
@@ -165,7 +165,7 @@ const GROUPS: &[Group] = &[
               cache_lock cache_lock_age cache_lock_timeout cache_max_range_offset \
               cache_methods cache_min_uses cache_revalidate cache_use_stale \
               cache_valid \
-              no_cache pass_trailers store store_access",
+              no_cache",
             ),
             (
                 "scgi_",

@@ -165,7 +165,7 @@ fn realpath_root<'r>(request: &Request<'r>) -> Value<'r> {
 }
 
 /// The path of the file that the URI names, as it was put together.
-fn filename<'r>(request: &Request<'r>) -> Value<'r> {
+pub fn filename<'r>(request: &Request<'r>) -> Value<'r> {
     let root = document_root(request)?;
     request.scratch().concat(&[root, below_root(request).ok()?])
 }

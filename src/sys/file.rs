@@ -247,6 +247,13 @@ pub fn fchmod(fd: impl AsFd, mode: mode_t) -> Result<()> {
     done(unsafe { libc::fchmod(raw(&fd), mode) })
 }
 
+/// When it was read and changed last, in seconds since 1970.
+pub fn set_times(fd: impl AsFd, seconds: i64) -> Result<()> {
+    let times = [libc::timespec { tv_sec: seconds, tv_nsec: 0 }; 2];
+    // SAFETY: two times, as the call reads them, which outlive it.
+    done(unsafe { libc::futimens(raw(&fd), times.as_ptr()) })
+}
+
 pub fn ftruncate(fd: impl AsFd, size: u64) -> Result<()> {
     let size = i64::try_from(size).map_err(|_| Errno::EFBIG)?;
     // SAFETY: plain numbers.

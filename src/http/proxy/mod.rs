@@ -23,6 +23,8 @@ settings! {
         pub method: Option<Rc<Template>> = None,
         pub body: Option<Rc<Template>> = None,
         pub version: Version = Version::V11,
+        /// What stands behind the last chunk of an answer is handed on.
+        pub pass_trailers: bool = false,
     }
 }
 
@@ -49,6 +51,7 @@ pub static LOC: &[Directive<LocRaw>] = &[
         let text = cx.template(node.arg(0))?;
         put(&mut raw.body, node, Ok(Some(Rc::new(text))))
     }),
+    Directive::flag("proxy_pass_trailers", ALL, |raw| &mut raw.pass_trailers),
     Directive::call("proxy_http_version", ALL, Args::ONE, |raw, _, node| {
         let versions = [("1.0", Version::V10), ("1.1", Version::V11)];
         put(&mut raw.version, node, choice(node, 0, &versions))

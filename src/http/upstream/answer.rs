@@ -2,7 +2,7 @@
 
 use super::fetch::keeps;
 use super::{Rest, Upstream};
-use super::{lines, ranges};
+use super::{lines, ranges, stored, trailers};
 use crate::http::error_pages;
 use crate::http::request::Request;
 use crate::http::step::{self, Answer, Step};
@@ -33,7 +33,11 @@ pub fn accept<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>) -> Ste
         return redirect(request, upstream, to);
     }
     match lines::take(request, upstream).map(|()| ranges::filter(request, upstream)) {
-        Some(Ok(())) => Step::Answer(Answer::Upstream),
+        Some(Ok(())) => {
+            trailers::expect(request, upstream);
+            stored::begin(request, upstream);
+            Step::Answer(Answer::Upstream)
+        }
         Some(Err(status)) => Step::Status(status),
         None => {
             let text = format_args!("no room for the head of an upstream's answer");

@@ -1,10 +1,10 @@
 //! The upstream's side of a relay: what comes goes into the queue.
 
 use super::queue::{Chunk, Queue};
-use super::{Broken, Rest, settings};
+use super::{Broken, Rest, Section, Stored, settings};
 use crate::event::{self, Io};
 use crate::http::request_body::TempFile;
-use crate::proto::chunked;
+use crate::proto::chunked::{self, Decoder};
 use crate::sys::errno::{Errno, Result};
 use crate::time;
 use std::future::poll_fn;
@@ -27,17 +27,22 @@ impl Rest<'_> {
     pub(super) fn take_early(
         &mut self,
         bytes: &mut [u8],
+        section: Option<&Section<'_>>,
     ) -> std::result::Result<(usize, usize), Broken> {
         match self {
             // Its records were taken apart before the head could be read.
             Rest::Records(records) => Ok(records.count(bytes.len(), bytes.len())),
-            _ => self.take(bytes),
+            _ => self.take(bytes, section),
         }
     }
 
     /// Takes apart bytes that came: how many of them are of the body, which are moved to the
     /// front, and how many belong to the answer.
-    fn take(&mut self, bytes: &mut [u8]) -> std::result::Result<(usize, usize), Broken> {
+    fn take(
+        &mut self,
+        bytes: &mut [u8],
+        section: Option<&Section<'_>>,
+    ) -> std::result::Result<(usize, usize), Broken> {
         match self {
             Rest::None => Ok((0, 0)),
             Rest::Length(left) => {
@@ -45,15 +50,29 @@ impl Rest<'_> {
                 *left -= count as u64;
                 Ok((count, count))
             }
-            Rest::Chunked(decoder) => decoder.decode(bytes).map_err(|chunked::Bad| Broken::Chunks),
+            Rest::Chunked(decoder) => {
+                chunks(decoder, bytes, section).map_err(|chunked::Bad| Broken::Chunks)
+            }
             Rest::UntilClose => Ok((bytes.len(), bytes.len())),
             Rest::Records(records) => records.take(bytes),
         }
     }
 }
 
+/// The same of a chunked body, and of what stands behind it.
+fn chunks(
+    decoder: &mut Decoder,
+    bytes: &mut [u8],
+    section: Option<&Section<'_>>,
+) -> std::result::Result<(usize, usize), chunked::Bad> {
+    let (kept, used) = decoder.decode(bytes)?;
+    let behind = bytes.get(used..).unwrap_or_default();
+    let more = section.map_or(Ok(0), |section| section.take(decoder, behind))?;
+    Ok((kept, used + more))
+}
+
 /// The upstream's side.
-pub struct Feeding<'a> {
+pub struct Feeding<'a, 'r> {
     pub io: &'a Io,
     pub client: (&'a Io, u8),
     pub conf: &'a settings::Loc,
@@ -61,9 +80,11 @@ pub struct Feeding<'a> {
     pub rate: u64,
     pub unbuffered: bool,
     pub make: &'a dyn Fn() -> Option<TempFile>,
+    pub section: Option<&'a Section<'r>>,
+    pub stored: Option<&'a Stored<'r>>,
 }
 
-impl Feeding<'_> {
+impl Feeding<'_, '_> {
     /// Reads until the body is over.
     pub async fn run(
         &self,
@@ -99,9 +120,12 @@ impl Feeding<'_> {
             };
             *came += count as u64;
             let read = room.get_mut(..count).unwrap_or_default();
-            let taken = rest.take(read);
+            let taken = rest.take(read, self.section);
             if let Ok((kept, _)) = taken {
                 chunk.end += kept;
+                if let Some(stored) = self.stored {
+                    stored.write(read.get(..kept).unwrap_or_default());
+                }
                 *length += kept as u64;
             }
             self.queue.push(chunk);

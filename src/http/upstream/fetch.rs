@@ -145,7 +145,8 @@ fn begin<'r>(
         early: &mut [],
         rest,
         unbuffered: !conf.buffering,
-        trailers: b"",
+        section: None,
+        stored: None,
         window: Window::WHOLE,
     })
 }
@@ -298,8 +299,8 @@ impl<'r> Upstream<'r> {
 
     /// The client's connection, if its end ends the exchange.
     pub(super) fn watched<'q>(&self, request: &'q Request<'_>) -> (&'q Io, u8) {
-        let watched = !self.conf.ignore_client_abort && !request.is_inner;
-        (&request.conn.io, if watched { event::CLOSED } else { 0 })
+        let is_alone = self.conf.ignore_client_abort || request.is_inner || self.conf.store.is_on();
+        (&request.conn.io, if is_alone { 0 } else { event::CLOSED })
     }
 
     /// Whether the client still waits for the answer.

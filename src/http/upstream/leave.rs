@@ -1,5 +1,6 @@
 //! The client's side of a relay: what is in the queue leaves.
 
+use super::Section;
 use super::queue::{Next, Queue};
 use super::ranges::Window;
 use crate::http::body_filter::Stream;
@@ -12,62 +13,68 @@ use std::future::poll_fn;
 use std::task::Poll;
 
 /// The client's side.
-pub async fn consume<'r>(
+pub fn consume<'r>(
     request: &mut Request<'r>,
     queue: &Queue,
     early: &'r [u8],
-    mut leaving: Leaving<'r>,
+    mut leaving: Leaving<'_, 'r>,
     output: &mut Output,
-) -> Result<()> {
-    let filters = std::mem::take(&mut request.filters);
-    if !filters.is_empty() {
-        leaving.stream = Some(Stream::new(request, filters).ok_or(Errno::ENOMEM)?);
-    }
-    let timeout = request.location.conf.core.send_timeout;
-    if !early.is_empty() {
-        leaving.pass(request, early, output).await?;
-    }
-    loop {
-        match queue.next() {
-            Next::Chunk(chunk) => {
-                leaving.pass(request, chunk.bytes(), output).await?;
-                queue.lend(chunk.buffer);
-            }
-            Next::File(from, len) => {
-                let len = from_file(request, &mut leaving, queue, (from, len), output).await?;
-                queue.left(len);
-            }
-            Next::Empty => {
-                // What comes while the client takes its time counts, too.
-                let before = queue.changes();
-                output.flush(&request.conn.io, timeout, false).await?;
-                poll_fn(
-                    |_| if queue.changes() == before { Poll::Pending } else { Poll::Ready(()) },
-                )
-                .await;
-            }
-            Next::End(true) => break,
-            Next::End(false) => return output.flush(&request.conn.io, timeout, false).await,
+) -> impl Future<Output = Result<()>> {
+    async move {
+        let filters = std::mem::take(&mut request.filters);
+        if !filters.is_empty() {
+            leaving.stream = Some(Stream::new(request, filters).ok_or(Errno::ENOMEM)?);
         }
-    }
-    if let Some(stream) = &mut leaving.stream {
-        stream.pass(request, b"", Flush::Finish, output).await?;
-        stream.note_ratio(request);
-    }
-    match request.response.chunked && !request.head_only() {
-        true => send::last_chunk(request, output).await,
-        false => Ok(()),
+        let timeout = request.location.conf.core.send_timeout;
+        if !early.is_empty() {
+            leaving.pass(request, early, output).await?;
+        }
+        loop {
+            match queue.next() {
+                Next::Chunk(chunk) => {
+                    leaving.pass(request, chunk.bytes(), output).await?;
+                    queue.lend(chunk.buffer);
+                }
+                Next::File(from, len) => {
+                    let len = from_file(request, &mut leaving, queue, (from, len), output).await?;
+                    queue.left(len);
+                }
+                Next::Empty => {
+                    // What comes while the client takes its time counts, too.
+                    let before = queue.changes();
+                    output.flush(&request.conn.io, timeout, false).await?;
+                    poll_fn(|_| {
+                        if queue.changes() == before { Poll::Pending } else { Poll::Ready(()) }
+                    })
+                    .await;
+                }
+                Next::End(true) => break,
+                Next::End(false) => return output.flush(&request.conn.io, timeout, false).await,
+            }
+        }
+        if let Some(stream) = &mut leaving.stream {
+            stream.pass(request, b"", Flush::Finish, output).await?;
+            stream.note_ratio(request);
+        }
+        if let Some(section) = leaving.section {
+            section.hand_on(request);
+        }
+        match request.response.chunked && !request.head_only() {
+            true => send::last_chunk(request, output).await,
+            false => Ok(()),
+        }
     }
 }
 
 /// What a body passes on its way out.
-pub struct Leaving<'r> {
+pub struct Leaving<'a, 'r> {
     pub stream: Option<Stream<'r>>,
     pub window: Window,
     pub flush: Flush,
+    pub section: Option<&'a Section<'r>>,
 }
 
-impl<'r> Leaving<'r> {
+impl<'r> Leaving<'_, 'r> {
     /// Sends bytes of the body, through filters if there are any.
     async fn pass(
         &mut self,
@@ -95,7 +102,7 @@ const PIECE: usize = 16 * 1024;
 /// Sends bytes of the file; says how many.
 async fn from_file<'r>(
     request: &mut Request<'r>,
-    leaving: &mut Leaving<'r>,
+    leaving: &mut Leaving<'_, 'r>,
     queue: &Queue,
     (from, len): (u64, u64),
     output: &mut Output,

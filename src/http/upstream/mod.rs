@@ -25,8 +25,10 @@ mod relay;
 mod send;
 pub mod settings;
 mod splice;
+mod stored;
 mod stream;
 mod target;
+mod trailers;
 mod tunnel;
 mod variables;
 
@@ -55,6 +57,8 @@ use ranges::Window;
 use records::Records;
 use std::fmt;
 use std::rc::Rc;
+use stored::Stored;
+use trailers::Section;
 
 /// What an upstream is spoken to in.
 #[derive(Clone, Copy)]
@@ -107,7 +111,10 @@ pub struct Upstream<'r> {
     rest: Rest<'r>,
     /// The answer is let through as it comes.
     unbuffered: bool,
-    trailers: &'r [u8],
+    /// What stands behind its last chunk, if that is kept.
+    section: Option<Section<'r>>,
+    /// The file that it becomes.
+    stored: Option<Stored<'r>>,
     /// What of the body leaves.
     window: Window,
 }

@@ -168,6 +168,15 @@ impl Queue {
         }
     }
 
+    /// Forgets what is next: nobody wants it.
+    pub fn skip(&self) {
+        match self.next() {
+            Next::Chunk(chunk) => self.lend(chunk.buffer),
+            Next::File(_, len) => self.left(len),
+            Next::Empty | Next::End(_) => {}
+        }
+    }
+
     /// So many bytes of the file have left.
     pub fn left(&self, count: u64) {
         let mut spilled = self.spilled.borrow_mut();

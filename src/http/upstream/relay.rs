@@ -9,8 +9,7 @@ use super::feed::{Fed, Feeding};
 use super::leave::{Leaving, consume};
 use super::queue::Queue;
 use super::splice::{self, Passed};
-use super::{Upstream, tunnel};
-use crate::event;
+use super::{Stored, Upstream, tunnel};
 use crate::http::output::Output;
 use crate::http::request::Request;
 use crate::http::request_body::TempFile;
@@ -62,6 +61,14 @@ fn whole<'r>(
             }
             // The connection is free for others before this client has its answer.
             upstream.release(request);
+            if let Some(stored) = upstream.stored.take() {
+                stored.write(early);
+                stored.keep();
+                stored.conclude(request);
+            }
+            if let Some(section) = &upstream.section {
+                section.hand_on(request);
+            }
             let early = upstream.window.cut(early);
             return send::whole(request, &Source::Bytes(early), output).await;
         }
@@ -75,7 +82,7 @@ fn whole<'r>(
 fn take_early<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>) -> Result<&'r [u8]> {
     let early = std::mem::take(&mut upstream.early);
     let came = early.len();
-    match upstream.rest.take_early(early) {
+    match upstream.rest.take_early(early, upstream.section.as_ref()) {
         Ok((kept, used)) => {
             if used < came {
                 more_than_said(request, upstream);
@@ -109,88 +116,113 @@ fn cut_short(request: &mut Request<'_>, upstream: &mut Upstream<'_>) -> Errno {
 }
 
 /// Both sides, beside each other.
-async fn run<'r>(
+fn run<'r>(
     request: &mut Request<'r>,
     upstream: &mut Upstream<'r>,
     early: &'r [u8],
     output: &mut Output,
-) -> Result<()> {
-    request.action = " while reading upstream";
-    let queue = Queue::default();
-    let mut length = early.len() as u64;
-    let early = match splice::suits(request, upstream) {
-        false => early,
-        true => match straight(request, upstream, early, &queue, &mut length, output).await? {
-            Some(fed) => return conclude(request, upstream, Some(fed), Ok(())),
-            None => b"",
-        },
-    };
-    for _ in 0..2 {
-        queue.lend(request.worker.relay_buffer().ok_or(Errno::ENOMEM)?);
+) -> impl Future<Output = Result<()>> {
+    async move {
+        request.action = " while reading upstream";
+        let queue = Queue::default();
+        let mut length = early.len() as u64;
+        let early = match splice::suits(request, upstream) {
+            false => early,
+            true => match straight(request, upstream, early, &queue, &mut length, output).await? {
+                Some(fed) => return conclude(request, upstream, Some(fed), Ok(())),
+                None => b"",
+            },
+        };
+        for _ in 0..2 {
+            queue.lend(request.worker.relay_buffer().ok_or(Errno::ENOMEM)?);
+        }
+        let rate = upstream.conf.limit_rate.of(request);
+        let client = (&request.conn.io, upstream.watched(request).1);
+        let Upstream { conf, link, rest, attempt, section, stored, .. } = upstream;
+        let (section, stored) = (section.as_ref(), stored.as_ref());
+        let Some(link) = link else { return Err(Errno::ECANCELED) };
+        let folder = conf.temp_path.as_deref();
+        if let Some(stored) = stored {
+            stored.write(early);
+        }
+        let feeding = Feeding {
+            io: &link.io,
+            client,
+            conf,
+            queue: &queue,
+            rate,
+            unbuffered: upstream.unbuffered,
+            make: &|| TempFile::for_answer(folder),
+            section,
+            stored,
+        };
+        let leaving = Leaving {
+            stream: None,
+            window: upstream.window,
+            flush: if upstream.unbuffered { Flush::Sync } else { Flush::No },
+            section,
+        };
+        let (mut came, mut spill_failed) = (0, None);
+        let mut fed = None;
+        let sent = {
+            let feed = pin!(feeding.run(rest, (&mut came, &mut length), &mut spill_failed));
+            let send = pin!(consume(request, &queue, early, leaving, output));
+            both(&queue, feed, send, (&mut fed, stored)).await
+        };
+        if let Some(attempt) = attempt {
+            attempt.received.set(attempt.received.get() + came);
+            attempt.length.set(length);
+        }
+        if let Some(errno) = spill_failed {
+            request.log(
+                Level::Crit,
+                Some(errno),
+                format_args!("pwrite() to a temporary file failed"),
+            );
+        }
+        conclude(request, upstream, fed, sent)
     }
-    let rate = upstream.conf.limit_rate.of(request);
-    let Upstream { conf, link, rest, attempt, .. } = upstream;
-    let Some(link) = link else { return Err(Errno::ECANCELED) };
-    let folder = conf.temp_path.as_deref();
-    let client = &request.conn.io;
-    let watched = if conf.ignore_client_abort || request.is_inner { 0 } else { event::CLOSED };
-    let feeding = Feeding {
-        io: &link.io,
-        client: (client, watched),
-        conf,
-        queue: &queue,
-        rate,
-        unbuffered: upstream.unbuffered,
-        make: &|| TempFile::for_answer(folder),
-    };
-    let leaving = Leaving {
-        stream: None,
-        window: upstream.window,
-        flush: if upstream.unbuffered { Flush::Sync } else { Flush::No },
-    };
-    let (mut came, mut spill_failed) = (0, None);
-    let mut fed = None;
-    let sent = {
-        let feed = pin!(feeding.run(rest, (&mut came, &mut length), &mut spill_failed));
-        let send = pin!(consume(request, &queue, early, leaving, output));
-        both(&queue, feed, send, &mut fed).await
-    };
-    if let Some(attempt) = attempt {
-        attempt.received.set(attempt.received.get() + came);
-        attempt.length.set(length);
-    }
-    if let Some(errno) = spill_failed {
-        request.log(Level::Crit, Some(errno), format_args!("pwrite() to a temporary file failed"));
-    }
-    conclude(request, upstream, fed, sent)
 }
 
-/// Both sides, until the client's has ended. They are one task: neither wakes the other.
-async fn both(
-    queue: &Queue,
-    mut feed: Pin<&mut impl Future<Output = Fed>>,
-    mut send: Pin<&mut impl Future<Output = Result<()>>>,
-    fed: &mut Option<Fed>,
-) -> Result<()> {
-    poll_fn(|context| {
+/// Both sides, until the client's has ended; what is to stay as a file is read to its end,
+/// though the client has gone. They are one task: neither wakes the other.
+fn both<'a>(
+    queue: &'a Queue,
+    mut feed: Pin<&'a mut impl Future<Output = Fed>>,
+    mut send: Pin<&'a mut impl Future<Output = Result<()>>>,
+    (fed, stored): (&'a mut Option<Fed>, Option<&'a Stored<'_>>),
+) -> impl Future<Output = Result<()>> {
+    let mut sent = None;
+    poll_fn(move |context| {
         loop {
             let before = queue.changes();
             if fed.is_none()
                 && let Poll::Ready(ended) = feed.as_mut().poll(context)
             {
+                let complete = matches!(ended, Fed::Complete | Fed::TooMuch);
+                if let Some(stored) = stored.filter(|_| complete) {
+                    stored.keep();
+                }
                 *fed = Some(ended);
-                queue.end(matches!(ended, Fed::Complete | Fed::TooMuch));
+                queue.end(complete);
             }
             let fed_at = queue.changes();
-            if let Poll::Ready(sent) = send.as_mut().poll(context) {
-                return Poll::Ready(sent);
+            match sent {
+                None => match send.as_mut().poll(context) {
+                    Poll::Ready(ended) => {
+                        sent = Some(ended);
+                        continue;
+                    }
+                    Poll::Pending => {}
+                },
+                Some(sent) if fed.is_some() || stored.is_none() => return Poll::Ready(sent),
+                Some(_) => queue.skip(),
             }
             if queue.changes() == fed_at && fed_at == before {
                 return Poll::Pending;
             }
         }
     })
-    .await
 }
 
 /// The way through the kernel, as far as it goes. `None`: the rest goes through the queue,
@@ -263,6 +295,9 @@ fn conclude(
             request.log_info(None, format_args!("{text}"));
         }
         None => {}
+    }
+    if let Some(stored) = upstream.stored.take() {
+        stored.conclude(request);
     }
     request.action = "";
     let complete = matches!(fed, Some(Fed::Complete | Fed::TooMuch));

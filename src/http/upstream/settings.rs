@@ -6,6 +6,7 @@ use crate::http::core::{Amount, buffers, temp_path};
 use crate::http::request_body::TempPath;
 use crate::http::upstream::hidden::Names;
 use crate::http::upstream::next::{Next, next_upstream};
+use crate::http::upstream::stored::Store;
 use crate::sys::addr::{Addr, BadAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
@@ -42,8 +43,13 @@ settings! {
         pub hide: Rc<Names> = Rc::default(),
         pub pass: Rc<Names> = Rc::default(),
         pub ignore: Ignored = Ignored::default(),
+        /// Answers stay as files, which so many may read.
+        pub store: Store = Store::Nowhere,
+        pub store_access: u32 = 0o600,
     }
 }
+
+pub use super::stored::{store, store_access};
 
 /// A page, as in nginx.
 const BUFFER: u64 = 4096;
@@ -259,6 +265,13 @@ macro_rules! upstream_settings {
                 ALL,
                 Args::ONE_MORE,
                 settings::ignore_headers,
+            ),
+            Directive::call(concat!($prefix, "store"), ALL, Args::ONE, settings::store),
+            Directive::call(
+                concat!($prefix, "store_access"),
+                ALL,
+                Args::ONE_TO_THREE,
+                settings::store_access,
             ),
         ]
     }};

@@ -39,6 +39,7 @@ pub fn suits(request: &Request<'_>, upstream: &Upstream<'_>) -> bool {
         && upstream.conf.limit_rate.is_zero()
         && upstream.window.is_whole()
         && !request.head_only()
+        && upstream.stored.is_none()
 }
 
 /// Whether what comes for a slow client may be kept.

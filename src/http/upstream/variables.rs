@@ -52,7 +52,7 @@ pub fn cookie<'r>(request: &Request<'r>, name: &'r [u8]) -> Value<'r> {
 /// `$upstream_trailer_name`
 pub fn trailer<'r>(request: &Request<'r>, name: &'r [u8]) -> Value<'r> {
     let upstream = request.upstream.as_ref()?;
-    let lines = upstream.trailers.split(|byte| *byte == b'\n');
+    let lines = upstream.section.as_ref()?.bytes().split(|byte| *byte == b'\n');
     lines.into_iter().find_map(|line| {
         let colon = line.iter().position(|byte| *byte == b':')?;
         let (own, value) = line.split_at(colon);
