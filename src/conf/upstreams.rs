@@ -4,8 +4,6 @@
 //! if there is no such block. So whoever owns the block at hand (`http`, `stream`) makes the
 //! groups once it has been read.
 
-#![allow(dead_code, reason = "who proxies asks by address")]
-
 use super::tree::{Pos, Word};
 use super::{Cx, Error};
 use crate::text::escape::Shown;

@@ -3,8 +3,6 @@
 //! What a group is and how a peer of it is chosen is `net::upstream`'s; here are the
 //! directives, and what choosing needs to know of a request.
 
-#![allow(dead_code, reason = "who proxies asks for groups")]
-
 mod block;
 mod methods;
 mod server;

@@ -61,6 +61,7 @@ impl Account {
         self.record().end(self.seat.get(), pid());
     }
 
+    #[cfg(test)]
     pub fn is_shared(&self) -> bool {
         self.at.get() != 0
     }

@@ -17,7 +17,6 @@
 //! | `round_robin` | the method that the others fall back to |
 //! | `sessions` | which peer a session belongs to |
 //! | `hash`, `ketama`, `least`, `random` | the others |
-#![allow(dead_code, unused_imports, reason = "who proxies is built on it")]
 
 mod account;
 mod check;
@@ -44,7 +43,7 @@ pub use list::Tries;
 pub use peer::{Lease, Peer};
 pub use place::Place;
 pub use record::{AtStart, Health};
-pub use refresh::{Unresolved, groups_changed, keep_fresh};
+pub use refresh::{groups_changed, keep_fresh};
 pub use server::{Server, Target};
 pub use sessions::{LONGEST_ID, Sessions, spec as sessions};
 

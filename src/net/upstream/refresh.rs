@@ -249,11 +249,6 @@ impl std::fmt::Display for Unresolved {
 }
 
 impl Group {
-    /// Nobody has found an address of it so far.
-    pub fn is_unresolved(&self) -> bool {
-        self.lists.borrow().is_empty()
-    }
-
     /// Looks up the name of a peer that could not be reached; whether it has left its address
     /// for others.
     ///

@@ -6,9 +6,7 @@
 mod read;
 mod write;
 
-#[allow(unused_imports, reason = "for who speaks to responders")]
-pub use read::{Bad, Decoder, End, Step};
-#[allow(unused_imports, reason = "for who speaks to responders")]
+pub use read::{Bad, Decoder};
 pub use write::{BEGIN, CONTENT_MAX, END_OF_STDIN, HEAD, Params, begin, params_len, stdin};
 
 const VERSION: u8 = 1;

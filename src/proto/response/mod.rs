@@ -17,10 +17,8 @@ mod line;
 mod tests;
 
 pub use bad::Bad;
-#[allow(unused_imports, reason = "for who forwards responses")]
-pub use body::{Body, Framing};
-#[allow(unused_imports, reason = "for who forwards responses")]
-pub use field::{Field, Fields};
+pub use body::Framing;
+pub use field::Field;
 pub use known::{Again, Known};
 
 use crate::proto::request::{Connection, Version};

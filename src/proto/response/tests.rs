@@ -1,5 +1,6 @@
 //! Tests of the response head parser: what is taken, what is refused, and that
 //! neither depends on how the bytes arrive.
+use super::body::Body;
 use super::*;
 use crate::proto::request::Method;
 
