@@ -180,3 +180,45 @@ fn a_file_becomes_whole_though_its_client_has_gone() {
     });
     assert_eq!(files(&limpet).len(), 1);
 }
+
+/// A record of a FastCGI responder.
+fn record(kind: u8, content: &[u8]) -> Vec<u8> {
+    let [high, low] = (content.len() as u16).to_be_bytes();
+    [&[1, kind, 0, 1, high, low, 0, 0], content].concat()
+}
+
+/// `fastcgi_store`: an answer without the records around it, if it came whole.
+#[test]
+fn an_answer_of_fastcgi_stays_without_its_records() {
+    const PIECE: [u8; 5000] = [b'x'; 5000];
+    let place = Place::new();
+    let _upstream = Upstream::tcp(&place, 8090, |peer| {
+        let mut asked = Vec::new();
+        while !asked.ends_with(&record(5, b"")) {
+            let Some(more) = peer.some() else { return };
+            asked.extend(more);
+        }
+        let mut answer = record(6, b"Content-Type: a/b\r\n\r\n");
+        (0..100).for_each(|_| answer.extend(record(6, &PIECE)));
+        if asked.windows(6).any(|bytes| bytes == b"/whole") {
+            answer.extend(record(3, &[0; 8]));
+        }
+        peer.send(answer);
+    });
+    let config = SERVED.replace(
+        "location / { proxy_pass http://127.0.0.1:8090; }",
+        "location / {
+             fastcgi_store on; fastcgi_store_access all:r; fastcgi_param NAME $uri;
+             fastcgi_pass 127.0.0.1:8090;
+         }",
+    );
+    let limpet = Limpet::start_in(place, &config);
+    let _ = try_get(limpet.port(8080), "/cut");
+    let body = PIECE.repeat(100);
+    assert!(limpet.get("/whole").body == body);
+    let path = limpet.place.path("kept/whole");
+    eventually("it stays", || fs::read(&path).is_ok_and(|kept| kept == body));
+    assert_eq!(fs::metadata(path).unwrap().mode() & 0o7777, 0o604);
+    // For nginx the end of the connection is the end of such an answer.
+    assert!(drives_nginx() || files(&limpet).len() == 1);
+}
