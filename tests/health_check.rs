@@ -235,6 +235,25 @@ fn checks_come_and_go_with_reloads() {
     assert_eq!(who(&limpet, 4), ["8090", "8091"]);
 }
 
+/// What a reload that fails has begun anew is not what the old configuration serves by.
+#[test]
+fn a_failed_reload_forgets_nothing() {
+    let (place, gate) = (Place::new(), Gate::default());
+    let _app = gated(&place, &gate);
+    let text = config("server 127.0.0.1:8090;", MANDATORY);
+    let limpet = Limpet::start_in(place, &text);
+    gate.open();
+    limpet.log.wait("peer is healthy, health check");
+    let first = checker(&limpet);
+    let strict = "http { upstream_resolve strict; upstream nobody { server nobody.invalid; }";
+    limpet.configure(&text.replace("http {", strict));
+    limpet.signal(libc::SIGHUP);
+    limpet.log.wait("host not found in upstream \"nobody.invalid\"");
+    limpet.log.wait("generation 1 serves on");
+    assert_eq!(limpet.get("/").text(), "fine");
+    assert_eq!(checker(&limpet), first);
+}
+
 /// The checker looks up names for itself.
 #[test]
 fn the_peers_of_a_name_are_checked() {

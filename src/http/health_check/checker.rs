@@ -119,12 +119,12 @@ impl Checker {
             Health::Unhealthy => 2,
         });
         let record = peer.record();
-        let (was, is) = (record.health(), worst.unwrap_or(Health::Healthy));
-        if is == Health::Healthy && was != is {
+        let is = worst.unwrap_or(Health::Healthy);
+        if is == Health::Healthy && peer.health() == Health::Unhealthy {
             record.forgive();
             record.recovered_ms.store(time::now_ms(), Relaxed);
         }
-        record.set_health(is);
+        peer.set_health(is);
     }
 }
 
@@ -145,7 +145,7 @@ struct Probe {
 impl Probe {
     /// It goes on where another process has ended.
     fn new(check: Rc<Check>, peer: Rc<Peer>) -> Probe {
-        let (health, due_ms) = (peer.record().health(), time::now_ms());
+        let (health, due_ms) = (peer.health(), time::now_ms());
         Probe { check, peer, health, fails: 0, passes: 0, due_ms, asking: None }
     }
 

@@ -30,7 +30,7 @@ pub fn spec(name: &str, size: usize) -> Spec {
         size,
         owner: "upstream",
         key: String::new(),
-        layout: 2,
+        layout: 3,
         noreuse: false,
         verify: table::table::<Record>,
         forget: Some(forget),
@@ -73,14 +73,13 @@ impl Account {
     /// Finds the record in the zone, or makes it, and takes a seat. `at_start`: if it is checked.
     pub fn open(&self, at_start: Option<AtStart>) {
         let Some(zone) = self.zone() else { return };
-        let generation = shm::own().generation.get().max(1);
         let opened = table::with(zone, |table: &Table<'_, Record>| {
             let found = match table.find(&self.key, |_| true)? {
                 Some(found) => found,
                 None => insert(table, &self.key)?,
             };
             if let Some(at_start) = at_start {
-                found.value.begin_health(generation, at_start);
+                found.value.begin_health(generation(), at_start);
             }
             table.touch(found)?;
             Ok((found.offset(), found.value.take_seat(pid())))
@@ -126,6 +125,11 @@ fn forget(zone: &Zone, dead: Pid) -> bool {
         false
     };
     table::with(zone, |table: &Table<'_, Record>| table.remove_all(stays)).is_some()
+}
+
+/// Which configuration this process serves.
+pub fn generation() -> u64 {
+    shm::own().generation.get().max(1)
 }
 
 fn pid() -> u32 {

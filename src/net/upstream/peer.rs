@@ -1,6 +1,6 @@
 //! One address of a group, and the lease that a request has on it.
 
-use super::account::Account;
+use super::account::{Account, generation};
 use super::record::{AtStart, Health, Record, average};
 use super::server::Server;
 use crate::shm::directory::Handle;
@@ -52,21 +52,27 @@ impl Peer {
     pub fn is_up(&self, now_s: u32) -> bool {
         let server = &self.server;
         !server.down
-            && !self.is_ill()
+            && !matches!(self.health(), Health::Unhealthy | Health::Checking)
             && (self.single.get() || !self.is_out(now_s))
             && self.has_room()
     }
 
-    /// A checker says so. What it has said of it for another configuration does not count
-    /// where nobody checks.
-    fn is_ill(&self) -> bool {
-        self.at_start.get().is_some()
-            && matches!(self.record().health(), Health::Unhealthy | Health::Checking)
+    /// What its checker has found. Where nobody checks it does not count what was found for
+    /// another configuration.
+    pub fn health(&self) -> Health {
+        match self.at_start.get() {
+            Some(_) => self.record().health(generation()),
+            None => Health::Healthy,
+        }
+    }
+
+    pub fn set_health(&self, health: Health) {
+        self.record().set_health(generation(), health);
     }
 
     /// Whether any client can be.
     pub fn is_free(&self, now_s: u32) -> bool {
-        !self.server.drain && self.record().health() != Health::Draining && self.is_up(now_s)
+        !self.server.drain && self.health() != Health::Draining && self.is_up(now_s)
     }
 
     fn is_out(&self, now_s: u32) -> bool {

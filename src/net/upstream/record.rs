@@ -14,6 +14,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 /// Processes that one record can tell apart. Those beyond share the last seat, of which
 /// nothing is given back for them when they die.
 pub const SEATS: usize = 30;
+/// What is found is kept for so many configurations: that of a reload that fails is not the
+/// one that serves on.
+pub const GENERATIONS: usize = 4;
 const SHARED_SEAT: usize = SEATS - 1;
 /// The owner of the shared seat; no pid is that large.
 const EVERYBODY: u32 = u32::MAX;
@@ -30,14 +33,14 @@ record! {
         checked: AtomicU32,
         /// When it came back, milliseconds: its weight grows from there (`slow_start`).
         pub recovered_ms: AtomicU64,
-        health: AtomicU32,
         /// Seats below this have been taken.
         seats_used: AtomicU32,
         /// Averages, in microseconds.
         pub header_us: AtomicU64,
         pub last_byte_us: AtomicU64,
-        /// The generation of the configuration that `health` began anew with.
-        health_since: AtomicU64,
+        /// What was found, for the last generations: the number of each, and in the lowest
+        /// byte a [`Health`].
+        healths: [AtomicU64; GENERATIONS],
         /// Counted for people.
         pub requests: AtomicU64,
         pub failures: AtomicU64,
@@ -69,8 +72,8 @@ pub enum AtStart {
 }
 
 impl Health {
-    fn from_number(number: u32) -> Health {
-        match number {
+    fn from_number(number: u64) -> Health {
+        match number & 0xff {
             1 => Health::Checking,
             2 => Health::Unhealthy,
             3 => Health::Draining,
@@ -138,27 +141,38 @@ impl Record {
         }
     }
 
-    pub fn health(&self) -> Health {
-        Health::from_number(self.health.load(Relaxed))
+    /// What was found for a generation; if that is long over, for the newest.
+    pub fn health(&self, generation: u64) -> Health {
+        let own = self.of_generation(generation).map(|place| place.load(Relaxed));
+        Health::from_number(own.unwrap_or_else(|| self.newest()))
     }
 
-    pub fn set_health(&self, health: Health) {
-        self.health.store(health as u32, Relaxed);
+    pub fn set_health(&self, generation: u64, health: Health) {
+        let oldest = || self.healths.iter().min_by_key(|place| place.load(Relaxed));
+        if let Some(place) = self.of_generation(generation).or_else(oldest) {
+            place.store(generation << 8 | health as u64, Relaxed);
+        }
     }
 
-    /// The first process of a generation forgets what was found for the one before. Under
-    /// the zone's lock.
+    fn of_generation(&self, generation: u64) -> Option<&AtomicU64> {
+        self.healths.iter().find(|place| place.load(Relaxed) >> 8 == generation)
+    }
+
+    fn newest(&self) -> u64 {
+        self.healths.iter().map(|place| place.load(Relaxed)).max().unwrap_or(0)
+    }
+
+    /// The first process of a generation says how it begins. Under the zone's lock.
     pub fn begin_health(&self, generation: u64, at_start: AtStart) {
-        let since = self.health_since.load(Relaxed);
-        if since >= generation {
+        if self.of_generation(generation).is_some() {
             return;
         }
-        self.health_since.store(generation, Relaxed);
-        match at_start {
-            AtStart::Healthy => self.set_health(Health::Healthy),
-            AtStart::Kept if since > 0 => {}
-            AtStart::Checking | AtStart::Kept => self.set_health(Health::Checking),
-        }
+        let health = match (at_start, self.newest()) {
+            (AtStart::Healthy, _) => Health::Healthy,
+            (AtStart::Kept, before) if before > 0 => Health::from_number(before),
+            (AtStart::Checking | AtStart::Kept, _) => Health::Checking,
+        };
+        self.set_health(generation, health);
     }
 
     /// A seat for `pid`: its own, a free one, or the shared one. Under the zone's lock.

@@ -200,14 +200,14 @@ fn who_drains_or_is_ill_gets_nobody() {
     assert_eq!(sequence(&group, 4, 0), "bcbc");
     let mut peers = Vec::new();
     group.each(|peer| peers.push(Rc::clone(peer)));
-    peers[1].record().set_health(Health::Unhealthy);
+    peers[1].set_health(Health::Unhealthy);
     assert!(sequence(&group, 3, 0).contains('b'), "nobody checks");
     group.starts(AtStart::Healthy);
     for health in [Health::Unhealthy, Health::Checking, Health::Draining] {
-        peers[1].record().set_health(health);
+        peers[1].set_health(health);
         assert_eq!(sequence(&group, 3, 0), "ccc", "{health:?}");
     }
-    peers[1].record().set_health(Health::Healthy);
+    peers[1].set_health(Health::Healthy);
     assert!(sequence(&group, 3, 0).contains('b'));
 }
 

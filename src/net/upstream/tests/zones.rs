@@ -56,16 +56,17 @@ fn what_a_checker_found_is_for_one_generation() {
     let record = super::record::own();
     let begun = |generation, at_start| {
         record.begin_health(generation, at_start);
-        record.health()
+        record.health(generation)
     };
     assert_eq!(begun(1, AtStart::Kept), Health::Checking, "nobody knew it");
-    record.set_health(Health::Unhealthy);
+    record.set_health(1, Health::Unhealthy);
     assert_eq!(begun(1, AtStart::Healthy), Health::Unhealthy, "the generation has begun");
     assert_eq!(begun(2, AtStart::Kept), Health::Unhealthy);
-    assert_eq!(begun(3, AtStart::Checking), Health::Checking);
-    record.set_health(Health::Unhealthy);
-    assert_eq!(begun(2, AtStart::Healthy), Health::Unhealthy, "an older one changes nothing");
-    assert_eq!(begun(4, AtStart::Healthy), Health::Healthy);
+    assert_eq!(begun(3, AtStart::Healthy), Health::Healthy);
+    assert_eq!(begun(4, AtStart::Checking), Health::Checking);
+    assert_eq!(record.health(2), Health::Unhealthy, "it may be the one that serves on");
+    assert_eq!(begun(5, AtStart::Healthy), Health::Healthy);
+    assert_eq!(record.health(1), Health::Healthy, "of what is long over the newest counts");
 }
 
 #[test]
