@@ -226,11 +226,15 @@ fn set_expires<'r>(request: &mut Request<'r>, expires: &'r Expires) -> Option<()
             parse(request.render(text)?, *modified).unwrap_or(Time::Off)
         }
     };
+    if time == Time::Off {
+        return Some(());
+    }
     let now = time::unix_secs();
     let told = || date::parse_http(request.response.early.find(b"last-modified")?);
     let (at, age) = match (time, request.response.last_modified.or_else(told)) {
-        (Time::Off, _) => return Some(()),
-        (Time::Epoch, _) => return add(request, b"Thu, 01 Jan 1970 00:00:01 GMT", b"no-cache"),
+        (Time::Off | Time::Epoch, _) => {
+            return add(request, b"Thu, 01 Jan 1970 00:00:01 GMT", b"no-cache");
+        }
         (Time::Max, _) => {
             return add(request, b"Thu, 31 Dec 2037 23:55:55 GMT", b"max-age=315360000");
         }

@@ -62,6 +62,8 @@ pub struct Line<'r> {
     pub value: Cell<&'r [u8]>,
     /// It was taken back.
     gone: Cell<bool>,
+    /// It is known to keep to its line.
+    safe: Cell<bool>,
     next: Cell<Option<&'r Line<'r>>>,
 }
 
@@ -74,8 +76,27 @@ pub struct Lines<'r> {
 impl<'r> Lines<'r> {
     /// Adds a line; `None` when there is no room for it.
     pub fn add(&mut self, scratch: &'r Scratch, name: &'r [u8], value: &'r [u8]) -> Option<()> {
-        let line =
-            Line { name, value: Cell::new(value), gone: Cell::new(false), next: Cell::new(None) };
+        self.push(scratch, (name, value), false)
+    }
+
+    /// The same for one that came as a line of a head that has been understood.
+    pub fn add_parsed(
+        &mut self,
+        scratch: &'r Scratch,
+        name: &'r [u8],
+        value: &'r [u8],
+    ) -> Option<()> {
+        self.push(scratch, (name, value), true)
+    }
+
+    fn push(
+        &mut self,
+        scratch: &'r Scratch,
+        (name, value): (&'r [u8], &'r [u8]),
+        is_safe: bool,
+    ) -> Option<()> {
+        let (value, gone, safe) = (Cell::new(value), Cell::new(false), Cell::new(is_safe));
+        let line = Line { name, value, gone, safe, next: Cell::new(None) };
         let line = scratch.place(line)?;
         self.ends = match self.ends {
             None => Some((line, line)),
@@ -112,6 +133,7 @@ impl<'r> Lines<'r> {
         let Some(first) = self.line(name) else { return false };
         self.remove(name);
         first.gone.set(false);
+        first.safe.set(false);
         first.value.set(value);
         true
     }
@@ -128,7 +150,7 @@ impl<'r> Lines<'r> {
     /// Whether they can be written: no line breaks out of itself.
     #[inline]
     pub fn are_safe(&self) -> bool {
-        self.iter().all(|line| is_safe(line.name) && is_safe(line.value.get()))
+        self.iter().all(|line| line.safe.get() || is_safe(line.name) && is_safe(line.value.get()))
     }
 
     pub fn put(&self, out: &mut Writer<'_>) {

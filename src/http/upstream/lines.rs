@@ -121,8 +121,11 @@ fn add<'r>(
     if is_hidden(upstream, field.name) {
         return Some(());
     }
-    let scratch = request.scratch();
-    request.response.early.add(scratch, field.name, value)
+    let (scratch, early) = (request.scratch(), &mut request.response.early);
+    match std::ptr::eq(value, field.value) {
+        true => early.add_parsed(scratch, field.name, value),
+        false => early.add(scratch, field.name, value),
+    }
 }
 
 /// `proxy_hide_header`
