@@ -167,6 +167,17 @@ impl Container {
         }
     }
 
+    /// All workers, once there are as many as the start line says.
+    fn workers(&self) -> Vec<Process> {
+        const SAID: &str = "worker_processes auto: ";
+        self.wait_log(SAID);
+        let log = self.log();
+        let number = log.split(SAID).nth(1).and_then(|rest| rest.split(' ').next());
+        let count: usize = number.and_then(|number| number.parse().ok()).expect("a number");
+        eventually("every worker", || self.init.children().len() == count);
+        self.init.children()
+    }
+
     fn wait_log(&self, words: &str) {
         if !within(LIMIT, || self.log().contains(words)) {
             panic!("nobody says \"{words}\": {}", self.log());
@@ -345,7 +356,7 @@ fn a_stop_finishes_what_is_in_flight() {
 #[test]
 fn signals_mean_what_they_mean_elsewhere() {
     in_each(|container| {
-        let workers = container.init.children();
+        let workers = container.workers();
         container.signal("WINCH", libc::SIGWINCH);
         container.signal("USR1", libc::SIGUSR1);
         assert_eq!(get(8080, "/").text(), "one");

@@ -58,12 +58,15 @@ fn check(limpet: &Limpet, at_most: f64) {
     };
     let worker = limpet.wait_workers(1)[0];
     let url = format!("http://127.0.0.1:{}/1k.txt", limpet.port(8080));
+    let load = |time: &str| Command::new(&wrk).args(["-t1", "-c64", time, &url]).output().unwrap();
+    // What connecting takes, upstreams above all, is not of requests.
+    load("-d1s");
     let summary = limpet.place.path("strace");
     let mut tracer = Command::new(strace);
     tracer.arg("-cf").arg("-o").arg(&summary).arg("-p").arg(worker.0.to_string());
     let mut tracer = tracer.stderr(std::process::Stdio::null()).spawn().unwrap();
     eventually("it is traced", || worker.status("TracerPid") != "0");
-    let output = Command::new(wrk).args(["-t1", "-c64", "-d3s", &url]).output().unwrap();
+    let output = load("-d3s");
     kernel::kill(tracer.id() as i32, libc::SIGINT).unwrap();
     tracer.wait().unwrap();
     let report = String::from_utf8_lossy(&output.stdout).into_owned();
