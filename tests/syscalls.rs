@@ -4,6 +4,8 @@ use std::process::Command;
 
 const AT_MOST: f64 = 2.3;
 const AT_MOST_PROXIED: f64 = 4.3;
+/// To accept a connection, watch it, and close it, and its last request, which nobody counts.
+const OF_CONNECTION: f64 = 8.0;
 
 #[test]
 fn a_cached_file_takes_two_system_calls_and_a_share() {
@@ -78,7 +80,8 @@ fn check(limpet: &Limpet, at_most: f64) {
     let calls: f64 =
         text.lines().filter(|line| !line.ends_with(" total")).filter_map(of_call).sum();
     assert!(calls > 0.0, "{text}");
-    let each = calls / requests;
+    // A slow machine answers few: then what 64 connections take by themselves would count.
+    let each = (calls - 64.0 * OF_CONNECTION) / requests;
     println!("{each:.3} system calls a request, {requests} requests\n{text}");
     if !drives_nginx() {
         assert!(each <= at_most, "{each:.3} system calls a request\n{text}");
