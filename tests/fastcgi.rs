@@ -1,5 +1,6 @@
 //! `fastcgi_pass`: what a responder gets, byte for byte, and what becomes of its answers
-//! however they arrive; and php-fpm, where it is installed.
+//! however they arrive; and php-fpm, where it is installed. More than 500 lines, since all of it
+//! speaks to one responder.
 use crate::common::*;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -367,6 +368,41 @@ fn a_kept_connection_serves_again() {
     client.send("HEAD / HTTP/1.1\r\nHost: h\r\n\r\n");
     assert_eq!(client.try_response(true).unwrap().status, 200);
     assert_eq!(client.get("/ping").text(), "pong");
+}
+
+#[test]
+fn asking_a_responder_allocates_nothing() {
+    if drives_nginx() {
+        return;
+    }
+    let place = Place::new();
+    let _told = respond(&place, |_, stream| {
+        let answer = record(6, "Content-Type: text/plain\r\n\r\nhello", 3);
+        stream.write_all(&[answer, end()].concat()).unwrap();
+    });
+    let limpet = Limpet::start_in(
+        place,
+        &config(
+            "fastcgi_param QUERY_STRING $query_string; fastcgi_param METHOD $request_method;
+             keepalive_requests 100000; fastcgi_keep_conn on;
+             location / { fastcgi_pass app; }",
+        ),
+    );
+    let mut client = limpet.client();
+    let mut asks = |count| {
+        for number in 0..count {
+            assert_eq!(client.get("/x?y=1").text(), "hello");
+            let body = "x".repeat(number % 100);
+            let len = body.len();
+            client
+                .send(format!("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: {len}\r\n\r\n{body}"));
+            assert_eq!(client.response().status, 200);
+        }
+    };
+    asks(200);
+    let before = crate::allocations::allocations(&limpet);
+    asks(1_000);
+    assert_eq!(crate::allocations::allocations(&limpet), before);
 }
 
 #[test]
