@@ -7,7 +7,20 @@ fn main() {
     set("LIMPET_TARGET", &env("TARGET"));
     set("LIMPET_RUSTC", &first_line(&env("RUSTC"), &["--version"]));
     set("LIMPET_COMMIT", &commit());
+    tell_directives();
     lay_out();
+}
+
+/// What `limpet -h directives` tells: the titles of REFERENCE.md and the rows of its tables.
+fn tell_directives() {
+    let reference = format!("{}/REFERENCE.md", env("CARGO_MANIFEST_DIR"));
+    println!("cargo:rerun-if-changed={reference}");
+    let text = std::fs::read_to_string(reference).expect("REFERENCE.md is there");
+    let (told, _) = text.split_once("## What is refused").unwrap_or((&text, ""));
+    let is_told = |line: &&str| line.starts_with("## ") || line.starts_with("| `");
+    let told: Vec<&str> = told.lines().filter(is_told).collect();
+    let place = format!("{}/directives.md", env("OUT_DIR"));
+    std::fs::write(place, told.join("\n")).expect("the build's folder can be written to");
 }
 
 /// Where the linker puts what (layout.ld says why). The kernel maps 64 KiB at a time, at

@@ -317,3 +317,141 @@ fn who_takes_longer_gets_less() {
     let slow = ports.iter().filter(|port| *port == "85").count();
     assert!((1..3).contains(&slow), "{ports:?}");
 }
+
+/// How many of these requests each port has had.
+fn counts<const N: usize>(ports: &[String], of: [&str; N]) -> [usize; N] {
+    of.map(|wanted| ports.iter().filter(|port| *port == wanted).count())
+}
+
+/// Each count is what chance gives it, but for six times its standard deviation.
+#[track_caller]
+fn assert_shares<const N: usize>(counts: [usize; N], weights: [usize; N]) {
+    let (all, sum) = (counts.iter().sum::<usize>() as f64, weights.iter().sum::<usize>() as f64);
+    for (count, weight) in counts.iter().zip(weights) {
+        let share = weight as f64 / sum;
+        let bound = 6.0 * (all * share * (1.0 - share)).sqrt();
+        let off = (*count as f64 - all * share).abs();
+        assert!(off < bound, "{counts:?} for {weights:?}: {off} is more than {bound}");
+    }
+}
+
+#[test]
+fn random_peers_have_the_share_of_their_weight() {
+    let weighted = "random; server 127.0.0.1:8081 weight=5; server 127.0.0.1:8082 weight=3;
+                    server 127.0.0.1:8084 weight=2; server 127.0.0.1:8083 down;";
+    let server = start("worker_processes 1;", weighted);
+    let ports = asked(&server, 1000, |_| request("/0/", "10.0.0.1"));
+    let shares = counts(&ports, ["81", "82", "84"]);
+    assert_eq!(shares.iter().sum::<usize>(), 1000, "{shares:?}");
+    assert_shares(shares, [5, 3, 2]);
+    // Chance has no order: some come twice in a row, and some do not.
+    let twice = ports.windows(2).filter(|pair| pair[0] == pair[1]).count();
+    assert!((200..600).contains(&twice), "{twice} of 999");
+}
+
+#[test]
+fn the_better_of_two_random_peers_is_chosen() {
+    // Of two peers both are looked at each time: none gets ahead of the other.
+    let two = "random two least_conn; server 127.0.0.1:8081; server 127.0.0.1:8082;";
+    let server = start("worker_processes 1;", two);
+    let (clients, ports) = held(&server, 20, "/0/slow");
+    assert_eq!(counts(&ports, ["81", "82"]), [10, 10], "{ports:?}");
+    drop(clients);
+
+    // Who is busy is never the better one, so the others share the rest.
+    let busy = "random two least_conn; server 127.0.0.1:8081; server 127.0.0.1:8082;
+                server 127.0.0.1:8083; server 127.0.0.1:8084 max_conns=1;";
+    let server = start("worker_processes 1;", busy);
+    let (_clients, ports) = held(&server, 31, "/0/slow");
+    let [first, second, third, full] = counts(&ports, ["81", "82", "83", "84"]);
+    assert_eq!((first + second + third, full), (30, 1), "{ports:?}");
+    let widest = first.max(second).max(third) - first.min(second).min(third);
+    assert!(widest <= 6, "two choices keep {ports:?} together");
+}
+
+/// A dead peer is tried again, and by then it has more to do than it is worth at once.
+#[test]
+fn a_peer_that_comes_back_starts_slowly() {
+    let place = Place::new();
+    let line = "zone z 64k; server 127.0.0.1:8081;
+                server 127.0.0.1:8091 fail_timeout=1s slow_start=60s;";
+    let mut server = Limpet::prepare_binary(binary(), place, &config("", &[(line, "")]));
+    server.launch();
+    eventually("an answer", || try_get(server.port(8080), "/none").is_ok());
+    let batch =
+        |server: &Limpet| counts(&asked(server, 60, |_| request("/0/", "10.0.0.1")), ["81", "91"]);
+    let dead = asked(&server, 2, |_| request("/0/", "10.0.0.1"));
+    assert!(dead.iter().any(|ports| ports == "91+81"), "{dead:?}");
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+    let _back = Upstream::answering(&server.place, 8091, answer);
+    eventually("it is tried again", || {
+        told(&server.client().send(request("/0/", "10.0.0.1")).response()) == "91"
+    });
+    let [others, first] = batch(&server);
+    assert!(first < 15 && others + first == 60, "{first} of 60 so soon");
+    eventually("it gets more and more", || batch(&server)[1] > first + 2);
+}
+
+/// Answers at once, or with its head late.
+fn late(place: &Place, port: u16) -> Upstream {
+    Upstream::tcp(place, port, |peer| {
+        while peer.request().is_some() {
+            thread::sleep(std::time::Duration::from_millis(50));
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        }
+    })
+}
+
+#[test]
+fn whose_head_comes_late_gets_less() {
+    for method in ["least_time header;", "random two least_time=header;"] {
+        let place = Place::new();
+        let _late = late(&place, 8091);
+        let two = format!("{method} server 127.0.0.1:8081; server 127.0.0.1:8091;");
+        let mut server = Limpet::prepare_binary(binary(), place, &config("", &[(&two, "")]));
+        server.launch();
+        eventually("an answer", || try_get(server.port(8080), "/none").is_ok());
+        let ports = asked(&server, 30, |_| request("/0/", "10.0.0.1"));
+        let [fast, slow] = counts(&ports, ["81", "91"]);
+        assert!((1..8).contains(&slow) && fast + slow == 30, "{method} {ports:?}");
+    }
+}
+
+/// Of whom nothing is known but that he does not answer: with `inflight` that is enough.
+#[test]
+fn requests_in_flight_count_if_they_are_to() {
+    let place = Place::new();
+    let silent = Upstream::tcp(&place, 8091, |peer| {
+        peer.request();
+        peer.hang();
+    });
+    let two = "least_time header inflight; server 127.0.0.1:8081; server 127.0.0.1:8091;";
+    let mut server = Limpet::prepare_binary(binary(), place, &config("", &[(two, "")]));
+    server.launch();
+    eventually("an answer", || try_get(server.port(8080), "/none").is_ok());
+    let hang = |_| {
+        let mut client = server.client();
+        client.send(request("/0/", "10.0.0.1"));
+        client
+    };
+    let _waiting: Vec<Client> = (0..4).map(hang).collect();
+    silent.wait("a request that hangs", |seen| seen.iter().any(|seen| !seen.requests.is_empty()));
+    // It has been in flight for longer than any answer has taken.
+    thread::sleep(std::time::Duration::from_millis(100));
+    assert_eq!(asked(&server, 20, |_| request("/0/", "10.0.0.1")), ["81"; 20]);
+}
+
+#[test]
+fn who_drains_keeps_those_that_belong_to_it() {
+    let two = "sticky route $cookie_r $arg_r; server 127.0.0.1:8081 route=a;
+               server 127.0.0.1:8082 route=b; server 127.0.0.1:8084 route=c drain;";
+    let server = start("", two);
+    for (ask, port) in [("a", "81"), ("b", "82"), ("c", "84")] {
+        let by_args = asked(&server, 5, |_| request(&format!("/0/?r={ask}"), "10.0.0.1"));
+        assert_eq!(by_args, [port; 5]);
+        let cookie = with_cookie(&format!("r={ask}"));
+        assert_eq!(asked(&server, 5, |_| cookie.clone()), [port; 5]);
+    }
+    let others = asked(&server, 20, |_| request("/0/?r=unknown", "10.0.0.1"));
+    assert_eq!(counts(&others, ["81", "82", "84"]), [10, 10, 0], "{others:?}");
+}

@@ -113,8 +113,15 @@ fn a_directive_of_nginx_that_is_missing_here_says_so() {
         return;
     }
     let place = Place::new();
-    for directive in ["ssl_certificate a.pem", "load_module a.so", "perl_modules a", "geoip_city a"]
-    {
+    for directive in [
+        "ssl_certificate a.pem",
+        "load_module a.so",
+        "perl_modules a",
+        "geoip_city a",
+        "proxy_cache a",
+        "fastcgi_cache_valid 1m",
+        "grpc_pass a",
+    ] {
         let name = directive.split(' ').next().unwrap();
         let at = if name == "load_module" { "" } else { "events { } http {" };
         let end = if at.is_empty() { "events { }" } else { "}" };
@@ -143,6 +150,19 @@ fn directives_about_what_is_not_built_in_are_taken_or_refused_with_a_reason() {
         assert_eq!(code, Some(1), "{method}");
         assert!(stderr.contains(method) && stderr.contains("epoll"), "{method}: {stderr}");
     }
+}
+
+/// Configurations for websockets bypass a cache that they do not have.
+#[test]
+fn a_cache_that_is_not_there_can_be_bypassed() {
+    let place = Place::new();
+    let proxy = "proxy_cache off; proxy_cache_bypass $http_upgrade; proxy_no_cache $arg_a 1;";
+    let fastcgi = "fastcgi_cache off; fastcgi_cache_bypass $arg_a; fastcgi_no_cache 0;";
+    let (code, stderr) = test(&place, &format!("events {{ }} http {{ {proxy} {fastcgi} }}"));
+    assert_eq!(code, Some(0), "{stderr}");
+    let (code, stderr) = test(&place, "events { } http { proxy_cache_bypass $nothing; }");
+    assert_eq!(code, Some(1));
+    assert!(stderr.contains("unknown \"nothing\" variable"), "{stderr}");
 }
 
 /// Plain bytes must never be served where TLS was asked for.
@@ -251,4 +271,21 @@ fn ten_thousand_servers_are_read_in_linear_time() {
     };
     let (some, many) = (took(1_000), took(10_000));
     assert!(many < some * 30 + Duration::from_secs(1), "{some:?} for 1,000, {many:?} for 10,000");
+}
+
+#[test]
+fn values_that_the_environment_does_not_have_are_named() {
+    if drives_nginx() {
+        return;
+    }
+    let place = Place::new();
+    let site = "server { listen ${A_PORT}; return 200 \"${A_GREETING}, ${A_NAME:-you}\"; }";
+    let path = place.write("site.conf", site);
+    let output = run(&place, &["-t", "-c", path.to_str().unwrap()]);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    for name in ["A_PORT", "A_GREETING"] {
+        let hint = format!("= the environment has no {name}; ${{{name}:-x}} is x then");
+        assert!(stderr.contains(&hint), "{stderr}");
+    }
+    assert!(!stderr.contains("no A_NAME"), "{stderr}");
 }

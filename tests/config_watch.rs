@@ -92,6 +92,10 @@ fn a_broken_one_is_refused_once_and_the_old_serves_on() {
         limpet.place.write("limpet.conf", &text);
     }
     assert_eq!(limpet.get("/").text(), "one");
+    eventually("it says that it is over", || {
+        let status = limpet.run(&["-s", "status"]);
+        String::from_utf8_lossy(&status.stdout).contains(": running, ")
+    });
     limpet.configure(&saying("three"));
     answers(&limpet, "three");
     let count = |what: &str| limpet.place.read("error.log").matches(what).count();
@@ -121,4 +125,20 @@ fn a_burst_is_one_reload() {
     answers(&limpet, "end");
     let told = limpet.place.read("error.log").matches("the configuration has changed").count();
     assert!(told <= 3, "{told} reloads of two changes");
+}
+
+/// A pod ends while its ConfigMap is one that was refused.
+#[test]
+fn a_broken_one_can_be_drained() {
+    if drives_nginx() {
+        return;
+    }
+    let mut limpet = Limpet::start(&format!("shutdown_delay 1s; {}", saying("one")));
+    limpet.configure(&saying("two").replace("listen", "lisen"));
+    limpet.log.wait("reload failed: unknown directive \"lisen\"");
+    let refused = limpet.run(&["-s", "quit"]);
+    assert!(!refused.status.success(), "as in nginx");
+    let drained = limpet.run(&["-s", "drain"]);
+    assert!(drained.status.success(), "{}", String::from_utf8_lossy(&drained.stderr));
+    assert_eq!(limpet.wait_end(), Ended::Code(0));
 }

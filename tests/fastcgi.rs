@@ -190,6 +190,11 @@ fn a_responder_gets_parameters() {
     );
     assert_eq!(asked.param("HTTP_PROXY_A"), "b");
     assert_eq!(asked.param("HTTP_PROXY"), if drives_nginx() { "evil" } else { "" });
+    ask(&limpet, "GET http://target/dir/ HTTP/1.1\r\nHost: h\r\n\r\n");
+    assert_eq!(
+        told.recv().unwrap().param("HTTP_HOST"),
+        if drives_nginx() { "h" } else { "target" }
+    );
     ask(&limpet, "POST /bare HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello");
     let asked = told.recv().unwrap();
     assert_eq!((asked.params(), asked.stdin.len()), (vec!["A=b".to_owned()], 0));
@@ -266,8 +271,7 @@ fn answers_do_not_depend_on_how_they_arrive() {
         ),
     );
     for path in ["/", "/keep", "/unbuffered"] {
-        // Every place in what is not merely padding.
-        for cut in (0..len).filter(|cut| !(140..360).contains(cut)) {
+        for cut in 0..len {
             let response = limpet.get(&format!("{path}?cut={cut}"));
             let (status, reason) = (response.status, response.reason.as_str());
             assert_eq!((status, reason), (404, "Gone Fishing"), "{path} {cut}");
@@ -280,6 +284,54 @@ fn answers_do_not_depend_on_how_they_arrive() {
         .log
         .wait("FastCGI sent in stderr: \"PHP one\" while reading response header from upstream");
     limpet.log.wait("FastCGI sent in stderr: \"three\" while reading upstream");
+}
+
+#[test]
+fn requests_for_a_responder_may_be_cut_anywhere() {
+    let place = Place::new();
+    let told = respond(&place, |_, stream| {
+        stream.write_all(&[record(6, "\nok", 0), end()].concat()).unwrap();
+    });
+    let limpet = Limpet::start_in(
+        place,
+        &config(
+            "fastcgi_param LEN $content_length;
+             location / { fastcgi_pass app; }
+             location /unbuffered { fastcgi_request_buffering off; fastcgi_pass app; }",
+        ),
+    );
+    let mut pace = limpet.client();
+    for path in ["/", "/unbuffered"] {
+        for (framing, body) in [
+            ("Content-Length: 12", "hello, world"),
+            (
+                "Transfer-Encoding: chunked",
+                "5;a=b\r\nhello\r\n007\r\n, world\r\n0\r\nX-T: t\r\n\r\n",
+            ),
+        ] {
+            let bytes =
+                format!("POST {path} HTTP/1.1\r\nHost: a\r\nX-Own: x\r\n{framing}\r\n\r\n{body}");
+            assert_eq!(ask(&limpet, &bytes).text(), "ok", "{bytes:?}");
+            let whole = told.recv().unwrap();
+            assert_eq!(
+                (whole.stdin.as_slice(), whole.param("HTTP_X_OWN").as_str()),
+                (&b"hello, world"[..], "x")
+            );
+            for cut in 1..bytes.len() {
+                let mut client = limpet.client();
+                client.send(&bytes[..cut]);
+                pace.get("/ping");
+                client.send(&bytes[cut..]);
+                assert_eq!(client.response().text(), "ok", "{bytes:?} cut at {cut}");
+                let asked = told.recv().unwrap();
+                assert_eq!(
+                    (asked.params(), asked.stdin),
+                    (whole.params(), whole.stdin.clone()),
+                    "cut at {cut}"
+                );
+            }
+        }
+    }
 }
 
 /// What a responder says, what the client gets (an error: not all of it), and what the log

@@ -186,6 +186,7 @@ fn after_a_killed_master_the_same_command_starts_again_within_a_second() {
     client.send("\r\n");
     assert_eq!(client.response().text(), "served");
     wait_all(&workers);
+    assert_eq!(limpet.log.count("came through the door"), 0, "the end of it is no message");
 }
 
 #[test]

@@ -1,12 +1,10 @@
 //! Hand-over (process model, section 8): a worker that leaves gives its connections to those
 //! that stay, and their clients notice nothing.
 use crate::common::*;
-use std::io::Read;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-fn serving(workers: usize, text: &str) -> String {
+pub fn serving(workers: usize, text: &str) -> String {
     format!(
         "worker_processes {workers}; events {{ }}
          http {{ keepalive_requests 1000000; keepalive_timeout 60s;
@@ -159,25 +157,96 @@ fn a_worker_that_quits_gives_its_connections_to_its_siblings() {
     limpet.log.has_none_of(&["warn", "error", "crit", "alert", "emerg"]);
 }
 
-/// Sent, not yet read by the receiver: a request on it is answered once, by whoever has it then.
+/// Sent, not yet read by the only receiver, which is stopped: the sender takes it back, answers,
+/// and leaves when the receiver listens again.
 #[test]
-fn a_receiver_that_sleeps_has_what_was_sent_to_it() {
+fn a_receiver_that_sleeps_keeps_nobody_waiting() {
     let limpet = Limpet::start(&serving(2, "served"));
     limpet.wait_workers(2);
     let (mut clients, quits, deaf) = quit_before_the_deaf(&limpet);
     for client in &mut clients {
         client.send("GET /asleep HTTP/1.1\r\nHost: a\r\n\r\n");
     }
-    assert!(quits.lives(), "it waits for the answers");
+    for round in 0..3 {
+        for client in &mut clients {
+            assert_eq!(client.response().text(), "served", "{round}");
+            assert_eq!(server_of(&limpet, client), Some(quits));
+            client.send("GET /asleep HTTP/1.1\r\nHost: a\r\n\r\n");
+        }
+    }
+    assert!(quits.lives(), "there is nobody else");
     deaf[0].signal(libc::SIGCONT);
+    quits.wait_end();
     for client in &mut clients {
         assert_eq!(client.response().text(), "served");
+        let server = server_of(&limpet, client).expect("one process has it");
+        assert!(limpet.workers().contains(&server));
     }
+    assert_eq!(limpet.log.count("this one is too late"), clients.len());
+    answered_once(&limpet, "/asleep", 4 * clients.len());
+}
+
+/// So many requests were answered, and no more.
+fn answered_once(limpet: &Limpet, path: &str, count: usize) {
+    let logged = || limpet.access.text().matches(path).count();
+    eventually("all lines are there", || logged() >= count);
+    assert_eq!(logged(), count);
+}
+
+/// One of two that could take them is stopped: the other one gets what was sent to it.
+#[test]
+fn who_is_awake_gets_what_was_sent_to_the_sleeping() {
+    let limpet = Limpet::start(&serving(1, "one"));
+    let old = limpet.wait_workers(1)[0];
+    let mut clients = idle_clients(&limpet, 12);
+    clients[11].0.send("GET /half HT");
+    old.stop();
+    limpet.configure(&serving(3, "two"));
+    limpet.signal(libc::SIGHUP);
+    limpet.log.wait("generation 2: 3 of 3 workers ready");
+    let workers = limpet.workers();
+    let new: Vec<_> = workers.into_iter().filter(|worker| *worker != old).collect();
+    new[..2].iter().for_each(|worker| worker.stop());
+    old.signal(libc::SIGCONT);
+    limpet.log.wait_count("connections are taken back", 2);
+    for (client, _) in &mut clients[..11] {
+        assert_eq!(client.get("/first").text(), "two");
+    }
+    clients[11].0.send("TP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(clients[11].0.response().text(), "two");
+    old.wait_end();
+    new[..2].iter().for_each(|worker| worker.signal(libc::SIGCONT));
+    limpet.log.wait_count("this one is too late", 8);
+    for (client, _) in &mut clients {
+        assert_eq!(client.get("/second").text(), "two");
+        assert_eq!(server_of(&limpet, client), Some(new[2]));
+    }
+    limpet.wait_workers(3);
+    answered_once(&limpet, "/first", 11);
+    answered_once(&limpet, "/half", 1);
+    answered_once(&limpet, "/second", 12);
+}
+
+/// The master aborts the one that is stopped: what it had not answered is somebody else's.
+#[test]
+fn a_receiver_that_is_aborted_for_its_stall_has_nothing() {
+    let config = format!("worker_stall_timeout 2s; {}", serving(3, "served"));
+    let limpet = Limpet::start(&config);
+    limpet.wait_workers(3);
+    let (mut clients, quits, deaf) = quit_before_the_deaf(&limpet);
+    for client in &mut clients {
+        assert_eq!(client.get("/stalled").text(), "served");
+    }
+    limpet.log.wait_count("aborting it", 2);
+    wait_all(&deaf);
     quits.wait_end();
-    limpet.log.wait_count("taken from worker", clients.len());
-    let logged = || limpet.access.text().matches("/asleep").count();
-    eventually("all lines are there", || logged() >= clients.len());
-    assert_eq!(logged(), clients.len());
+    let workers = limpet.wait_workers(3);
+    for client in &mut clients {
+        assert_eq!(client.get("/after").text(), "served");
+        assert!(workers.contains(&server_of(&limpet, client).expect("one process has it")));
+    }
+    answered_once(&limpet, "/stalled", clients.len());
+    answered_once(&limpet, "/after", clients.len());
 }
 
 /// It has not answered: the sender has the connection again, and another worker gets it.
@@ -195,9 +264,7 @@ fn a_receiver_killed_before_its_answer_loses_nothing() {
     }
     quits.wait_end();
     limpet.wait_workers(2);
-    let logged = || limpet.access.text().matches("/lost").count();
-    eventually("all lines are there", || logged() >= clients.len());
-    assert_eq!(logged(), clients.len());
+    answered_once(&limpet, "/lost", clients.len());
 }
 
 #[test]
@@ -211,29 +278,6 @@ fn a_sender_killed_before_the_answer_loses_nothing() {
     for client in &mut clients {
         assert_eq!(client.get("/left").text(), "served");
     }
-}
-
-/// Who has no room in its door is asked again, and nothing is lost meanwhile.
-#[test]
-fn a_door_that_is_full_is_waited_for() {
-    let limpet = Limpet::start(&serving(2, "served"));
-    let workers = limpet.wait_workers(2);
-    let forger = Forger::new(&limpet, workers[0]);
-    workers[0].stop();
-    let mut clients: Vec<_> = (0..8).map(|_| limpet.client()).collect();
-    clients.iter_mut().for_each(|client| assert_eq!(client.get("/").text(), "served"));
-    while kernel::send_with(&forger.0, &head([1, 3, 0], 1, 1), &[]).is_ok() {}
-    workers[1].signal(libc::SIGQUIT);
-    limpet.log.wait_count("is full, *", 20);
-    for client in &mut clients {
-        client.send("GET /full HTTP/1.1\r\nHost: a\r\n\r\n");
-    }
-    workers[0].signal(libc::SIGCONT);
-    for client in &mut clients {
-        assert_eq!(client.response().text(), "served");
-    }
-    workers[1].wait_end();
-    limpet.log.wait_count("taken from worker", clients.len());
 }
 
 /// What it has said yes to goes with it, as all that it had; nobody else is touched.
@@ -333,109 +377,4 @@ fn connections_of_unix_sockets_go_too() {
     limpet.reload(&config);
     assert_eq!(client.get("/").text(), "served");
     limpet.log.wait("taken from worker");
-}
-
-/// The writing end of a worker's door, as its siblings hold it.
-struct Forger(OwnedFd);
-
-impl Forger {
-    fn new(limpet: &Limpet, worker: Process) -> Self {
-        // The master says which descriptors a child gets before it says which child.
-        let text = limpet.log.text();
-        let (before, _) = text.split_once(&format!("start worker process {}", worker.0)).unwrap();
-        let number = before.rsplit_once(" door ").unwrap().1.split(':').next().unwrap();
-        Self(kernel::descriptor_of(limpet.master().0, number.parse().unwrap()).unwrap())
-    }
-
-    fn send(&self, bytes: &[u8], fds: &[i32]) {
-        assert_eq!(kernel::send_with(&self.0, bytes, fds).unwrap(), bytes.len());
-    }
-}
-
-/// Version, kind, reason; pid of the sender; ticket.
-fn head(first: [u8; 3], pid: i32, ticket: u64) -> Vec<u8> {
-    let mut bytes = vec![first[0], first[1], first[2], 0, 0, 0, 0, 0];
-    bytes.extend(pid.to_ne_bytes());
-    bytes.extend([0; 4]);
-    bytes.extend(ticket.to_ne_bytes());
-    bytes
-}
-
-/// A connection of 127.0.0.1 from this port that came in by 0.0.0.0:8080.
-fn connection(peer: u16, port: u16, input: &[u8]) -> Vec<u8> {
-    let addr = |ip: [u8; 4], port: u16| {
-        let mut bytes = vec![4, 4];
-        bytes.extend(port.to_ne_bytes());
-        bytes.extend([0; 4]);
-        bytes.extend(ip);
-        bytes.extend([0; 104]);
-        bytes
-    };
-    let mut bytes = head([1, 1, 0], 1, 7);
-    bytes.extend(4711u64.to_ne_bytes());
-    bytes.extend([3u32, 1000, 60_000].iter().flat_map(|number| number.to_ne_bytes()));
-    bytes.extend([1u16, 0, input.len() as u16].iter().flat_map(|number| number.to_ne_bytes()));
-    bytes.extend(addr([127, 0, 0, 1], peer));
-    bytes.extend(addr([0, 0, 0, 0], port));
-    bytes.extend(input);
-    bytes
-}
-
-#[test]
-fn forged_messages_are_refused_and_the_door_stays() {
-    let limpet = Limpet::start(&serving(2, "served"));
-    let worker = limpet.wait_workers(2)[0];
-    let forger = Forger::new(&limpet, worker);
-    let (port, file) = (limpet.port(8080), std::fs::File::open("/dev/null").unwrap());
-    // A listener of our own: what it accepts is a client that somebody hands in.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let mut client = Client::try_connect(listener.local_addr().unwrap()).unwrap();
-    let (accepted, from) = listener.accept().unwrap();
-    let (answers, end) = kernel::seqpacket_pair();
-    let mut answers = std::fs::File::from(answers);
-    let mut answer = || {
-        let mut bytes = [0; 64];
-        assert_eq!(answers.read(&mut bytes).unwrap(), 24);
-        (bytes[1], bytes[2], bytes[16])
-    };
-    let (null, socket, end) = (file.as_raw_fd(), accepted.as_raw_fd(), end.as_raw_fd());
-    let before = worker.fds().len();
-    let good = connection(from.port(), port, b"");
-
-    forger.send(b"", &[]);
-    forger.send(b"x", &[]);
-    forger.send(&[0xff; 40_000], &[null]);
-    forger.send(&head([1, 3, 0], 1, 0), &[]); // an answer to nothing
-    forger.send(&head([1, 4, 2], 1, u64::MAX), &[null, null]);
-    forger.send(&head([1, 99, 0], 1, 1), &[null]);
-    forger.send(&head([9, 1, 0], 1, 1), &[null, null]);
-    forger.send(&good[..good.len() - 1], &[end, socket]);
-    forger.send(&good, &[]);
-    forger.send(&good, &[socket]);
-    forger.send(&good, &[end, null]); // no socket
-    forger.send(&good, &[end, end]); // of another kind
-    forger.send(&good, &[end, listener.as_raw_fd()]); // nobody is connected
-    forger.send(&good, &[null, socket, null]);
-    forger.send(&connection(from.port() ^ 1, port, b""), &[end, socket]); // another peer
-    forger.send(&connection(from.port(), 9, b""), &[end, socket]); // nobody listens there
-    forger.send(&[&*good, b"x"].concat(), &[end, socket]);
-    limpet.log.wait_count("came through the door", 12);
-    eventually("their descriptors are closed", || worker.fds().len() == before);
-    assert_eq!(limpet.get("/").text(), "served");
-
-    let (refused, invalid, no_listener, taken) = (4, 4, 3, 3);
-    for _ in 0..5 {
-        assert_eq!(answer(), (refused, invalid, 7));
-    }
-    assert_eq!(answer(), (refused, no_listener, 7));
-    assert_eq!(answer(), (refused, invalid, 7));
-    // A message that is right.
-    forger.send(&connection(from.port(), port, b"GET /in HT"), &[end, socket]);
-    assert_eq!(answer(), (taken, 0, 7));
-    drop(accepted);
-    client.send("TP/1.1\r\nHost: a\r\n\r\n");
-    assert_eq!(client.response().text(), "served");
-    let line = limpet.log.wait("*4711 taken from worker 1");
-    assert_eq!(line.pid, worker.0);
-    assert!(limpet.wait_workers(2).contains(&worker));
 }

@@ -254,6 +254,41 @@ fn cuts_change_no_outcome() {
     }
 }
 
+/// What cannot be told without breaking a line is a 500 without a body, and the end.
+#[test]
+fn a_head_that_cannot_be_sent_has_no_body() {
+    let place = Place::new();
+    place.write("html/file.txt", "a file\n".repeat(10_000));
+    let answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+    let _upstream = Upstream::answering(&place, 8090, answer);
+    let limpet = Limpet::start_in(
+        place,
+        "worker_processes 1; events { }
+         http {
+             access_log off; lingering_timeout 1s; gzip on; gzip_types *;
+             server {
+                 listen 8080; root @DIR@/html;
+                 location /moved { return 302 http://a$uri; }
+                 location /text { add_header X-Uri $uri; return 200 text; }
+                 location /none { add_header X-Uri $uri always; return 404; }
+                 location /file { set $was $uri; add_header X-Uri $was; try_files /file.txt =404; }
+                 location /passed { add_header X-Uri $uri; proxy_pass http://127.0.0.1:8090; }
+             }
+         }",
+    );
+    for target in ["/moved", "/text", "/none", "/file", "/passed"] {
+        for lines in
+            ["", "Range: bytes=0-1\r\n", "Range: bytes=0-1,3-4\r\n", "Accept-Encoding: gzip\r\n"]
+        {
+            let ask = format!("GET {target}%0d%0aX:%20y HTTP/1.1\r\nHost: a\r\n{lines}\r\n");
+            let all = exchange(limpet.port(8080), ask.repeat(2));
+            assert!(all.starts_with("HTTP/1.1 500 "), "{target} {lines:?}: {all}");
+            assert!(all.contains("\r\nContent-Length: 0\r\n"), "{target} {lines:?}: {all}");
+            assert_eq!(all.find("\r\n\r\n"), Some(all.len() - 4), "{target} {lines:?}: {all}");
+        }
+    }
+}
+
 /// Seeded mutations of good requests: each connection gets an answer or its end, and the
 /// worker that started is the worker at the end.
 #[test]

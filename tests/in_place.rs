@@ -73,6 +73,13 @@ impl Server {
     }
 }
 
+/// A script that passes the trial by the real binary, and does something before it becomes it.
+fn after_the_trial(what: &str) -> String {
+    let real = crate::common::binary();
+    let real = real.display();
+    format!("case \"$*\" in *\" -t -q\") exec {real} \"$@\";; esac\n{what}\nexec {real} \"$@\"")
+}
+
 /// What a descriptor is, without the numbers that differ from one to the next of its kind.
 fn kinds(process: Process) -> Vec<String> {
     let kind = |target: String| match target.split_once(":[") {
@@ -110,7 +117,8 @@ fn the_process_stays_and_the_workers_change() {
 
 #[test]
 fn no_connection_fails_during_ten_upgrades() {
-    let server = Server::start(TWO_WORKERS);
+    // A line for each thing that each client does would be read again and again.
+    let server = Server::start(&format!("error_log @DIR@/error.log notice;{TWO_WORKERS}"));
     let port = server.limpet.port(8080);
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
@@ -169,13 +177,8 @@ fn the_new_image_inherits_what_it_needs_and_nothing_else() {
         "http {
         limit_req_zone $uri zone=one:1m rate=10r/s;",
     ));
-    let real = crate::common::binary();
-    server.replace(&format!(
-        "case \"$*\" in *\" -t -q\") exec {real} \"$@\";; esac
-        for fd in /proc/$$/fd/*; do readlink $fd; done > @DIR@/fds
-        exec {real} \"$@\"",
-        real = real.display()
-    ));
+    let look = "for fd in /proc/$$/fd/*; do readlink $fd; done > @DIR@/fds";
+    server.replace(&after_the_trial(look));
     server.upgrade();
     let mut inherited: Vec<String> = Vec::new();
     for target in server.limpet.place.read("fds").lines() {
@@ -186,7 +189,7 @@ fn the_new_image_inherits_what_it_needs_and_nothing_else() {
     inherited.sort();
     // 0 and 1; stderr; the shell's own two; and the executable of the image before.
     let usual = ["null", "null", "error.log", "limpet", "fds", "limpet"];
-    let left = ["scoreboard", "state", "texts", "zone:one:1048576:v1"];
+    let left = ["scoreboard", "state", "texts", "zone:limit_req:one:1048576:v1"];
     let left = left.map(|name| format!("memfd:limpet:{name}"));
     // A listener, and of each worker two ends of its channel and one of its door.
     let mut expected = [&usual.map(String::from)[..], &left, &vec!["socket".into(); 7]].concat();
@@ -318,6 +321,88 @@ fn workers_that_cannot_start_are_a_reason_to_come_back() {
     server.limpet.configure(TWO_WORKERS);
     server.upgrade();
     server.limpet.log.wait("generation 3: 2 of 2");
+}
+
+/// A crash before the new workers are ready: in the start, and when some of them are there.
+#[test]
+fn an_image_that_crashes_after_its_trial_is_followed_by_the_one_before() {
+    let server = Server::start(TWO_WORKERS);
+    let (limpet, before) = (&server.limpet, kinds(server.limpet.master()));
+    let mut client = limpet.client();
+    client.get("/");
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let busy = format!("listen 8080; listen {};", held.local_addr().unwrap());
+    limpet.configure(&TWO_WORKERS.replace("listen 8080;", &busy));
+    for signal in [libc::SIGSEGV, libc::SIGABRT] {
+        let (old, tries) = (limpet.wait_workers(2), limpet.log.count("try again to bind()"));
+        let failed = limpet.log.count("upgrade failed: ");
+        limpet.signal(libc::SIGUSR2);
+        limpet.log.wait_count("try again to bind()", tries + 1);
+        limpet.signal(signal);
+        let lines = limpet.log.wait_count("upgrade failed: ", failed + 1);
+        assert!(lines.last().unwrap().text.contains("the new binary has crashed"));
+        assert_eq!(limpet.wait_workers(2), old);
+        assert_eq!(client.get("/").text(), "served");
+        eventually("the same descriptors", || kinds(limpet.master()) == before);
+    }
+    // Workers that wait for a name server that says nothing are not ready.
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let upstream = format!(
+        "http {{ upstream_resolve strict; resolver {};
+             upstream named {{ zone named 64k; server name.invalid resolve; }}",
+        silent.local_addr().unwrap()
+    );
+    limpet.configure(TWO_WORKERS);
+    limpet.place.write("strict", limpet.place.fill(&TWO_WORKERS.replace("http {", &upstream)));
+    server.replace(&after_the_trial("cp @DIR@/strict @DIR@/limpet.conf"));
+    let old = limpet.wait_workers(2);
+    limpet.signal(libc::SIGUSR2);
+    eventually("two more are there", || limpet.workers().len() == 4);
+    limpet.signal(libc::SIGBUS);
+    limpet.log.wait_count("upgrade failed: the new binary has crashed", 3);
+    assert_eq!(limpet.wait_workers(2), old, "the others have ended with it");
+    assert_eq!(client.get("/").text(), "served");
+    eventually("the same descriptors", || kinds(limpet.master()) == before);
+    server.restore();
+    limpet.configure(TWO_WORKERS);
+    server.upgrade();
+    assert_eq!(client.get("/").text(), "served");
+}
+
+/// A start that has no end: after 30 s, whatever it is that it waits for.
+#[test]
+fn an_image_that_hangs_after_its_trial_is_followed_by_the_one_before() {
+    let server = Server::start(TWO_WORKERS);
+    let limpet = &server.limpet;
+    server.replace(&after_the_trial("rm @DIR@/limpet.conf; mkfifo @DIR@/limpet.conf"));
+    let old = limpet.wait_workers(2);
+    limpet.signal(libc::SIGUSR2);
+    limpet.log.wait("the process stays");
+    std::thread::sleep(std::time::Duration::from_secs(20));
+    let line = limpet.log.wait("upgrade failed: ");
+    assert!(line.text.contains("the new binary has not started within 30 s"), "{}", line.text);
+    assert_eq!(limpet.wait_workers(2), old);
+    assert_eq!(limpet.get("/").text(), "served");
+}
+
+/// As a reload does, and before anything is executed: the process that waits is the old one.
+#[test]
+fn at_the_limit_of_generations_an_upgrade_waits_for_the_oldest() {
+    let limits = "worker_generations 2; worker_shutdown_timeout 400ms;";
+    let server = Server::start(&format!("{limits} {TWO_WORKERS}"));
+    let (limpet, old) = (&server.limpet, server.limpet.workers());
+    // They are told to leave, and do not hear.
+    old.iter().for_each(|worker| worker.stop());
+    limpet.signal(libc::SIGHUP);
+    limpet.log.wait("generation 2: 2 of 2 workers ready");
+    limpet.signal(libc::SIGUSR2);
+    let line = limpet.log.wait("2 generations of workers live: the upgrade waits up to 400 ms");
+    assert_eq!(line.level, "warn");
+    assert_eq!(limpet.log.wait("generation 1 is terminated for the next one").level, "alert");
+    wait_all(&old);
+    limpet.log.wait("generation 3: 2 of 2 workers ready");
+    limpet.log.has_in_order(&["exited on signal 9", "the process stays", "generation 3"]);
+    limpet.wait_workers(2);
 }
 
 #[test]

@@ -82,6 +82,62 @@ fn interim_answers_come_before_the_one_that_counts() {
     assert!(matches!(response.status, 200 | 502), "{response:?}");
 }
 
+/// `early_hints`: all of them, in order, without what is between the upstream and us.
+#[test]
+fn hints_do_not_depend_on_how_they_arrive() {
+    if drives_nginx() {
+        return;
+    }
+    const HINTS: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\nConnection: x\r\n\
+        Content-Length: 5\r\nX-Gone: 1\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n\
+        HTTP/1.1 103 Early\r\nLink: </b>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n";
+    const PASSED: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n\
+        HTTP/1.1 103 Early Hints\r\nLink: </b>\r\n\r\n";
+    let place = Place::new();
+    let port = place.port(8080);
+    let _upstream = Upstream::tcp(&place, 8090, move |peer| {
+        while let Some(head) = peer.head() {
+            let at = |name: &str| head.split(name).nth(1)?.split([' ', '\r']).next()?.parse().ok();
+            let (cut, body): (usize, usize) =
+                (at("cut=").unwrap_or(0), at("Length: ").unwrap_or(0));
+            let answer = format!("{HINTS}{GOOD}");
+            peer.send(&answer[..cut]);
+            get(port, "/ping");
+            if cut >= HINTS.len() {
+                peer.exact(body);
+            }
+            peer.send(&answer[cut..]);
+        }
+    });
+    let location =
+        "early_hints $http_x_want; proxy_hide_header X-Gone; proxy_request_buffering off;";
+    let limpet = Limpet::start_in(place, &config("keepalive 8;", location));
+    let asks = |cut: usize, lines: &str| {
+        let answer = exchange(
+            port,
+            format!("GET /?cut={cut} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{lines}\r\n"),
+        );
+        assert!(answer.ends_with("\r\n\r\nhello"), "{answer}");
+        let end = answer.find("HTTP/1.1 200 OK\r\n").unwrap();
+        answer[..end].to_owned()
+    };
+    for cut in 0..=HINTS.len() + 20 {
+        assert_eq!(asks(cut, "X-Want: 1\r\n"), PASSED, "cut at {cut}");
+    }
+    assert_eq!(asks(0, ""), "");
+    let old = exchange(port, "GET / HTTP/1.0\r\nX-Want: 1\r\n\r\n");
+    assert!(old.starts_with("HTTP/1.1 200 "), "{old}");
+    // They come while the body of the request is awaited.
+    let mut client = limpet.client();
+    let length = HINTS.len();
+    client.send(format!(
+        "POST /?cut={length} HTTP/1.1\r\nHost: a\r\nX-Want: 1\r\nContent-Length: 4\r\n\r\nbo"
+    ));
+    assert_eq!(client.read_exact(PASSED.len()).unwrap(), PASSED.as_bytes());
+    client.send("dy");
+    assert_eq!(client.response().text(), "hello");
+}
+
 /// nginx hands the head of a tunnel to a client that has not asked for one.
 #[test]
 fn tunnels_that_nobody_asked_for_are_refused() {
@@ -207,6 +263,16 @@ fn connections_serve_as_many_requests_and_as_long_as_they_are_told() {
     upstream.wait_ended(0);
     assert_eq!(client.get("/").text(), "hello");
     assert_eq!(upstream.connections(), 2);
+    drop((limpet, upstream));
+    let (limpet, upstream) = start("keepalive 8; keepalive_time 100ms;", "", |peer| {
+        while peer.request().is_some() && peer.send(GOOD) {}
+    });
+    let mut client = limpet.client();
+    eventually("it is too old for another request", || {
+        assert_eq!(client.get("/").text(), "hello");
+        upstream.connections() > 1
+    });
+    assert!(upstream.requests().len() > 1);
 }
 
 #[test]

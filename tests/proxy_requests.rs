@@ -17,6 +17,7 @@ const SERVED: &str = "
             location / { proxy_pass http://app; }
             location /unbuffered/ { proxy_request_buffering off; proxy_pass http://app; }
             location /ping { return 200 pong; }
+            location /host/ { proxy_set_header Host $http_host; proxy_pass http://app; }
             location /fields/ {
                 proxy_set_header Connection ''; proxy_set_header X-Path $uri;
                 proxy_pass http://app;
@@ -314,4 +315,50 @@ fn requests_of_version_0_9_are_not_passed_on() {
     let (limpet, upstream) = start();
     let answer = exchange(limpet.port(8080), "GET /\r\n");
     assert!(upstream.requests().is_empty(), "{answer}");
+}
+
+/// RFC 9112 3.2.2: what is asked for is asked of the host in the target.
+#[test]
+fn the_host_of_a_target_counts() {
+    if drives_nginx() {
+        return;
+    }
+    let (limpet, upstream) = start();
+    for (target, line, sent) in [
+        ("/host/", "a", "a"),
+        ("http://b/host/", "a", "b"),
+        ("http://b:80/host/", "a", "b:80"),
+        ("http://[::1]:80/host/", "[::2]", "[::1]:80"),
+    ] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: {line}\r\n\r\n");
+        assert_eq!(status_of(&limpet, request), 200);
+        let hosts: Vec<_> =
+            upstream.take_requests().iter().map(|it| it.field("host").to_owned()).collect();
+        assert_eq!(hosts, [sent], "{target}");
+    }
+}
+
+/// A target with a host in it is passed on without, and always as a path.
+#[test]
+fn targets_are_paths() {
+    let (limpet, upstream) = start();
+    for (target, sent) in [
+        ("http://a/b?c", "/b?c"),
+        ("http://a", "/"),
+        ("http://a/", "/"),
+        ("http://a?b", "/?b"),
+        ("http://a?", "/?"),
+        ("/b#c?d", "/b#c?d"),
+        ("/%2e%2e%2f?%0d%0a", "/%2e%2e%2f?%0d%0a"),
+    ] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        let status = status_of(&limpet, request);
+        let lines: Vec<_> =
+            upstream.take_requests().iter().map(|it| it.line().to_owned()).collect();
+        match status {
+            200 => assert_eq!(lines, [format!("GET {sent} HTTP/1.1")], "{target}"),
+            _ => assert!(status == 400 && lines.is_empty(), "{target}: {status}"),
+        }
+        assert_eq!(status == 400, target.starts_with("/%2e"), "{target}");
+    }
 }

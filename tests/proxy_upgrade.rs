@@ -27,6 +27,13 @@ const SERVED: &str = "
                 proxy_set_header Connection $connection_upgrade;
                 proxy_read_timeout 1s;
             }
+            location /unbuffered/ {
+                proxy_request_buffering off;
+                proxy_pass http://127.0.0.1:8090;
+                proxy_http_version 1.1;
+                proxy_set_header Upgrade $http_upgrade;
+                proxy_set_header Connection $connection_upgrade;
+            }
             location /ping { return 200 pong; }
         }
     }
@@ -117,6 +124,67 @@ fn what_comes_with_the_heads_is_not_lost() {
     assert_eq!(client.read_exact(35).unwrap(), b"hello from the upstreamhello, world");
 }
 
+/// The body of a request goes out once, and what is behind it is the tunnel's.
+#[test]
+fn a_body_before_a_tunnel_is_no_part_of_it() {
+    let (limpet, upstream) = start(|peer| {
+        peer.request();
+        peer.send(SWITCH);
+        if let Some(first) = peer.exact(5) {
+            peer.send(first);
+        }
+    });
+    for path in ["/", "/unbuffered/"] {
+        for body in [
+            "Content-Length: 4\r\n\r\nbody",
+            "Transfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n",
+        ] {
+            let (head, first) = body.split_at(body.find("body").unwrap());
+            let ask = ASK.replace("GET /", &format!("POST {path}"));
+            let ask = ask.replace("\r\n\r\n", "\r\n");
+            for pieces in [
+                vec![format!("{ask}{body}frame")],
+                vec![format!("{ask}{head}"), format!("{first}frame")],
+                vec![format!("{ask}{body}"), "frame".into()],
+            ] {
+                let mut client = limpet.client();
+                for piece in &pieces {
+                    client.send(piece);
+                    limpet.get("/ping");
+                }
+                assert_eq!(client.response().status, 101, "{pieces:?}");
+                let came = client.read_exact(5).unwrap();
+                assert_eq!(String::from_utf8_lossy(&came), "frame", "{pieces:?}");
+            }
+        }
+    }
+    assert!(upstream.requests().iter().all(|request| request.body == b"body"));
+}
+
+/// RFC 9110 7.8: then it is a request as any other.
+#[test]
+fn only_who_may_asks_for_a_tunnel() {
+    let (limpet, upstream) = start(echo);
+    for ask in [
+        ASK.replace("HTTP/1.1", "HTTP/1.0"),
+        ASK.replace("Connection: Upgrade\r\n", ""),
+        ASK.replace("Connection: Upgrade", "Connection: upgrades, x"),
+    ] {
+        let mut client = limpet.client();
+        client.send(&ask);
+        let text = client.response().text();
+        if !drives_nginx() {
+            assert_eq!(text, "no tunnel", "{ask:?}");
+        }
+    }
+    if !drives_nginx() {
+        assert!(upstream.requests().iter().all(|request| request.field("upgrade").is_empty()));
+    }
+    let mut client = limpet.client();
+    client.send(ASK.replace("Connection: Upgrade", "Connection: keep-alive, UPGRADE"));
+    assert_eq!(client.response().status, 101);
+}
+
 #[test]
 fn the_end_of_one_side_ends_the_other() {
     let (limpet, upstream) = start(|peer| {
@@ -185,11 +253,11 @@ fn a_tunnel_is_logged_when_it_ends() {
 /// A tunnel whose reader is slow holds its sender back, and loses nothing.
 #[test]
 fn a_slow_side_loses_nothing() {
-    let (limpet, _upstream) = start(|peer| {
+    let bytes: Vec<u8> = (0..20_000_000u32).map(|n| (n / 1000) as u8).collect();
+    let (limpet, _upstream) = start(move |peer| {
         peer.request();
         peer.send(SWITCH);
-        let bytes: Vec<u8> = (0..20_000_000u32).map(|n| (n / 1000) as u8).collect();
-        peer.send(bytes);
+        peer.send(&bytes);
     });
     let mut client = tunnel(&limpet);
     limpet.get("/ping");

@@ -178,6 +178,75 @@ fn a_container_that_comes_back_elsewhere_is_found() {
     assert_eq!(dns.asked(), ["A app.test", "A app.test", "AAAA app.test", "AAAA app.test"]);
 }
 
+/// Where `app.test` is: at the first address once, and then at the other.
+fn moving(first: &'static str, then: &'static str) -> Dns {
+    let moved = AtomicBool::new(false);
+    Dns::start(move |asked: &Asked| {
+        let address = if moved.swap(true, Relaxed) { then } else { first };
+        vec![asked.records(600, &[address])]
+    })
+}
+
+/// A host that is gone says nothing at all, and the kernel takes its time to say so.
+#[test]
+fn an_address_that_is_silent_is_left_for_another() {
+    for (group, how) in [
+        ("upstream app { server app.test:8081 resolve; }", "proxy_pass http://app;"),
+        ("", "proxy_pass http://$arg_name:8081;"),
+    ] {
+        let place = Place::new();
+        let address = format!("127.0.0.4:{}", place.port(8081));
+        let silent = TcpListener::bind(&address).unwrap();
+        kernel::listen_for(&silent, 0);
+        // Nobody accepts it, so there is no room for another one.
+        let _full = std::net::TcpStream::connect(&address).unwrap();
+        let dns = moving("127.0.0.4", "127.0.0.3");
+        let before = format!("resolver {} ipv6=off; {group}", dns.addr);
+        let limpet = Limpet::start_in(place, &two_and(how, &before));
+        for _ in 0..3 {
+            assert_eq!(limpet.get("/?name=app.test").text(), "three", "{how}");
+        }
+        let left = "no answer from upstream, and its name has other addresses now";
+        assert_eq!(limpet.log.wait(left).level, "warn");
+        assert_eq!(limpet.log.count("upstream timed out"), 0);
+    }
+}
+
+#[test]
+fn a_name_that_a_request_brings_has_moved() {
+    let place = Place::new();
+    let dns = moving("127.0.0.4", "127.0.0.3");
+    let old = answer_once(&format!("127.0.0.4:{}", place.port(8081)));
+    let how = "proxy_pass http://$arg_name:8081;";
+    let before = format!("resolver {} ipv6=off;", dns.addr);
+    let limpet = Limpet::start_in(place, &two_and(how, &before));
+    assert_eq!(limpet.get("/?name=app.test").text(), "old");
+    old.join().unwrap();
+    // What is known counts for a second.
+    std::thread::sleep(std::time::Duration::from_millis(1100));
+    assert_eq!(limpet.get("/?name=app.test").text(), "three", "its own resolver is asked again");
+    assert_eq!(dns.asked(), ["A app.test", "A app.test"]);
+}
+
+/// What a resolver is told counts more than what DNS says.
+#[test]
+fn an_answer_is_good_for_as_long_as_valid_says_and_of_one_family() {
+    let place = Place::new();
+    let dns = Dns::start(|asked: &Asked| match asked.kind {
+        "AAAA" => vec![asked.records(0, &["::1"])],
+        _ => vec![asked.records(0, &["127.0.0.2"])],
+    });
+    let six = format!("server {{ listen [::1]:{}; return 200 six; }}", place.port(8081));
+    let before = format!("resolver {} ipv4=off valid=1h; {six}", dns.addr);
+    let how = "proxy_pass http://$arg_name:8081;";
+    let limpet = Limpet::start_in(place, &two_and(how, &before));
+    assert_eq!(limpet.get("/?name=app.test").text(), "six");
+    // DNS has said that it is good for no time at all, which is a second at least.
+    std::thread::sleep(std::time::Duration::from_millis(1200));
+    assert_eq!(limpet.get("/?name=app.test").text(), "six");
+    assert_eq!(dns.asked(), ["AAAA app.test"]);
+}
+
 #[test]
 fn a_literal_name_needs_no_resolver() {
     let how = "proxy_pass http://localhost:8082;";
@@ -195,4 +264,84 @@ fn a_literal_name_that_nobody_knows_is_a_502_and_a_line() {
     assert_eq!(limpet.get("/").status, 502);
     let line = limpet.log.wait("no..such could not be resolved (3: Host not found)");
     assert_eq!(line.level, "error");
+}
+
+/// One group whose line has `service=NAME` and this besides, and three servers.
+fn served(place: &Place, dns: &Dns, groups: &[(&str, &str)]) -> String {
+    let mut http = format!("resolver {} ipv6=off; access_log off;", dns.addr);
+    let mut locations = String::new();
+    for (name, line) in groups {
+        http += &format!("upstream {name} {{ zone {name} 64k; {line} }}\n");
+        locations += &format!("location /{name} {{ proxy_pass http://{name}; }}\n");
+    }
+    for (address, text) in [("127.0.0.2", "one"), ("127.0.0.3", "two"), ("127.0.0.4", "three")] {
+        http +=
+            &format!("server {{ listen {address}:{}; return 200 {text}; }}\n", place.port(8081));
+    }
+    format!("events {{ }} http {{ {http} server {{ listen 8080; {locations} }} }}")
+}
+
+/// A server of DNS that knows services of `app.test`, at three addresses and one where nobody is.
+fn services(port: u16) -> Dns {
+    Dns::start(move |asked: &Asked| {
+        let places = |places: &[&str]| -> Vec<Vec<u8>> {
+            let texts: Vec<_> =
+                places.iter().map(|place| place.replace("PORT", &port.to_string())).collect();
+            vec![asked.records(60, &texts.iter().map(String::as_str).collect::<Vec<_>>())]
+        };
+        match (&*asked.name, asked.kind) {
+            // Not in the order of their priorities.
+            ("_http._tcp.app.test", "SRV") => {
+                places(&["9 7 PORT three.test", "5 3 PORT one.test", "5 1 PORT two.test"])
+            }
+            ("_dead._tcp.app.test", "SRV") => {
+                places(&["1 1 PORT dead.test", "2 0 PORT three.test", "3 0 PORT two.test"])
+            }
+            ("one.test", "A") => vec![asked.records(60, &["127.0.0.2"])],
+            ("two.test", "A") => vec![asked.records(60, &["127.0.0.3"])],
+            ("three.test", "A") => vec![asked.records(60, &["127.0.0.4"])],
+            ("dead.test", "A") => vec![asked.records(60, &["127.0.0.5"])],
+            _ => vec![asked.no_name(1)],
+        }
+    })
+}
+
+/// As nginx has them: the lowest number serves, by the weights of the records; all others are
+/// backups.
+#[test]
+fn places_of_a_service_have_priorities_and_weights() {
+    if drives_nginx() {
+        return;
+    }
+    let place = Place::new();
+    let dns = services(place.port(8081));
+    let spare = format!("server 127.0.0.5:{};", place.port(8081));
+    let spare = format!("{spare} server app.test service=http resolve backup;");
+    let config = served(
+        &place,
+        &dns,
+        &[
+            ("best", "server app.test service=http resolve;"),
+            ("own", "server app.test service=http resolve weight=2;"),
+            ("dead", "server app.test service=dead resolve fail_timeout=1h;"),
+            ("spare", &spare),
+        ],
+    );
+    let limpet = Limpet::start_in(place, &config);
+    let counted = |at: &str| {
+        let texts: Vec<_> = (0..20).map(|_| limpet.get(at).text()).collect();
+        ["one", "two", "three"].map(|text| texts.iter().filter(|it| *it == text).count())
+    };
+    assert_eq!(counted("/best"), [15, 5, 0]);
+    assert_eq!(counted("/own"), [10, 10, 0], "what the line says counts");
+    assert_eq!(counted("/dead"), [0, 10, 10], "who is not the best is a backup, whatever it is");
+    assert_eq!(counted("/spare"), [15, 5, 0], "only the best are backups of others");
+    let output = limpet.run(&["-s", "status"]);
+    let table = String::from_utf8_lossy(&output.stdout).into_owned();
+    let (_, rows) = table.split_once("\nupstream dead, zone dead\n").expect(&table);
+    let rows: Vec<Vec<&str>> = rows.lines().take(4).map(|row| row.split("  ").collect()).collect();
+    let states: Vec<&str> =
+        rows.iter().flat_map(|row| row.iter().map(|cell| cell.trim())).collect();
+    let count = |state: &str| states.iter().filter(|cell| **cell == state).count();
+    assert_eq!((count("unavail"), count("up, backup")), (1, 2), "{table}");
 }

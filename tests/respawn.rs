@@ -161,3 +161,35 @@ fn unknown_children_are_reaped() {
     limpet.log.wait("unknown process");
     assert_eq!(limpet.get("/").text(), "served");
 }
+
+/// A worker that still owes something when its master is dead waits for that, and only waits.
+#[test]
+fn who_has_lost_its_master_sleeps_until_it_is_done() {
+    if drives_nginx() {
+        return;
+    }
+    let place = Place::new();
+    place.write("html/big", vec![b'x'; 16 << 20]);
+    let config = "
+        worker_processes 2;
+        events { }
+        http { server { listen 8080; root @DIR@/html; } }
+    ";
+    let limpet = Limpet::start_in(place, config);
+    let workers = limpet.wait_workers(2);
+    let mut client = limpet.client();
+    let response = client.send("GET /big HTTP/1.1\r\nHost: a\r\n\r\n").try_response(true).unwrap();
+    assert_eq!(response.status, 200);
+    limpet.master().signal(libc::SIGKILL);
+    eventually("one of them is left", || workers.iter().filter(|it| it.lives()).count() == 1);
+    let left = workers.into_iter().find(|it| it.lives()).unwrap();
+    eventually("it sleeps", || {
+        (0..20).all(|_| {
+            std::thread::sleep(Duration::from_millis(5));
+            left.state() == "S"
+        })
+    });
+    assert_eq!(limpet.log.count("came through the door"), 0);
+    drop(client);
+    eventually("it has ended", || !left.lives());
+}

@@ -46,6 +46,16 @@ fn templates_are_sites_with_the_environment_in_them() {
     drop(limpet);
 }
 
+/// nginx's image has a format of that name for the sites in it.
+#[test]
+fn sites_may_log_as_in_an_nginx_image() {
+    let site = "server { listen 8099; access_log /dev/stdout main; return 200 logged; }";
+    let Some(limpet) = served(&[("etc/nginx/conf.d/default.conf", site)], &[], &[]) else { return };
+    wait_for(8099);
+    assert_eq!(get(8099, "/").text(), "logged");
+    drop(limpet);
+}
+
 /// The folder of a configuration that is named, and its `include`.
 #[test]
 fn templates_of_a_named_configuration() {

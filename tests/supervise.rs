@@ -115,7 +115,7 @@ fn the_oldest_generation_is_ended_when_it_takes_too_long() {
     limpet.signal(libc::SIGHUP);
     limpet.log.wait("generation 2: 1 of 1 workers ready");
     limpet.signal(libc::SIGHUP);
-    let line = limpet.log.wait("generation 1 is terminated for a reload");
+    let line = limpet.log.wait("generation 1 is terminated for the next one");
     assert_eq!(line.level, "alert");
     limpet.log.wait("generation 3: 1 of 1 workers ready");
     limpet.log.wait(&format!("worker process {} exited on signal 9", old.0));

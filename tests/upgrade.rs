@@ -356,6 +356,10 @@ fn a_binary_that_hangs_is_killed_with_what_it_has_started() {
     let sleep = Process(daemon.limpet.place.read("sleep").trim().parse().unwrap());
     eventually("nothing of it is left", || !sleep.lives());
     daemon.restore_binary();
+    let config = daemon.limpet.place.read("limpet.conf").replace("300ms", "1m");
+    daemon.limpet.place.write("limpet.conf", config);
+    daemon.limpet.signal(libc::SIGHUP);
+    daemon.limpet.log.wait("generation 2: ");
     let new = daemon.upgrade();
     daemon.limpet.log.wait(&format!("the new binary process {} is ready", new.0));
 }
@@ -380,10 +384,10 @@ fn nginx_may_follow() {
     let Some(nginx) = program("nginx").filter(|_| !drives_nginx()) else {
         return skip("no nginx");
     };
-    let mut daemon = Daemon::start_with("upgrade_timeout 500ms;", &[]);
+    let mut daemon = Daemon::start_with("upgrade_timeout 3s;", &[]);
     let dir = daemon.limpet.place.dir().display().to_string();
     let script = format!(
-        "#!/bin/sh\nsed s/upgrade_timeout.500ms.// {dir}/limpet.conf > {dir}/nginx.conf\n\
+        "#!/bin/sh\nsed s/upgrade_timeout.3s.// {dir}/limpet.conf > {dir}/nginx.conf\n\
          exec {} -p {dir} -c {dir}/nginx.conf -e {dir}/error.log\n",
         nginx.display()
     );

@@ -1,12 +1,12 @@
 //! `limpet -h directives`: the tables of REFERENCE.md, for a terminal.
 
-const REFERENCE: &str = include_str!("../../REFERENCE.md");
+/// The titles and the rows (build.rs).
+const TABLES: &str = include_str!(concat!(env!("OUT_DIR"), "/directives.md"));
 
 /// Every directive: its name, contexts and default, and what it is.
 pub fn text() -> String {
-    let (told, _) = REFERENCE.split_once("## What is refused").unwrap_or((REFERENCE, ""));
     let (mut text, mut title) = (String::new(), None);
-    for line in told.lines() {
+    for line in TABLES.lines() {
         if let Some(next) = line.strip_prefix("## ") {
             title = Some(next);
         } else if let Some([name, contexts, default, what]) = cells(line) {

@@ -72,12 +72,13 @@ fn tell(signal: Signal, options: &Options, source: &Source) -> i32 {
     }
 }
 
-/// As in nginx, a signal goes to nobody while the config is broken. A look does no harm.
+/// As in nginx, a signal goes to nobody while the config is broken. A look does no harm, and a
+/// preStop hook must not fail because a ConfigMap came that was refused.
 fn pid_file(signal: Signal, options: &Options, source: &Source) -> Result<PathBuf, Refused> {
     let config = match signal {
         _ if options.pid.is_some() => return Ok(PathBuf::new()),
-        Signal::Send(_) => cycle::read(source)?,
-        Signal::Status => Config::read(&source.conf, &source.prefix),
+        Signal::Send(word) if word != "drain" => cycle::read(source)?,
+        _ => Config::read(&source.conf, &source.prefix),
     };
     Ok(config.core.pid.unwrap_or_else(|| source::PID.into()))
 }

@@ -165,7 +165,8 @@ impl Options {
             _ if self.wishes.folder.is_some() => "one directory is served",
             path if path.is_dir() => "",
             path if path.exists() => "it is no directory; -c names a configuration",
-            _ => "there is no such directory",
+            path if path.components().count() > 1 => "there is no such directory",
+            _ => "there is no such directory, and commands are healthcheck and sleep",
         };
         if !why.is_empty() {
             return Err(format!("invalid option: \"{}\": {why}", arg.display()));
@@ -178,7 +179,7 @@ impl Options {
 /// As the configuration writes times: `5`, `5s`, `500ms`.
 fn time(arg: Option<&OsString>) -> Result<u64, String> {
     let arg = arg.ok_or("\"sleep\" requires a time")?;
-    let invalid = || format!("invalid time \"{}\"", arg.display());
+    let invalid = || format!("invalid time \"{}\": write 5, 500ms or 1m", arg.display());
     conf::parse_time(arg.as_bytes(), true).ok_or_else(invalid)
 }
 
@@ -227,6 +228,11 @@ mod tests {
             ("-x", "invalid option: \"x\""),
             ("-tx", "invalid option: \"x\""),
             ("/nowhere", "invalid option: \"/nowhere\": there is no such directory"),
+            (
+                "helthcheck",
+                "invalid option: \"helthcheck\": there is no such directory, and commands are \
+                 healthcheck and sleep",
+            ),
             ("-c x /", "invalid option: \"/\": -c says already what is served"),
             ("/ /", "invalid option: \"/\": one directory is served"),
             ("-c", "option \"-c\" requires file name"),
@@ -239,7 +245,7 @@ mod tests {
             ("--json --foo", "invalid option: \"--foo\""),
             ("--pid 0", "invalid process number \"0\""),
             ("sleep", "\"sleep\" requires a time"),
-            ("sleep long", "invalid time \"long\""),
+            ("sleep long", "invalid time \"long\": write 5, 500ms or 1m"),
         ];
         for (line, text) in cases {
             assert_eq!(parse(line), Err(text.into()), "{line}");

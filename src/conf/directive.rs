@@ -230,19 +230,23 @@ impl<S> Directive<S> {
             Set::Sec(field) => once(field(scope), node, value::time_sec),
             Set::Call(set) => set(scope, cx, node),
             Set::Level => Ok(()),
-            // Of thread pools, which have names, each is one.
-            Set::Ignored(check, _) => check(node).and_then(|()| {
-                let same = |other: Node| other.args_len() == 1 || *other.arg(0) == *node.arg(0);
-                match node.earlier().any(same) {
-                    true => Err(Error::directive(node, "is duplicate")),
-                    false => Ok(()),
-                }
-            }),
+            Set::Ignored(check, _) => ignored(check, node),
         }
     }
 }
 
+fn ignored(check: fn(Node) -> Result<(), Error>, node: Node) -> Result<(), Error> {
+    check(node)?;
+    // Of thread pools, which have names, each is one.
+    let same = |other: Node| other.args_len() == 1 || *other.arg(0) == *node.arg(0);
+    match node.earlier().any(same) {
+        true => Err(Error::directive(node, "is duplicate")),
+        false => Ok(()),
+    }
+}
+
 /// Puts the one argument of `node` into an empty `field`.
+#[inline(never)]
 fn once<T>(
     field: &mut Option<T>,
     node: Node,

@@ -76,7 +76,12 @@ fn replace(
     let mut expansions = Vec::new();
     for brace in braces.iter().filter(|brace| brace.at >= word.start as usize) {
         let Some(inner) = inside(&tree.bytes[..end], brace.at) else { continue };
-        let Some(found) = lookup(inner, source, own) else { continue };
+        let Some(found) = lookup(inner, source, own) else {
+            if is_free(inner, own) {
+                tree.unset.push((word, inner.to_vec()));
+            }
+            continue;
+        };
         let next = brace.at + inner.len() + "${}".len();
         value.extend_from_slice(&tree.bytes[copied..brace.at]);
         value.extend_from_slice(&found);
@@ -103,6 +108,13 @@ fn inside(text: &[u8], at: usize) -> Option<&[u8]> {
     Some(&rest[..close])
 }
 
+/// Whether it is a name that means nothing yet, so that the environment may have it.
+fn is_free(name: &[u8], own: &BTreeSet<Vec<u8>>) -> bool {
+    let is_word = name.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'_');
+    let is_name = is_word && name.first().is_some_and(|b| !b.is_ascii_digit());
+    is_name && !variables::is_builtin(name) && !own.contains(name)
+}
+
 /// The value of `NAME` or `NAME:-default`.
 fn lookup(inner: &[u8], source: &Source, own: &BTreeSet<Vec<u8>>) -> Option<Vec<u8>> {
     let name_len = inner.iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'_').count();
@@ -111,8 +123,7 @@ fn lookup(inner: &[u8], source: &Source, own: &BTreeSet<Vec<u8>>) -> Option<Vec<
         b"" => None,
         _ => Some(rest.strip_prefix(b":-")?),
     };
-    let is_name = name.first().is_some_and(|b| !b.is_ascii_digit());
-    if !is_name || variables::is_builtin(name) || own.contains(name) {
+    if !is_free(name, own) {
         return None;
     }
     let set = (source.env)(OsStr::from_bytes(name)).map(OsString::into_vec);

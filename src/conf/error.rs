@@ -2,6 +2,7 @@
 //! line they are about.
 
 use super::tree::{Node, Pos, Tree, Word};
+use crate::mem::sort::sort_by;
 use crate::text::escape::Shown;
 use std::fmt::Write;
 
@@ -60,7 +61,11 @@ impl Error {
             let (line, blanks, mark) = marked(tree.line(pos), usize::from(pos.column) - 1);
             _ = write!(out, "  {label} | {line}\n  {:1$} | {blanks}{mark}\n", "", label.len());
         }
-        if let Some(hint) = &self.hint {
+        let unset = || {
+            let name = Shown(tree.unset_at(pos?)?);
+            Some(format!("the environment has no {name}; ${{{name}:-x}} is x then"))
+        };
+        if let Some(hint) = self.hint.clone().or_else(unset) {
             _ = writeln!(out, "  {:1$} = {hint}", "", label.len());
         }
         out
@@ -101,8 +106,9 @@ impl Errors {
     /// Puts them in the order of the text; those without a place come last.
     pub fn sort(&mut self) {
         let key = |error: &Error| error.pos.map_or((true, None), |pos| (false, Some(pos)));
-        self.errors.sort_by_key(key);
-        self.warnings.sort_by_key(key);
+        for all in [&mut self.errors, &mut self.warnings] {
+            sort_by(all, |a, b| key(a).cmp(&key(b)));
+        }
     }
 
     pub fn warn(&mut self, warning: Error) {

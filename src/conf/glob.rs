@@ -3,6 +3,7 @@
 //! As glob(3): sorted by bytes, a leading dot must be matched by a dot, and a folder
 //! that cannot be read matches nothing.
 
+use crate::mem::sort::sort_by;
 use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
@@ -24,7 +25,7 @@ pub fn expand(pattern: &Path) -> Vec<PathBuf> {
         };
     }
     found.retain(|path| path.exists());
-    found.sort();
+    sort_by(&mut found, |a, b| a.cmp(b));
     found
 }
 

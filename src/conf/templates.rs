@@ -21,9 +21,10 @@ const SITES: &str = "conf.d";
 
 /// What `include PATTERN` means: the files that match, and the templates of such files.
 pub fn expand(pattern: &Path, env: Env) -> Vec<Include> {
-    let files = glob::expand(pattern).into_iter();
-    let mut found: BTreeMap<PathBuf, Include> =
-        files.map(|path| (path.clone(), Include::Path(path))).collect();
+    let mut found: BTreeMap<PathBuf, Include> = BTreeMap::new();
+    for path in glob::expand(pattern) {
+        found.insert(path.clone(), Include::Path(path));
+    }
     let wanted = pattern.file_name().unwrap_or_default().as_bytes();
     let (Some(templates), Some(sites)) = (folder(pattern), pattern.parent()) else {
         return found.into_values().collect();

@@ -5,6 +5,7 @@
 
 use super::env::Expansion;
 use super::read::COMMAND_LINE;
+use crate::mem::sort::sort_by;
 use crate::text::escape::Shown;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -21,6 +22,8 @@ pub struct Tree {
     pub(super) words: Vec<RawWord>,
     pub(super) nodes: Vec<RawNode>,
     pub(super) expansions: Vec<Expansion>,
+    /// Words with the names in them that the environment has no value for.
+    pub(super) unset: Vec<(RawWord, Vec<u8>)>,
     /// What `include` has looked for: paths, and patterns of them.
     pub(super) looked_for: Vec<PathBuf>,
     /// How many texts each of them has found.
@@ -85,7 +88,7 @@ impl Tree {
             let mut copied = 0;
             let of_file = self.expansions.iter().filter(|e| usize::from(e.file) == number);
             let mut in_order: Vec<&Expansion> = of_file.collect();
-            in_order.sort_by_key(|expansion| expansion.start);
+            sort_by(&mut in_order, |a, b| a.start.cmp(&b.start));
             for expansion in in_order {
                 out.extend_from_slice(&file.text[copied..expansion.start]);
                 out.extend_from_slice(&expansion.value);
@@ -95,6 +98,16 @@ impl Tree {
             out.push(b'\n');
         }
         out
+    }
+
+    /// What the environment should have had a value for in the word at a place.
+    pub(super) fn unset_at(&self, pos: Pos) -> Option<&[u8]> {
+        let is_there = |word: &RawWord| {
+            let from = u32::from(word.column);
+            (word.file, word.line) == (pos.file, pos.line)
+                && (from..=from + word.len).contains(&pos.column.into())
+        };
+        self.unset.iter().find(|(word, _)| is_there(word)).map(|(_, name)| &**name)
     }
 
     /// `FILE:LINE`, as nginx names a place; `-g` has no lines.

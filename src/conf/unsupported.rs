@@ -137,15 +137,26 @@ const GROUPS: &[Group] = &[
         )],
     },
     Group {
-        why: "proxying is not built yet: this version serves files and answers of its own",
+        why: "answers are not cached yet: remove it, and each request goes to the upstream",
         names: &[
             (
                 "fastcgi_",
-                "cache cache_background_update cache_bypass cache_key cache_lock \
-              cache_lock_age cache_lock_timeout cache_max_range_offset cache_methods \
-              cache_min_uses cache_path cache_revalidate cache_use_stale cache_valid \
-              no_cache",
+                "cache_background_update cache_key cache_lock cache_lock_age \
+              cache_lock_timeout cache_max_range_offset cache_methods cache_min_uses \
+              cache_path cache_revalidate cache_use_stale cache_valid",
             ),
+            (
+                "proxy_",
+                "cache_background_update cache_convert_head cache_key cache_lock \
+              cache_lock_age cache_lock_timeout cache_max_range_offset cache_methods \
+              cache_min_uses cache_revalidate cache_use_stale cache_valid",
+            ),
+        ],
+    },
+    Group {
+        why: "this protocol is not built yet: speak HTTP (proxy_pass) or FastCGI (fastcgi_pass) \
+              to the application",
+        names: &[
             (
                 "grpc_",
                 "bind buffer_size connect_timeout hide_header ignore_headers \
@@ -157,15 +168,6 @@ const GROUPS: &[Group] = &[
                 "bind buffer_size connect_timeout gzip_flag next_upstream \
               next_upstream_timeout next_upstream_tries pass read_timeout send_timeout \
               socket_keepalive",
-            ),
-            (
-                "proxy_",
-                "cache \
-              cache_background_update cache_bypass cache_convert_head cache_key \
-              cache_lock cache_lock_age cache_lock_timeout cache_max_range_offset \
-              cache_methods cache_min_uses cache_revalidate cache_use_stale \
-              cache_valid \
-              no_cache",
             ),
             (
                 "scgi_",

@@ -22,6 +22,11 @@ impl Cx {
         Ok(handle)
     }
 
+    /// The zone without a name, which no directive declares.
+    pub fn unnamed_zone(&mut self, spec: Spec) -> Option<Handle> {
+        self.zones.directory.declare(spec).ok()
+    }
+
     /// Complains of zones that are nowhere declared with a size.
     pub fn check_zones(&mut self) {
         for (handle, pos) in &self.zones.first {

@@ -199,7 +199,11 @@ impl<M: Converse> Conversations<M> {
             self.resting.get().map(|Deadline(at)| at.wrapping_sub(now).min(ACCEPT_REST as u32));
         let log = self.log_wait.get().map(|ms| ms as u32);
         let waits = [self.reactor.wheel.wait(now), longest, rest, log];
-        waits.into_iter().flatten().min().map_or(-1, |ms| ms.min(wheel::LONGEST) as i32)
+        let [timer, longest, rest, log] = waits.map(|ms| ms.unwrap_or(u32::MAX));
+        match timer.min(longest).min(rest).min(log) {
+            u32::MAX => -1,
+            ms => ms.min(wheel::LONGEST) as i32,
+        }
     }
 
     #[inline]

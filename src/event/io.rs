@@ -121,7 +121,7 @@ impl Io {
         self.slot().ready.get() & CLOSED != 0
     }
 
-    #[inline]
+    #[inline(always)]
     fn slot(&self) -> &'static Slot {
         &reactor().slots[self.slot as usize]
     }
@@ -242,6 +242,12 @@ impl Io {
         })
     }
 
+    /// Whether bytes or the end of them are there, as far as the loop has heard; from now on it
+    /// wakes the task being polled.
+    pub fn has_something(&self) -> bool {
+        self.armed(reactor()).is_ok_and(|ready| ready & READ != 0)
+    }
+
     /// Waits until the deadline; false: the other side has gone before.
     pub fn outlasts(&self, deadline: Deadline) -> impl Future<Output = bool> {
         poll_fn(move |_| {
@@ -296,10 +302,10 @@ impl Io {
         dismissable: bool,
     ) -> Result<usize> {
         loop {
-            if dismissable && reactor().draining() {
-                return Err(Errno::ECANCELED);
-            }
             match self.try_read(buffer) {
+                Err(Errno::EAGAIN) if dismissable && reactor().draining() => {
+                    return Err(Errno::ECANCELED);
+                }
                 Err(Errno::EAGAIN) => self.wait_or_drain(deadline, dismissable).await?,
                 Err(Errno::EINTR) => {}
                 outcome => return outcome,
@@ -326,7 +332,7 @@ impl Io {
 
     /// Enters the epoll set when it has not yet, and says what is ready. The
     /// kernel reports at once what became ready before, so nothing is missed.
-    #[inline]
+    #[inline(always)]
     fn armed(&self, reactor: &Reactor) -> Result<u8> {
         let slot = &reactor.slots[self.slot as usize];
         if !slot.registered.get() {

@@ -52,7 +52,7 @@ impl Deadline {
 }
 
 /// The deadline `ms` milliseconds from now; spans beyond 24 days end there.
-#[inline]
+#[inline(always)]
 pub fn after(ms: u64) -> Deadline {
     let span = ms.min(u64::from(wheel::LONGEST)) as u32;
     Deadline(reactor().now().wrapping_add(span))
@@ -75,6 +75,7 @@ pub fn current() -> TaskId {
 }
 
 /// Has a task polled once more before the loop sleeps.
+#[inline(always)]
 pub fn wake(task: TaskId) {
     reactor().post(task.0);
 }
@@ -86,11 +87,13 @@ pub fn draining() -> bool {
 }
 
 /// What the loop has counted.
+#[inline(always)]
 pub fn counters() -> &'static Counters {
     &reactor().counters
 }
 
 /// Connections that wait between requests, or for the first one.
+#[inline(always)]
 pub fn idle_count() -> u32 {
     reactor().idle_count()
 }

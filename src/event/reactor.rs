@@ -148,7 +148,7 @@ impl Reactor {
     }
 
     /// Begins a turn: the time is read once.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next_turn(&self) {
         if !self.coarse.get() || signal::take(signal::ALRM).is_some() {
             time::update();

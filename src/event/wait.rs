@@ -26,6 +26,7 @@ pub async fn yield_now() {
 }
 
 /// Has the task being polled polled at the deadline, too; true: that is past.
+#[inline(always)]
 pub fn is_due(deadline: Deadline) -> bool {
     reactor().until(deadline.0)
 }

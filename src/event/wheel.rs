@@ -77,7 +77,7 @@ impl Wheel {
     }
 
     /// Sets or moves a task's deadline.
-    #[inline]
+    #[inline(always)]
     pub fn set(&self, task: u32, deadline: Millis) {
         let node = &self.nodes[task as usize];
         if node.on.get() {

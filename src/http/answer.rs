@@ -46,6 +46,7 @@ pub fn find<'r>(request: &mut Request<'r>) -> Progress<'r> {
 }
 
 /// Goes on where the phases have stopped.
+#[inline(always)]
 pub fn resume<'r>(request: &mut Request<'r>) -> Progress<'r> {
     let step = phases(request);
     conclude(request, step)
@@ -76,9 +77,15 @@ pub fn refuse<'r>(request: &mut Request<'r>, bad: Bad, pipelined: bool) -> Progr
         Some(shown) => (Shown(shown), "..."),
         None => (Shown(line), ""),
     };
-    match bad.quotes_line() {
-        true => request.log_reading(pipelined, None, format_args!("{bad}: \"{shown}{cut}\"")),
-        false => request.log_reading(pipelined, None, format_args!("{bad}")),
+    match (bad.quotes_line(), bad.directive()) {
+        (true, Some(name)) => {
+            let text = format_args!("{bad}: \"{shown}{cut}\", which \"{name}\" would allow");
+            request.log_reading(pipelined, None, text);
+        }
+        (true, None) => {
+            request.log_reading(pipelined, None, format_args!("{bad}: \"{shown}{cut}\""));
+        }
+        (false, _) => request.log_reading(pipelined, None, format_args!("{bad}")),
     }
     if request.head.has_line() {
         // For the log: it may be no path, which changes nothing any more.

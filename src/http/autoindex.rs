@@ -8,6 +8,7 @@ use crate::http::step::{Answer, Made, Step};
 use crate::http::variables::argument;
 use crate::http::{charset, filters, paths};
 use crate::log::Level;
+use crate::mem::sort::sort_by;
 use crate::proto::request::Method;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::file;
@@ -117,7 +118,7 @@ fn read(request: &Request<'_>, path: &[u8]) -> Result<Vec<Entry>> {
             entries.extend(entry(request, path, name)?);
         }
     }
-    entries.sort_by(|a, b| (!a.is_directory, &a.name).cmp(&(!b.is_directory, &b.name)));
+    sort_by(&mut entries, |a, b| (!a.is_directory, &a.name).cmp(&(!b.is_directory, &b.name)));
     Ok(entries)
 }
 

@@ -10,10 +10,11 @@ use super::health;
 use super::input::Input;
 use super::log::Doing;
 use super::proxied;
+use super::upstream;
 use super::worker::Worker;
 use crate::event::{self, Accepted, Deadline, Dismissal, Io};
 use crate::log::{Context, Entry, Level, log};
-use crate::mem::arena::{Arena, Placed};
+use crate::mem::arena::{Arena, Placed, Room};
 use crate::sys::addr::{Ip, Peer};
 use crate::sys::errno::Errno;
 use crate::sys::sockopt;
@@ -60,7 +61,7 @@ impl Conn {
 
     /// One that another worker had; and what came with it of its next request.
     fn handed(worker: &Worker, accepted: Accepted, arrived: Arrived) -> (Conn, Option<Input>) {
-        let Arrived { number, requests, age_ms, left_ms, nodelay, input, proxied } = arrived;
+        let Arrived { number, requests, age_ms, left_ms, nodelay, input, proxied, .. } = arrived;
         let conn = Conn {
             io: accepted.io,
             peer: accepted.peer,
@@ -122,6 +123,7 @@ impl Conn {
     }
 
     /// Part of the story of this connection.
+    #[inline(always)]
     pub fn debug(&self, server: &Server, text: fmt::Arguments<'_>) {
         self.log(server, Level::Debug, None, text, None);
     }
@@ -218,6 +220,8 @@ pub struct Service<E: 'static> {
 enum Held<E: Future + 'static> {
     Idle(Conn),
     Busy(Placed<E>),
+    /// The rest of it is a tunnel that another worker had.
+    Tunnel(Room<'static, ()>),
 }
 
 /// Serves one connection until it closes. `make` builds the future of
@@ -251,6 +255,7 @@ pub fn serve<E: Future<Output = Option<Conn>>>(
                     quiet = false;
                     continue;
                 }
+                Some(Held::Tunnel(tunnel)) => return tunnel.await,
                 None => return,
             };
             if event::draining()
@@ -296,16 +301,21 @@ fn arrive<E: Future<Output = Option<Conn>>>(
 ) -> (Option<Held<E>>, Deadline) {
     let worker = service.worker;
     let arrived = if accepted.handed { worker.arrived.take() } else { None };
-    let Some(arrived) = arrived else {
+    let Some(mut arrived) = arrived else {
         let conn = Conn::new(worker, accepted);
         let deadline = worker.first_deadline(&conn);
         return (Some(Held::Idle(conn)), deadline);
     };
+    let tunnel = arrived.tunnel.take();
     let (conn, input) = Conn::handed(worker, accepted, arrived);
     let deadline = event::after(conn.keep_ms.into());
-    match input {
-        Some(input) => (begin(service, conn, input, make), deadline),
-        None => (Some(Held::Idle(conn)), deadline),
+    match (tunnel, input) {
+        (Some(tunnel), _) => {
+            let room = worker.rooms.place(upstream::resume(worker, conn, tunnel));
+            (room.map(Held::Tunnel), deadline)
+        }
+        (None, Some(input)) => (begin(service, conn, input, make), deadline),
+        (None, None) => (Some(Held::Idle(conn)), deadline),
     }
 }
 

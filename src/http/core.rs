@@ -35,6 +35,10 @@ settings! {
         pub merge_slashes: bool = true,
         /// 0: no bound.
         pub max_headers: u64 = 1000,
+        pub strict_line_endings: bool = false,
+        /// What nginx takes, and limpet only if it is told to.
+        pub allow_colonless_headers: bool = false,
+        pub allow_control_bytes: bool = false,
     }
 }
 

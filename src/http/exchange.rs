@@ -117,7 +117,7 @@ pub fn run(
 }
 
 /// The address a connection came to; the kernel is asked only where there is a choice.
-fn site_of<'h>(listening: &'h Listening, io: &Io) -> Option<&'h Site> {
+pub fn site_of<'h>(listening: &'h Listening, io: &Io) -> Option<&'h Site> {
     match &*listening.sites {
         [only] => Some(only),
         _ => Some(listening.site(&socket::getsockname(io).ok()?)),
@@ -132,8 +132,13 @@ fn rules(core: &Srv) -> Rules {
         head: number.saturating_mul(size).min(u64::from(u32::MAX)) as u32,
         underscores: core.underscores_in_headers,
         ignore_invalid: core.ignore_invalid_headers,
-        headers: u16::try_from(core.max_headers).unwrap_or(u16::MAX),
-        ..Rules::default()
+        headers: match core.max_headers {
+            0 => u16::MAX,
+            most => u16::try_from(most).unwrap_or(u16::MAX),
+        },
+        strict_line_endings: core.strict_line_endings,
+        colonless: core.allow_colonless_headers,
+        controls: core.allow_control_bytes,
     }
 }
 
@@ -181,6 +186,7 @@ fn one(
             let (scratch, pipelined, body) = (&scratch, limits.pipelined, &received);
             let origin = Origin { worker, conn, http, site, scratch, started_at, pipelined, body };
             let mut request = Request::new(origin, input.bytes(), &head);
+            request.find_server();
             answered(&mut request, bad, output, limits).await
         };
         if bad.is_some() {
@@ -230,6 +236,9 @@ fn answered<'r>(
         let line = Shown(head.line.of(request.bytes));
         request.log(Level::Debug, None, format_args!("http request line: \"{line}\""));
         let sent = respond::send(request, &found, output).await;
+        if request.is_gone {
+            return Ending::Broken;
+        }
         request.complete = sent.is_ok() && !matches!(found, Answer::Close { .. });
         if request.mirrors.is_some() && sent.is_ok() {
             // The answer first: nobody waits for what is only copied.
@@ -251,7 +260,7 @@ fn answered<'r>(
     }
 }
 
-fn tell_end(request: &Request<'_>) {
+pub fn tell_end(request: &Request<'_>) {
     let (status, sent) = (request.status, request.body_sent);
     request.log(Level::Debug, None, format_args!("http finalize request: {status}, {sent}"));
 }
@@ -352,7 +361,8 @@ fn read_head(
             let (scratch, received) = (worker.scratch(), OnceCell::new());
             let (scratch, pipelined, body) = (&scratch, limits.pipelined, &received);
             let origin = Origin { worker, conn, http, site, scratch, started_at, pipelined, body };
-            let request = Request::new(origin, input.bytes(), head);
+            let mut request = Request::new(origin, input.bytes(), head);
+            request.find_server();
             abandoned(request, limits.pipelined, errno);
             return Err(Ending::Broken);
         }

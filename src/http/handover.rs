@@ -3,14 +3,16 @@
 
 use super::connection::Conn;
 use super::input::Input;
+use super::upstream::Resumed;
 use super::worker::Worker;
 use crate::event::{self, Conversations, Converse, Deadline, Io, Reserved};
 use crate::log::{Level, log};
 use crate::net::handover::message::{Connection, INPUT_MOST, Reason};
-use crate::net::handover::{Host, Passed, Purpose, Traveller, Why};
+use crate::net::handover::{Carried, Host, Passed, Purpose, Traveller, Why};
 use crate::sys::addr::{Addr, Peer};
 use crate::sys::socket;
 use crate::text::writer::Writer;
+use std::cell::OnceCell;
 use std::future::Future;
 use std::os::fd::{AsFd, OwnedFd};
 
@@ -20,6 +22,15 @@ struct Leaving<'a> {
     conn: &'a Conn,
     input: &'a [u8],
     deadline: Deadline,
+    /// If it has become a tunnel.
+    tunnel: Option<Other<'a>>,
+}
+
+/// The other end of a tunnel, and the parcel that goes along.
+struct Other<'a> {
+    io: &'a Io,
+    pack: &'a dyn Fn() -> Option<OwnedFd>,
+    packed: OnceCell<OwnedFd>,
 }
 
 impl Traveller for Leaving<'_> {
@@ -27,12 +38,24 @@ impl Traveller for Leaving<'_> {
         &self.conn.io
     }
 
+    fn other(&self) -> Option<&Io> {
+        self.tunnel.as_ref().map(|other| other.io)
+    }
+
+    fn parcel(&self) -> Option<&OwnedFd> {
+        let Other { pack, packed, .. } = self.tunnel.as_ref()?;
+        if packed.get().is_none() {
+            let _ = packed.set(pack()?);
+        }
+        packed.get()
+    }
+
     fn number(&self) -> u64 {
         self.conn.number
     }
 
     fn put(&self, out: &mut Writer<'_>) {
-        let Leaving { worker, conn, input, deadline } = self;
+        let Leaving { worker, conn, input, deadline, .. } = self;
         let http = worker.http();
         let Some(listening) = http.listening.get(usize::from(conn.listening)) else { return };
         worker.headers.bytes(conn, |proxied| {
@@ -58,8 +81,9 @@ pub fn may_leave(conn: &Conn, input: &Input) -> bool {
 }
 
 /// Gives a connection that owes nothing to another worker, until the deadline. `Some(false)`: it
-/// stays, and that will not change; else it is not ours any more, and is to be closed without a
-/// word. `input`: what was read of its next request; nothing is of a type that takes no room.
+/// stays, for good (`Conn::stays`) or for what it has to say now; else it is not ours any more,
+/// and is to be closed without a word. `input`: what was read of its next request; nothing is of
+/// a type that takes no room.
 ///
 /// Cancellation: closes the connection here; if it was on its way it is the receiver's.
 pub fn pass<'a>(
@@ -70,7 +94,7 @@ pub fn pass<'a>(
 ) -> impl Future<Output = Option<bool>> + 'a {
     let mut passage = worker.handover.passage(Purpose::Leave);
     event::found(deadline, move || {
-        let leaving = Leaving { worker, conn, input: input.as_ref(), deadline };
+        let leaving = Leaving { worker, conn, input: input.as_ref(), deadline, tunnel: None };
         passage.go_on(&leaving).map(|passed| is_gone(conn, passed))
     })
 }
@@ -86,21 +110,42 @@ pub fn balance<'a>(
 ) -> impl Future<Output = Option<bool>> + 'a {
     let mut passage = worker.handover.passage(Purpose::Balance);
     event::found(deadline, move || {
-        let leaving = Leaving { worker, conn, input: b"", deadline };
+        let leaving = Leaving { worker, conn, input: b"", deadline, tunnel: None };
         passage.go_on(&leaving).map(|passed| passed == Passed::Taken)
     })
 }
 
+/// Gives a tunnel to another worker, until the deadline; true: it is not ours any more. `pack`
+/// makes its parcel.
+///
+/// Cancellation: as that of [`pass`].
+pub async fn pass_tunnel(
+    worker: &'static Worker,
+    conn: &Conn,
+    (io, pack): (&Io, &dyn Fn() -> Option<OwnedFd>),
+    deadline: Deadline,
+) -> bool {
+    let mut passage = worker.handover.passage(Purpose::Leave);
+    let tunnel = Some(Other { io, pack, packed: OnceCell::new() });
+    let leaving = Leaving { worker, conn, input: b"", deadline, tunnel };
+    match event::found(deadline, || passage.go_on(&leaving)).await {
+        Some(passed) => is_gone(conn, passed),
+        None => passage.is_on_its_way(),
+    }
+}
+
 fn is_gone(conn: &Conn, passed: Passed) -> bool {
     let Passed::Stays(why) = passed else { return true };
-    tell(conn, why);
-    conn.stays.set(true);
+    // A tunnel is offered again and again.
+    if why != Why::Deaf && !conn.stays.replace(true) {
+        tell(conn, why);
+    }
     false
 }
 
 fn tell(conn: &Conn, why: Why) {
     let (level, text) = match why {
-        Why::Nobody => (Level::Debug, "nobody is there"),
+        Why::Nobody | Why::Deaf => (Level::Debug, "nobody is there"),
         Why::Refused(Reason::Draining) => (Level::Debug, "all others leave, too"),
         Why::Refused(Reason::NoListener) => (Level::Info, "nobody listens there any more"),
         Why::Refused(Reason::Full) => (Level::Warn, "no worker has room"),
@@ -121,6 +166,8 @@ pub struct Arrived {
     pub input: Option<Input>,
     /// The header of the PROXY protocol, empty without.
     pub proxied: Box<[u8]>,
+    /// If it has become a tunnel.
+    pub tunnel: Option<Box<Resumed>>,
 }
 
 /// What a sibling's connection comes to.
@@ -139,7 +186,12 @@ struct Place<'a, M: Converse> {
 impl<'a, M: Converse> Host for Arrivals<'a, M> {
     type Place = Place<'a, M>;
 
-    fn place(&self, about: &Connection<'_>, socket: OwnedFd) -> Result<Place<'a, M>, Reason> {
+    fn place(
+        &self,
+        about: &Connection<'_>,
+        socket: OwnedFd,
+        carried: Option<Carried<'_>>,
+    ) -> Result<Place<'a, M>, Reason> {
         if event::draining() {
             return Err(Reason::Draining);
         }
@@ -150,8 +202,11 @@ impl<'a, M: Converse> Host for Arrivals<'a, M> {
         };
         let Connection { number, requests, age_ms, left_ms, nodelay, .. } = *about;
         let proxied = about.proxied.into();
-        let arrived = Arrived { number, requests, age_ms, left_ms, nodelay, input, proxied };
         let reserved = self.events.reserve(socket).ok_or(Reason::Full)?;
+        let tunnel = carried.map(|carried| Resumed::new(self.worker, carried, left_ms));
+        let tunnel = tunnel.transpose()?;
+        let arrived =
+            Arrived { number, requests, age_ms, left_ms, nodelay, input, proxied, tunnel };
         Ok(Place { reserved, listening, peer: about.peer, arrived })
     }
 

@@ -19,6 +19,7 @@ use crate::conf::{
     Args, Context, Cx, Directive, Error, Node, Pos, Word, parse_number, parse_time, put, settings,
 };
 use crate::net::upstream::AtStart;
+use crate::proto::response::Rules;
 use std::rc::Rc;
 
 settings! {
@@ -63,6 +64,7 @@ pub struct Check {
     pub upstream: Rc<Upstream>,
     condition: Option<Rc<Match>>,
     request: Box<[u8]>,
+    rules: Rules,
     connect_timeout: u64,
     send_timeout: u64,
     read_timeout: u64,
@@ -199,6 +201,10 @@ fn check(found: &Found, matches: &[Rc<Match>], upstreams: &Upstreams) -> Result<
         upstream: Rc::clone(upstream),
         condition,
         request: request::made(&wanted.uri, &conf.proxy, host, &found.server),
+        rules: Rules {
+            no_status_line: conf.proxy.allow_no_status_line,
+            ..exchange.rules(probe::HEAD)
+        },
         connect_timeout: exchange.connect_timeout,
         send_timeout: exchange.send_timeout,
         read_timeout: exchange.read_timeout,

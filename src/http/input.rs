@@ -28,7 +28,7 @@ impl Input {
     }
 
     /// The bytes not consumed yet.
-    #[inline]
+    #[inline(always)]
     pub fn bytes(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
@@ -38,7 +38,7 @@ impl Input {
     }
 
     /// Where to read to; empty when the buffer is full. What was consumed makes room.
-    #[inline]
+    #[inline(always)]
     pub fn room(&mut self) -> &mut [u8] {
         if self.start > 0 {
             self.buffer.copy_within(self.start..self.end, 0);

@@ -187,7 +187,7 @@ pub fn check<'r>(request: &mut Request<'r>) -> Step<'r> {
     if conf.limits.is_empty() || request.limited.conn.is_some() {
         return Step::Next;
     }
-    match take(request, &conf.limits) {
+    match take(request, &conf.limits, |limit| limit.most) {
         Ok(verdict) => {
             request.limited.conn = verdict;
             Step::Next
@@ -199,8 +199,18 @@ pub fn check<'r>(request: &mut Request<'r>) -> Step<'r> {
     }
 }
 
-/// Counts the request in each limit.
-fn take<'r>(request: &Request<'r>, limits: &'r [Limit]) -> Result<Option<Verdict>, Refusal<'r>> {
+/// Counts one that another worker has let in.
+pub fn count<'r>(request: &Request<'r>) {
+    // Where it cannot be counted there may be one more than there should.
+    let _ = take(request, &request.location.conf.limit_conn.limits, |_| u32::MAX);
+}
+
+/// Counts the request in each limit, if there are fewer than `most`.
+fn take<'r>(
+    request: &Request<'r>,
+    limits: &'r [Limit],
+    most: impl Fn(&Limit) -> u32,
+) -> Result<Option<Verdict>, Refusal<'r>> {
     let mut verdict = None;
     for limit in limits {
         let mut zones = request.http.conf.limit_conn.zones.iter();
@@ -210,7 +220,7 @@ fn take<'r>(request: &Request<'r>, limits: &'r [Limit]) -> Result<Option<Verdict
             continue;
         }
         verdict = Some(Verdict::Passed);
-        let taken = match count::take(&limit.zone, key, limit.most) {
+        let taken = match count::take(&limit.zone, key, most(limit)) {
             Some(Some(taken)) => taken,
             Some(None) => return Err(Refusal::TooMany(zone)),
             None => return Err(Refusal::NoRoom(zone)),

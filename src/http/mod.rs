@@ -63,6 +63,7 @@ pub mod split_clients;
 mod static_files;
 mod step;
 mod subrequest;
+mod trailers;
 pub mod try_files;
 mod upstream;
 pub mod upstreams;

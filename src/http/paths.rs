@@ -22,6 +22,7 @@ pub static VARIABLES: &[BuiltIn] = &[
 
 /// What the file system has for the request's URI with `suffix` behind it. EINVAL: there
 /// is no path, and the log has been told why.
+#[inline(always)]
 pub fn look_up(request: &Request<'_>, suffix: &[u8]) -> Found {
     let found = below_root(request).and_then(|below| find(request, below, suffix));
     found.unwrap_or_else(Found::Failed)

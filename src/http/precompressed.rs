@@ -9,6 +9,7 @@ use crate::http::file_cache::{File, Found};
 use crate::http::request::Request;
 use crate::http::{gzip, paths};
 use crate::log::Level;
+use crate::mem::sort::sort_by;
 use crate::proto::accept_encoding;
 use crate::proto::request::{Known, Method};
 use crate::sys::errno::Errno;
@@ -84,7 +85,7 @@ pub fn find(request: &mut Request<'_>) -> Option<Rc<File>> {
         codings[2].weight = 0;
     }
     // Stable: of those liked as much the first is the first of the list.
-    codings.sort_by_key(|coding| std::cmp::Reverse(coding.weight));
+    sort_by(&mut codings, |a, b| b.weight.cmp(&a.weight));
     let mut chosen = None;
     for coding in codings.iter().filter(|coding| coding.when != When::Off) {
         let welcome = coding.weight > 0 || coding.when == When::Always;

@@ -101,6 +101,8 @@ pub struct Request<'r> {
     pub mirrors: Option<&'r super::mirror::Loc>,
     /// Its body, once somebody wanted it.
     pub body: &'r OnceCell<Received>,
+    /// What stood behind its last chunk, if that is passed on.
+    pub trailers: Cell<&'r [u8]>,
     /// What is being done, for the log, while the request is not understood.
     pub action: &'static str,
     /// What was answered, once it was.
@@ -123,6 +125,10 @@ pub struct Request<'r> {
     pub body_sent: u64,
     /// All of the answer was sent.
     pub complete: bool,
+    /// Another worker goes on with it, and tells of it.
+    pub is_gone: bool,
+    /// Another worker had it: what is not to be seen of it here has been told.
+    pub was_told: Cell<bool>,
     /// `$request_id`, once somebody has asked for it.
     pub id: Cell<Value<'r>>,
     /// Values that directives have made; see `http::variables`.
@@ -154,13 +160,6 @@ pub struct Origin<'r> {
 }
 
 impl<'r> Request<'r> {
-    /// A request whose path is not known yet; see [`Request::normalise`].
-    pub fn new(origin: Origin<'r>, bytes: &'r [u8], head: &'r Head) -> Request<'r> {
-        let mut request = Request::bare(origin, bytes, head);
-        request.find_server();
-        request
-    }
-
     /// A request that goes through the phases for this one; `None` when there is no room.
     /// Variables are those of both, what regular expressions matched is not.
     pub fn inner(&self, ask: Ask<'r>) -> Option<Request<'r>> {
@@ -179,13 +178,16 @@ impl<'r> Request<'r> {
             raw_uri: false,
             is_inner: true,
             repeats_body: ask.same_method,
+            trailers: if ask.same_method { self.trailers.clone() } else { Cell::default() },
             limited: self.limited.inner(),
             slots,
-            ..Request::bare(origin, self.bytes, self.head)
+            ..Request::new(origin, self.bytes, self.head)
         })
     }
 
-    fn bare(origin: Origin<'r>, bytes: &'r [u8], head: &'r Head) -> Request<'r> {
+    /// A request whose path is not known yet, nor its server: see [`Request::normalise`] and
+    /// [`Request::find_server`].
+    pub fn new(origin: Origin<'r>, bytes: &'r [u8], head: &'r Head) -> Request<'r> {
         let Origin { worker, conn, http, site, scratch, started_at, pipelined, body } = origin;
         let server = &*site.default_server;
         Request {
@@ -225,6 +227,7 @@ impl<'r> Request<'r> {
             upstream: None,
             mirrors: None,
             body,
+            trailers: Cell::default(),
             action: "",
             status: 0,
             response: Response::default(),
@@ -236,6 +239,8 @@ impl<'r> Request<'r> {
             head_sent: 0,
             body_sent: 0,
             complete: false,
+            is_gone: false,
+            was_told: Cell::new(false),
             id: Cell::new(None),
             slots: OnceCell::new(),
             depth: Cell::new(0),
@@ -321,7 +326,7 @@ impl<'r> Request<'r> {
     }
 
     /// Finds out how fast the answer may leave.
-    #[inline]
+    #[inline(always)]
     pub fn set_rate(&mut self) {
         let core = &self.location.conf.core;
         if self.own_rate.is_none() && core.limit_rate.is_zero() {
@@ -345,7 +350,7 @@ impl<'r> Request<'r> {
     }
 
     /// The conditions that the request makes (RFC 9110 13.1); a subrequest makes none.
-    #[inline]
+    #[inline(always)]
     pub fn conditions(&self) -> Conditions<'r> {
         if self.is_inner {
             return Conditions::default();
@@ -384,14 +389,18 @@ impl<'r> Request<'r> {
         time::unix_ms().saturating_sub(self.started_at)
     }
 
+    #[inline(always)]
     pub fn header(&self, known: Known) -> Option<&'r [u8]> {
         self.head.get(self.bytes, known)
     }
 
     /// The answer has a head only. Whatever a configuration makes of 204 and 304, a client
     /// takes what follows their heads for the next answer.
+    #[inline(always)]
     pub fn head_only(&self) -> bool {
-        self.head.method == Method::Head || matches!(self.status, 204 | 304) && !self.body_only()
+        self.head.method == Method::Head
+            || self.response.refused
+            || matches!(self.status, 204 | 304) && !self.body_only()
     }
 
     /// HTTP/0.9: the answer has no head. (A line that was not understood is no such

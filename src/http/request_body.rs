@@ -10,15 +10,17 @@ pub use file::TempFile;
 
 use super::input::Input;
 use super::request::Request;
+use super::trailers::{Section, decode, decoder};
 use super::variables::{BuiltIn, built_in};
 use crate::conf::{Args, Context, Directive, choice, put, settings, size};
 use crate::event;
 use crate::http::core::{is_flag, temp_path};
 use crate::log::Level;
 use crate::mem::buffers::Buf;
-use crate::proto::chunked::{self, Decoder};
+use crate::proto::chunked;
 use crate::proto::framing::Framing;
 use crate::sys::errno::{Errno, Result};
+use crate::vars::Subject;
 use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
@@ -119,6 +121,16 @@ pub fn is_to_come(request: &Request<'_>) -> bool {
     request.head.framing != Framing::None && request.body.get().is_none() && !request.is_inner
 }
 
+/// What the client has sent behind a request and its body, as far as it is here.
+pub fn behind<'r>(request: &Request<'r>) -> &'r [u8] {
+    let ahead = request.bytes.get(request.head.len as usize..).unwrap_or_default();
+    match request.body.get() {
+        None => ahead,
+        Some(body) if body.beyond.is_empty() => ahead.get(body.taken..).unwrap_or_default(),
+        Some(body) => body.buffer.get(body.beyond.clone()).unwrap_or_default(),
+    }
+}
+
 impl Received {
     /// One that nobody has kept: `(size, raw)` are its lengths; the rest as above.
     pub fn passed_on(
@@ -147,6 +159,14 @@ impl Received {
             input.filled(beyond.len());
         }
     }
+}
+
+/// Where what stands behind the last chunk is kept, if it is passed on: as much as a line of a
+/// head may be long.
+pub fn expected<'r>(request: &Request<'r>) -> Option<Section<'r>> {
+    let most = request.server.conf.core.large_client_header_buffers.1;
+    let is_passed = request.location.conf.proxy.pass_trailers;
+    is_passed.then(|| Section::new(request.scratch(), most))
 }
 
 /// A body while it is read.
@@ -236,14 +256,16 @@ impl<'r> Reader<'_, 'r> {
     }
 
     async fn chunked(&mut self) -> std::result::Result<(), u16> {
-        let mut decoder = Decoder::new();
+        let section = expected(self.request);
+        let mut decoder = decoder(section.as_ref());
         let most = self.request.location.conf.core.client_max_body_size;
         loop {
             let before = self.body.taken;
             let count = self.more(AT_ONCE).await?;
             let start = self.body.len;
             let raw = self.body.buffer.get_mut(start..start + count).ok_or(500_u16)?;
-            let (kept, used) = decoder.decode(raw).map_err(|chunked::Bad| 400_u16)?;
+            let decoded = decode(&mut decoder, raw, section.as_ref());
+            let (kept, used) = decoded.map_err(|chunked::Bad| 400_u16)?;
             self.body.len += kept;
             self.body.size += kept as u64;
             if most > 0 && self.body.size > most {
@@ -254,6 +276,7 @@ impl<'r> Reader<'_, 'r> {
                 return Err(413);
             }
             if decoder.is_at_end() {
+                self.request.trailers.set(section.map_or(b"", |section| section.bytes()));
                 self.body.raw -= (count - used) as u64;
                 match self.body.taken - before {
                     0 => self.body.beyond = start + used..start + count,

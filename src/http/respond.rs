@@ -1,5 +1,6 @@
 //! Sending an answer: its head, its body, and what is counted of both.
 
+use super::body_filter::Filters;
 use super::core::Alias;
 use super::file_cache::File;
 use super::gzip::{self, Choice};
@@ -331,7 +332,9 @@ fn write_head(request: &mut Request<'_>, output: &mut Output) {
         request.log(Level::Alert, None, text);
         request.keep_alive = false;
         (request.status, request.moved) = (500, None);
-        request.response = Response { status: 500, length: Some(0), ..Response::default() };
+        request.filters = Filters::default();
+        request.response =
+            Response { status: 500, length: Some(0), refused: true, ..Response::default() };
         output.write(|out| response::put(request, out));
     }
     request.head_sent = (output.len() - before) as u64;

@@ -30,6 +30,8 @@ pub struct Response<'r> {
     pub content_type: &'r [u8],
     /// Told behind the content type; empty: not told.
     pub charset: &'r [u8],
+    /// What was to be told cannot be: there is no body.
+    pub refused: bool,
     /// Of the body, if it is known before it is sent.
     pub length: Option<u64>,
     /// The body goes out in chunks.
@@ -89,6 +91,7 @@ impl<'r> Lines<'r> {
         self.push(scratch, (name, value), true)
     }
 
+    #[inline(always)]
     fn push(
         &mut self,
         scratch: &'r Scratch,
@@ -155,10 +158,7 @@ impl<'r> Lines<'r> {
 
     pub fn put(&self, out: &mut Writer<'_>) {
         for line in self.iter().filter(|line| !line.gone.get()) {
-            out.put(line.name);
-            out.put(b": ");
-            out.put(line.value.get());
-            out.put(b"\r\n");
+            out.put_field(line.name, line.value.get());
         }
     }
 }

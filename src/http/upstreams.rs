@@ -15,7 +15,7 @@ use crate::conf::Template;
 use crate::conf::{Args, Context, Cx, Directive, Error, Shown, UpstreamId, Word};
 use crate::conf::{choice, put, settings};
 use crate::net::resolver::Resolver;
-use crate::net::upstream::{Group, Place, Target};
+use crate::net::upstream::{Group, Memory, Place, Target, unnamed};
 use crate::sys::addr::BadAddr;
 use std::rc::Rc;
 use sticky::Sticky;
@@ -107,8 +107,9 @@ fn implicit(cx: &mut Cx, entry: &crate::conf::Upstream) -> Upstream {
         Ok(addr) => Target::Address(addr),
         Err(_) => Target::Name { host: entry.host.clone(), port, service: None },
     };
+    let memory = cx.unnamed_zone(unnamed()).map_or(Memory::Hidden, Memory::Seen);
     Upstream {
-        group: Rc::new(Group::of(&entry.host, target)),
+        group: Rc::new(Group::of(&entry.host, target, memory)),
         is_block: false,
         key: None,
         sticky: None,

@@ -157,7 +157,7 @@ impl Worker {
         (self.next_number)()
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn input(&self) -> Option<Input> {
         self.inputs.take().map(Input::new)
     }
@@ -193,7 +193,7 @@ impl Worker {
     }
 
     /// Writes down what has been counted, for the scoreboard.
-    #[inline]
+    #[inline(always)]
     pub fn report(&self) {
         let (own, counters) = (shm::own(), event::counters());
         own.accepted.set(counters.accepted.get());

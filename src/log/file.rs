@@ -50,6 +50,7 @@ impl LogFile {
     }
 
     /// Queues a line of an access log, given without its newline.
+    #[inline(always)]
     pub fn line(self: &Rc<Self>, line: &[u8]) {
         match &self.sink {
             Sink::Lines(queue) => self.queue(queue, line),
@@ -112,6 +113,7 @@ impl LogFile {
     }
 
     /// The same for lines that are held, too.
+    #[inline(always)]
     pub(super) fn flush(&self) -> Option<u64> {
         let Sink::Lines(queue) = &self.sink else { return None };
         queue.full.set(false);

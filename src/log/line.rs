@@ -49,6 +49,8 @@ pub struct Line {
 }
 
 impl Line {
+    /// In its only caller, which otherwise would get a copy.
+    #[inline(always)]
     pub fn render(entry: &Entry<'_>, pid: i32) -> Line {
         let mut line = Line { bytes: [0; MAX], len: 0, message: 0 };
         line.put(&time::error_date());
@@ -109,6 +111,11 @@ impl Line {
 
 impl Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        // Nearly all text is plain, and need not be taken apart by characters.
+        if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+            self.put(text.as_bytes());
+            return Ok(());
+        }
         // Those above ASCII too: terminals obey some of them.
         for part in text.split_inclusive(char::is_control) {
             let plain = part.trim_end_matches(char::is_control);

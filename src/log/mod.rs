@@ -9,6 +9,7 @@
 //! no log ever makes the process wait, or ends it. In a worker (`batch(true)`) lines
 //! of one loop turn leave together in `flush`; elsewhere at once.
 
+mod bounded;
 mod cache;
 mod clients;
 mod file;
@@ -25,6 +26,7 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 
+pub use bounded::admits;
 pub use cache::{Cache, CacheLimits, append};
 pub use clients::{debug_clients, is_debugged};
 pub use file::LogFile;
@@ -111,7 +113,13 @@ fn put_object(entry: &Entry<'_>, file: &Rc<LogFile>) {
 }
 
 /// An entry of the process's own log: `log!(Level::Alert, errno e, "kill({pid}) failed")`.
+/// `log!(Level::Alert, bounded, "…")`: what another process can bring about at will.
 macro_rules! log {
+    ($level:expr, bounded, $($text:tt)+) => {
+        if $crate::log::enabled($level) && $crate::log::admits() {
+            $crate::log::put($level, None, format_args!($($text)+));
+        }
+    };
     ($level:expr, errno $errno:expr, $($text:tt)+) => {
         if $crate::log::enabled($level) {
             $crate::log::put($level, Some($errno), format_args!($($text)+));
@@ -137,7 +145,7 @@ pub fn current() -> ErrorLog {
 }
 
 /// Whether `log!` would write anything at this level.
-#[inline]
+#[inline(never)]
 pub fn enabled(level: Level) -> bool {
     STATE.with(|state| {
         let console = level <= Level::Warn && state.console.get();
@@ -198,7 +206,8 @@ pub fn forked() {
 /// The end of a loop turn: one write for each log that has lines. Some: lines
 /// still wait, so this wants to be called again after so many milliseconds.
 pub fn flush() -> Option<u64> {
-    sweep(LogFile::flush_turn)
+    let told = bounded::tell();
+    [told, sweep(LogFile::flush_turn)].into_iter().flatten().min()
 }
 
 /// The last flush of a process: slow readers get half a second.
@@ -251,6 +260,7 @@ struct State {
     current: RefCell<Option<ErrorLog>>,
     console: Cell<bool>,
     batch: Cell<bool>,
+    bounded: bounded::Bounded,
     /// 0: not asked yet.
     pid: Cell<i32>,
     dropped: Cell<u64>,
@@ -266,6 +276,7 @@ thread_local! {
             current: RefCell::new(None),
             console: Cell::new(true),
             batch: Cell::new(false),
+            bounded: bounded::Bounded::new(),
             pid: Cell::new(0),
             dropped: Cell::new(0),
             queued: RefCell::new(Vec::new()),

@@ -249,6 +249,7 @@ impl Rooms {
     }
 
     /// Moves a value into a room; `None` when all are taken.
+    #[inline(always)]
     pub fn hold<'h, T: 'h>(&'static self, value: T) -> Option<Held<'h, T>> {
         const { assert!(size_of::<T>() <= ROOM && align_of::<T>() <= 16, "it fits no room") }
         let index = self.free.take(|free| self.slots[free as usize].next.get())?;

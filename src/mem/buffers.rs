@@ -41,7 +41,7 @@ impl Pool {
     }
 
     /// A buffer, or `None` when all are taken.
-    #[inline]
+    #[inline(always)]
     pub fn take(&'static self) -> Option<Buf> {
         let index = self.free.take(|free| self.next[free as usize].get())?;
         self.used.set(self.used.get() + 1);
@@ -55,6 +55,7 @@ impl Pool {
 }
 
 impl Buf {
+    #[inline(always)]
     fn start(&self) -> *mut u8 {
         // SAFETY: index < count by the pool's construction, so the product stays
         // inside the region reserved in `Pool::new`.
@@ -81,7 +82,7 @@ impl DerefMut for Buf {
 }
 
 impl Drop for Buf {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         let slot = &self.pool.next[self.index as usize];
         slot.set(self.pool.free.give_back(self.index));
@@ -122,10 +123,15 @@ impl Scratch {
     }
 
     /// The first byte of the buffer.
+    #[inline(always)]
     fn start(&self) -> Option<*mut u8> {
-        if let Some(buffer) = self.buffer.get() {
-            return Some(buffer.start());
+        match self.buffer.get() {
+            Some(buffer) => Some(buffer.start()),
+            None => self.begin(),
         }
+    }
+
+    fn begin(&self) -> Option<*mut u8> {
         match self.pool.take() {
             Some(buffer) => Some(self.buffer.get_or_init(|| buffer).start()),
             None => {
@@ -148,6 +154,7 @@ impl Scratch {
 
     /// `len` bytes for the caller to fill; what is in them is of no meaning.
     #[allow(clippy::mut_from_ref, reason = "each piece is handed out once")]
+    #[inline(always)]
     pub fn take(&self, len: usize) -> Option<&mut [u8]> {
         let start = self.start()?;
         let at = self.reserve(len)?;
@@ -182,8 +189,9 @@ impl Scratch {
         Some(unsafe { &*whole })
     }
 
-    /// Keeps `count` records.
-    pub fn fill<T>(&self, count: usize, mut make: impl FnMut() -> T) -> Option<&[T]> {
+    /// Room for `count` records.
+    #[inline(always)]
+    fn room<T>(&self, count: usize) -> Option<*mut T> {
         const { assert!(!std::mem::needs_drop::<T>() && align_of::<T>() <= 16) }
         let start = self.start()?;
         let len = size_of::<T>().checked_mul(count)?;
@@ -196,7 +204,12 @@ impl Scratch {
         self.back.set(at);
         // SAFETY: `at..at + len` lies in the buffer, is handed out for the first time, and
         // is aligned as the address was made to be.
-        let first = unsafe { start.add(at) }.cast::<T>();
+        Some(unsafe { start.add(at) }.cast())
+    }
+
+    /// Keeps `count` records.
+    pub fn fill<T>(&self, count: usize, mut make: impl FnMut() -> T) -> Option<&[T]> {
+        let first = self.room::<T>(count)?;
         for i in 0..count {
             // SAFETY: `i < count`, so this is inside; a plain write drops nothing.
             unsafe { first.add(i).write(make()) };
@@ -206,15 +219,20 @@ impl Scratch {
     }
 
     /// Keeps one record.
+    #[inline(always)]
     pub fn place<T>(&self, value: T) -> Option<&T> {
-        let mut value = Some(value);
-        self.fill(1, || value.take().expect("made once"))?.first()
+        let place = self.room::<T>(1)?;
+        // SAFETY: room for one, which is initialised by this; it lives as long as the buffer.
+        unsafe {
+            place.write(value);
+            Some(&*place)
+        }
     }
 }
 
 /// Bytes of a buffer are always initialised: what records left, padding, goes.
 impl Drop for Scratch {
-    #[inline]
+    #[inline(always)]
     fn drop(&mut self) {
         let (back, size) = (self.back.get(), self.pool.size);
         if let Some(buffer) = self.buffer.get()

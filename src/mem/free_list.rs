@@ -22,7 +22,7 @@ impl FreeList {
     }
 
     /// A free place, or `None` when all are taken. `link` reads the link of a place.
-    #[inline]
+    #[inline(always)]
     pub fn take(&self, link: impl FnOnce(u32) -> u32) -> Option<u32> {
         match self.first.get() {
             0 if self.fresh.get() == self.len => None,

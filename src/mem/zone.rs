@@ -37,6 +37,11 @@ impl Region {
         Ok(Region::of(Mapping::reserve(len)?))
     }
 
+    /// As [`Region::shared`] for who only looks: others never see what is written here.
+    pub fn view(memory: impl AsFd, len: usize) -> Result<Region> {
+        Ok(Region::of(Mapping::view(memory, len)?))
+    }
+
     fn of(map: Mapping) -> Region {
         Region { start: map.start(), len: map.len(), _memory: map }
     }

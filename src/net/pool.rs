@@ -6,6 +6,7 @@
 //! loop that takes them again, and closing them in between would only make new ones.
 
 use crate::event::{self, Deadline, Io, TaskId};
+use crate::shm;
 use crate::sys::addr::{Addr, Peer};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -49,6 +50,8 @@ pub struct Pool {
     idle: RefCell<Vec<Idle>>,
     /// The task that watches over them, once it runs.
     keeper: Cell<Option<TaskId>>,
+    /// When it wakes by itself.
+    wakes_at: Cell<Option<Deadline>>,
     /// When those that are too many are closed.
     trim_at: Cell<Option<Deadline>>,
 }
@@ -65,6 +68,7 @@ impl Pool {
         Pool {
             idle: RefCell::new(Vec::with_capacity(USUAL)),
             keeper: Cell::new(None),
+            wakes_at: Cell::new(None),
             trim_at: Cell::new(None),
         }
     }
@@ -77,6 +81,7 @@ impl Pool {
                 |it: &Idle| it.owner == owner && it.addr == *addr && it.used.from == from;
             let at = idle.iter().rposition(is_wanted)?;
             let Idle { used, .. } = idle.remove(at);
+            tell(&idle);
             if used.io.is_quiet() {
                 used.io.belongs_to(event::current());
                 return Some(used);
@@ -95,7 +100,11 @@ impl Pool {
         if idle.len() == idle.capacity() {
             idle.remove(0);
         }
-        let others = idle.iter().filter(|it| it.owner == owner).count();
+        // Of fewer than there may be nobody has to be counted.
+        let others = match idle.len() < keep.connections {
+            true => 0,
+            false => idle.iter().filter(|it| it.owner == owner).count(),
+        };
         if others >= keep.connections.saturating_mul(SLACK)
             && let Some(oldest) = idle.iter().position(|it| it.owner == owner)
         {
@@ -105,11 +114,13 @@ impl Pool {
             return;
         }
         let until = event::after(keep.timeout);
-        // The keeper sleeps as long as there is nothing to keep.
-        if idle.is_empty() || others == keep.connections {
+        // The keeper sleeps as long as nothing is too old or too many.
+        let in_time = self.wakes_at.get().is_some_and(|at| at.earlier(until) == at);
+        if !in_time || others == keep.connections {
             event::wake(keeper);
         }
         idle.push(Idle { used, owner, addr: *addr, keep: keep.connections, until });
+        tell(&idle);
     }
 
     /// Closes what was closed by the other side, is too old, or too many.
@@ -121,6 +132,8 @@ impl Pool {
             let mut idle = self.idle.borrow_mut();
             idle.retain(|it| it.used.io.is_quiet() && !event::is_due(it.until));
             self.trim(&mut idle);
+            tell(&idle);
+            self.wakes_at.set(idle.iter().map(|it| it.until).reduce(Deadline::earlier));
             Poll::<()>::Pending
         })
         .await;
@@ -142,4 +155,9 @@ impl Pool {
             idle.remove(at);
         }
     }
+}
+
+/// For the scoreboard.
+fn tell(idle: &[Idle]) {
+    shm::own().kept.set(idle.len() as u64);
 }

@@ -231,11 +231,11 @@ pub fn read(end: impl AsFd) -> Read {
     }
     log!(Level::Debug, "channel: {MESSAGE}");
     if received.control_truncated || received.truncated {
-        log!(Level::Alert, "recvmsg() truncated data");
+        log!(Level::Alert, bounded, "recvmsg() truncated data");
         return Read::Forged;
     }
     if received.stray {
-        log!(Level::Alert, "recvmsg() returned invalid ancillary data");
+        log!(Level::Alert, bounded, "recvmsg() returned invalid ancillary data");
         return Read::Forged;
     }
     match Message::decode(&bytes, carried.len()) {
@@ -244,7 +244,7 @@ pub fn read(end: impl AsFd) -> Read {
             Read::Message(message, carried)
         }
         Err(forged) => {
-            log!(Level::Alert, "{forged}");
+            log!(Level::Alert, bounded, "{forged}");
             Read::Forged
         }
     }
@@ -362,6 +362,9 @@ mod tests {
         send(b"short", &[]);
         assert_eq!(received(&end1).0, "broken");
         drop(end0);
+        // A child that another test has just forked may hold a copy: this waits for its end.
+        fd::set_nonblocking(&end1, false).unwrap();
+        assert_eq!(socket::recv(&end1, &mut [0]), Ok(0));
         assert_eq!(received(&end1).0, "closed");
     }
 }

@@ -193,7 +193,11 @@ impl Seat {
                 let right = channel::is_end(&end, socket::STREAM)
                     && channel::is_end(&door, socket::SEQPACKET);
                 if slot == self.slot || !right {
-                    log!(Level::Alert, "channel message with a descriptor that is no channel");
+                    log!(
+                        Level::Alert,
+                        bounded,
+                        "channel message with a descriptor that is no channel"
+                    );
                     return;
                 }
                 self.siblings.open(slot, Sibling { pid, end });
@@ -207,7 +211,9 @@ impl Seat {
                 self.siblings.close(slot, pid);
                 self.handover.close(slot, pid);
             }
-            Command::Ready => log!(Level::Alert, "channel message that only a master gets"),
+            Command::Ready => {
+                log!(Level::Alert, bounded, "channel message that only a master gets");
+            }
         }
     }
 

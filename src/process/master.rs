@@ -36,8 +36,8 @@ use crate::{shm, time};
 pub enum Due {
     /// The termination clock ticks.
     Termination,
-    /// Workers of a refused generation that are still there get SIGKILL.
-    Kill { generation: u32 },
+    /// Who has been told to end, and is still there, gets SIGKILL.
+    Kill(Doomed),
     /// A spawn that had to wait.
     Spawn(Job),
     /// Full channels are tried again.
@@ -54,9 +54,7 @@ pub enum Due {
     Loss,
     /// Workers that hang are looked for; when that was asked for.
     Stall { looked_ms: u64 },
-    /// A worker that hung has had its time to write a core.
-    Abort { pid: i32 },
-    /// A reload has waited long enough for the oldest generation.
+    /// The next generation has waited long enough for the oldest one to go.
     Oldest { generation: u32 },
     /// Log lines wait for a slow reader.
     Log,
@@ -66,6 +64,24 @@ pub enum Due {
     NewBinary { pid: Pid },
     /// A new binary has had its time to test the configuration.
     Trial { pid: Pid },
+}
+
+/// Whose time is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Doomed {
+    /// The workers of a generation that was refused, or was in the way.
+    Generation(u32),
+    /// A worker that hung, and has had its time to write a core.
+    Process(Pid),
+}
+
+impl Doomed {
+    fn is(self, process: &Process) -> bool {
+        match self {
+            Doomed::Generation(number) => process.job.generation == number,
+            Doomed::Process(pid) => process.pid == pid,
+        }
+    }
 }
 
 pub struct Master {
@@ -215,6 +231,8 @@ impl Master {
         // What would start or end workers waits while a generation comes up: 5 s at most.
         if self.may_reconfigure() {
             self.reconfigure()?;
+            // What is refused is over before anything wakes the master again.
+            self.report();
         }
         if take(&mut self.restart) {
             self.accept_again()?;
@@ -238,7 +256,7 @@ impl Master {
     fn may_reconfigure(&mut self) -> bool {
         self.wanted.reconfigure
             && self.stage.is_serving()
-            && self.has_room_for_generation()
+            && self.has_room_for_generation("reload")
             && take(&mut self.wanted.reconfigure)
     }
 
@@ -261,7 +279,7 @@ impl Master {
         while let Some(due) = self.deadlines.take_due(now) {
             match due {
                 Due::Termination => self.tick(),
-                Due::Kill { generation } => self.kill_all(|p| p.job.generation == generation),
+                Due::Kill(doomed) => self.kill_all(|process| doomed.is(process)),
                 Due::Spawn(job) if self.is_wanted(job) => self.spawn_late(job)?,
                 Due::Bind => self.bind_again()?,
                 Due::Ready { generation } => {
@@ -271,7 +289,6 @@ impl Master {
                 Due::Drained => self.drained(),
                 Due::Loss => self.workers_are_lost(),
                 Due::Stall { looked_ms } => self.look_for_stalls(looked_ms),
-                Due::Abort { pid } => self.kill_aborted(pid),
                 Due::Oldest { generation } => self.end_oldest(generation),
                 Due::ConfigChange => self.look_at_config(),
                 Due::NewBinary { pid } => self.look_at_new_binary(pid),

@@ -169,7 +169,7 @@ impl Master {
         let Some(process) = self.table.get_mut(slot) else { return };
         process.forged += 1;
         let (name, pid) = (process.job.work.name(), process.pid);
-        log!(Level::Alert, "{name} {pid} sent a message that is not its to send");
+        log!(Level::Alert, bounded, "{name} {pid} sent a message that is not its to send");
         if process.forged >= FORGED_MOST {
             self.stop_hearing(slot);
         }

@@ -7,6 +7,7 @@ use super::spawn::Step;
 use super::table::{Process, Spawn, Work};
 use crate::log::{Level, log};
 use crate::sys::Errno;
+use crate::sys::guard;
 use crate::sys::process::{self, Pid, Status};
 use crate::{shm, time};
 
@@ -42,12 +43,15 @@ impl Master {
     }
 
     fn ended(&mut self, pid: Pid, status: Status) {
+        guard::ended(pid);
         let Some(slot) = self.table.find(pid) else {
             if self.trial_ended(pid, status) {
                 return;
             }
             // An orphan that a namespace's pid 1 inherits.
             log!(Level::Debug, "unknown process {pid} {}", Ending(status));
+            // Or a worker of an image that has crashed.
+            self.cycle.unlock(pid);
             return;
         };
         let Some(process) = self.table.get_mut(slot) else { return };

@@ -13,7 +13,7 @@
 use std::ops::ControlFlow::Continue;
 
 use super::channel::Command;
-use super::master::{Due, Master};
+use super::master::{Doomed, Due, Master};
 use super::spawn::Step;
 use super::table::Job;
 use super::verdict::{Count, Verdict};
@@ -224,7 +224,6 @@ impl Master {
         let text = format!("generation {generation}: {ready} of {wanted} workers ready in {ms} ms");
         log!(level, "{text}");
         shm::board().master.listeners.set(&self.cycle.listening.told());
-        image::release();
         text
     }
 
@@ -237,6 +236,7 @@ impl Master {
         if let Some(herald) = self.herald.take() {
             herald.started();
         }
+        image::release();
     }
 
     /// The new generation serves: the old one may go, and what only it had open.
@@ -254,6 +254,7 @@ impl Master {
         self.watch_config();
         self.notifier.ready(&text);
         shm::board().master.conclude(Asked::Reload, true, &text);
+        image::release();
     }
 
     /// The new generation could not start: it goes, and the old one never notices.
@@ -263,7 +264,8 @@ impl Master {
         self.order(Command::Terminate, |process| process.job.generation == generation);
         self.deadlines
             .retain(|due| !matches!(due, Due::Spawn(job) if job.generation == generation));
-        self.deadlines.add(time::now_ms() + ROLL_BACK_KILL_MS, Due::Kill { generation });
+        let doomed = Doomed::Generation(generation);
+        self.deadlines.add(time::now_ms() + ROLL_BACK_KILL_MS, Due::Kill(doomed));
         std::mem::swap(&mut self.cycle, &mut old);
         self.noaccepting = coming.noaccepting;
         self.cycle.make_current();

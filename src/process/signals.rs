@@ -151,6 +151,9 @@ pub struct Wanted {
 impl Wanted {
     /// Reads and logs what has come since the last turn.
     pub fn take_signals(&mut self, role: Role) {
+        if !signal::any_came() {
+            return;
+        }
         for signal in &SIGNALS {
             if let Some(caught) = signal::take(signal.number) {
                 self.note(role, signal, caught);
@@ -203,10 +206,15 @@ impl std::fmt::Display for Times {
     }
 }
 
+/// None of them gets through before it has a handler.
+pub fn block() {
+    signal::block(&SIGNALS.iter().map(|signal| signal.number).collect::<SigSet>());
+}
+
 /// Blocks all of them, then installs the handlers: none can hit a half-made process.
 /// From here on they come in only where a loop waits.
 pub fn install() -> Result<()> {
-    signal::block(&SIGNALS.iter().map(|signal| signal.number).collect::<SigSet>());
+    block();
     for signal in &SIGNALS {
         signal::install(signal.number, Action::Catch)?;
     }

@@ -14,6 +14,7 @@ use super::upgrade::Try;
 use crate::log::{Level, log};
 use crate::shm::scoreboard::Kind;
 use crate::sys::Errno;
+use crate::sys::guard;
 use crate::sys::process::{self, Fork};
 use crate::{shm, time};
 
@@ -102,6 +103,7 @@ impl Master {
                 return self.failed("fork()", e, job);
             }
         };
+        guard::born(pid);
         log!(Level::Notice, "start {name} {pid}");
         job.backoff.forked();
         self.full = false;

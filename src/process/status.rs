@@ -4,11 +4,15 @@
 
 mod json;
 mod table;
+mod upstreams;
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::signaller::Wanted;
 use crate::log::{Level, log};
+use crate::mem::sort::sort_by;
+use crate::net::upstream::seen::{self as upstream, Now, Peer, Place};
 use crate::shm::scoreboard::{Asked, Board, Kind, Outcome, Slot, State};
 use crate::shm::seen::{self, Seen};
 use crate::shm::snapshot::{Missing, Snapshot};
@@ -23,7 +27,8 @@ pub fn print(wanted: &Wanted, json: bool) -> i32 {
         Err(missing) => return refuse(pid, missing),
     };
     let Some(board) = snapshot.board() else { return refuse(pid, Missing::Unknown) };
-    let shown = Shown { board, zones: seen::zones(pid) };
+    let now = Now { ms: clock::monotonic_ms(), generation: board.master.generation.get() };
+    let shown = Shown { board, zones: seen::zones(pid), peers: upstream::peers(pid, now) };
     let text = if json { json::Json(&shown).to_string() } else { table::Table(&shown).to_string() };
     i32::from(io::write_all(fd::STDOUT, text.as_bytes()).is_err())
 }
@@ -40,10 +45,11 @@ fn refuse(pid: Pid, missing: Missing) -> i32 {
     1
 }
 
-/// What there is to show. (Groups of upstream servers will stand here, too.)
+/// What there is to show.
 struct Shown<'a> {
     board: &'a Board,
     zones: Vec<Seen>,
+    peers: BTreeMap<Place, Peer>,
 }
 
 impl Shown<'_> {
@@ -51,6 +57,23 @@ impl Shown<'_> {
     fn outcomes(&self) -> impl Iterator<Item = (Asked, Outcome)> {
         let all = Asked::ALL.iter().map(|asked| (*asked, self.board.master.outcome(*asked)));
         all.filter(|(_, outcome)| outcome.ended_ms > 0)
+    }
+
+    /// Those that a configuration has named.
+    fn zones(&self) -> impl Iterator<Item = &Seen> {
+        self.zones.iter().filter(|zone| !zone.name.is_empty())
+    }
+
+    /// The peers of each group, the group's place first.
+    fn upstreams(&self) -> Vec<Vec<(&Place, &Peer)>> {
+        let all: Vec<_> = self.peers.iter().collect();
+        let group = |place: &Place| (place.group.clone(), place.zone.clone());
+        all.chunk_by(|one, next| group(one.0) == group(next.0)).map(<[_]>::to_vec).collect()
+    }
+
+    /// Connections to upstreams that rest, of all workers.
+    fn kept(&self) -> u64 {
+        self.board.used().map(|(_, slot)| slot.kept.get()).sum()
     }
 
     /// Addresses, and how many sockets each has.
@@ -82,7 +105,7 @@ impl Shown<'_> {
                 drained.connections += slot.active.get();
             }
         }
-        all.sort_by_key(|drained| drained.generation);
+        sort_by(&mut all, |a, b| a.generation.cmp(&b.generation));
         all
     }
 }

@@ -3,7 +3,7 @@
 //! nginx leaves a worker alone that hangs, and a master without workers looks well from outside:
 //! a container that is up and does not answer.
 
-use super::master::{Due, Master};
+use super::master::{Doomed, Due, Master};
 use super::table::Process;
 use crate::log::{Level, log};
 use crate::shm;
@@ -80,13 +80,8 @@ impl Master {
             );
             // A stopped one gets its signals when it goes on.
             if self.kill(slot, signal::ABRT) && self.kill(slot, signal::CONT) {
-                self.deadlines.add(now + ABORT_MS, Due::Abort { pid });
+                self.deadlines.add(now + ABORT_MS, Due::Kill(Doomed::Process(pid)));
             }
         }
-    }
-
-    /// SIGABRT has not ended it.
-    pub(super) fn kill_aborted(&mut self, pid: i32) {
-        self.kill_all(|process| process.pid == pid);
     }
 }

@@ -18,6 +18,7 @@ use crate::cycle::core_conf::DebugPoints;
 use crate::event::{Conversations, Converse, Fired, Reactor, WatchId};
 use crate::http::conf::Http;
 use crate::log::{self, Level, log};
+use crate::net::handover::{ANSWERS, DOOR};
 use crate::shm::scoreboard::State;
 use crate::sys::map::Mapping;
 use crate::sys::process;
@@ -25,8 +26,6 @@ use crate::{http, shm, time};
 
 const CHANNEL: WatchId = 0;
 const MASTER: WatchId = 1;
-const DOOR: WatchId = 2;
-const ANSWERS: WatchId = 3;
 
 /// How long the orphans of a dead master may finish what is in flight, when
 /// `worker_shutdown_timeout` does not say.
@@ -208,9 +207,9 @@ impl<M: Converse> Worker<M> {
             log!(Level::Emerg, errno e, "epoll_ctl() failed");
             code
         };
-        let [door, answers] = self.seat.handover.watched();
         let (channel, master) = (self.seat.channel.as_ref(), self.seat.master.pidfd.as_ref());
-        for (fd, id) in [(channel, CHANNEL), (master, MASTER), (door, DOOR), (answers, ANSWERS)] {
+        let door = self.seat.handover.door();
+        for (fd, id) in [(channel, CHANNEL), (master, MASTER), (door, DOOR)] {
             if let Some(fd) = fd {
                 self.reactor.watch(fd, id).map_err(|e| failed(e, FATAL))?;
             }
@@ -254,6 +253,11 @@ impl<M: Converse> Worker<M> {
             && let Some(pidfd) = self.seat.master.pidfd.take()
         {
             unwatch(self.reactor, &pidfd);
+            // Its siblings have lost their master, too: nothing more comes, and the end of it
+            // would be told for ever.
+            if let Some(door) = self.seat.handover.door() {
+                unwatch(self.reactor, door);
+            }
             self.seat.wanted.quit = true;
         }
         if self.shutdown_at.is_some_and(|at| time::now_ms() >= at) {

@@ -11,6 +11,7 @@ pub mod deflate;
 pub mod dns;
 pub mod fastcgi;
 pub mod framing;
+pub mod header_line;
 pub mod host;
 pub mod names;
 pub mod password;

@@ -33,6 +33,7 @@ const FORBIDDEN: &[&[u8]] = &[
     b"location",
     b"max-forwards",
     b"pragma",
+    b"proxy",
     b"proxy-",
     b"range",
     b"refresh",

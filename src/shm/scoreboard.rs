@@ -23,7 +23,7 @@ pub const NAME: &CStr = c"limpet:scoreboard";
 pub const SLOTS: usize = 1024;
 
 /// "limpet" and the version of the records below: raise it with every change.
-const MAGIC: u64 = 0x6c69_6d70_6574_0003;
+const MAGIC: u64 = 0x6c69_6d70_6574_0004;
 
 record! {
     pub struct Board {
@@ -188,6 +188,8 @@ record! {
         pub reading: Word,
         pub writing: Word,
         pub idle: Word,
+        /// Connections to upstreams that rest.
+        pub kept: Word,
         pub handed_in: Word,
         pub handed_out: Word,
         pub log_drops: Word,

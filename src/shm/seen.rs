@@ -4,11 +4,13 @@
 //! words of its memory, of which we take a copy, how much of it is free.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::slab::Slab;
-use super::zone::{HEADS, MEMORY, SLAB, rebuilt};
+use super::zone::{HEADS, MEMORY, SLAB, Spec, Zone, rebuilt};
+use crate::mem::sort::sort_by;
 use crate::mem::zone::Region;
 use crate::sys::process::Pid;
 use crate::sys::{file, io};
@@ -25,30 +27,61 @@ pub struct Seen {
 
 /// In the order of their names. What cannot be seen is left out.
 pub fn zones(pid: Pid) -> Vec<Seen> {
+    memories(pid).iter().filter_map(Memory::zone).collect()
+}
+
+/// Those whose owner and layout are those of `spec`, to look at: see [`Zone::peek`].
+pub fn views(pid: Pid, spec: fn(&str, usize) -> Spec) -> Vec<Zone> {
+    let view = |memory: Memory| {
+        let spec = spec(&memory.name, memory.bytes);
+        let is_known = *spec.owner == *memory.owner && spec.layout == memory.layout;
+        is_known.then(|| Zone::view(spec, memory.file).ok())?
+    };
+    memories(pid).into_iter().filter_map(view).collect()
+}
+
+/// A zone's memory, and what its name says.
+struct Memory {
+    owner: String,
+    name: String,
+    bytes: usize,
+    layout: u32,
+    inode: u64,
+    file: OwnedFd,
+}
+
+fn memories(pid: Pid) -> Vec<Memory> {
     let listed = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-    let mut found: Vec<(u64, Seen)> = listed.filter_map(|entry| zone(&entry.path())).collect();
+    let mut found: Vec<Memory> = listed.filter_map(|entry| Memory::behind(&entry.path())).collect();
     // An upgrade in place holds descriptors twice for a moment.
-    found.sort_by(|a, b| (&a.1.name, a.0).cmp(&(&b.1.name, b.0)));
-    found.dedup_by_key(|(memory, _)| *memory);
-    found.into_iter().map(|(_, seen)| seen).collect()
+    sort_by(&mut found, |a, b| (&a.name, a.inode).cmp(&(&b.name, b.inode)));
+    found.dedup_by_key(|memory| memory.inode);
+    found
 }
 
-fn zone(path: &Path) -> Option<(u64, Seen)> {
-    let target = fs::read_link(path).ok()?;
-    let (name, bytes) = named(target.to_str()?)?;
-    let memory = file::open(&file::path(path).ok()?, file::RDONLY, 0).ok()?;
-    let mut heads = [0; HEADS];
-    let len = io::pread(&memory, &mut heads, 0).ok()?;
-    let seen = seen(name, bytes, heads.get(..len)?)?;
-    Some((fs::metadata(path).ok()?.ino(), seen))
+impl Memory {
+    fn behind(path: &Path) -> Option<Memory> {
+        let target = fs::read_link(path).ok()?;
+        let (owner, name, bytes, layout) = named(target.to_str()?)?;
+        let file = file::open(&file::path(path).ok()?, file::RDONLY, 0).ok()?;
+        let inode = fs::metadata(path).ok()?.ino();
+        Some(Memory { owner: owner.into(), name: name.into(), bytes, layout, inode, file })
+    }
+
+    fn zone(&self) -> Option<Seen> {
+        let mut heads = [0; HEADS];
+        let len = io::pread(&self.file, &mut heads, 0).ok()?;
+        seen(&self.name, self.bytes, heads.get(..len)?)
+    }
 }
 
-/// `/memfd:limpet:zone:NAME:SIZE:vLAYOUT (deleted)`
-fn named(target: &str) -> Option<(&str, usize)> {
-    let rest = target.strip_prefix("/memfd:")?.strip_prefix(MEMORY)?;
+/// `/memfd:limpet:zone:OWNER:NAME:SIZE:vLAYOUT (deleted)`
+fn named(target: &str) -> Option<(&str, &str, usize, u32)> {
+    let rest = target.strip_prefix("/memfd:")?.strip_prefix(MEMORY)?.strip_suffix(" (deleted)")?;
+    let (owner, rest) = rest.split_once(':')?;
     let mut words = rest.rsplitn(3, ':');
-    let (_layout, size, name) = (words.next()?, words.next()?, words.next()?);
-    Some((name, size.parse().ok()?))
+    let (layout, size, name) = (words.next()?, words.next()?, words.next()?);
+    Some((owner, name, size.parse().ok()?, layout.strip_prefix('v')?.parse().ok()?))
 }
 
 fn seen(name: &str, bytes: usize, heads: &[u8]) -> Option<Seen> {
@@ -96,7 +129,8 @@ mod tests {
 
     #[test]
     fn other_memory_is_no_zone() {
-        assert_eq!(named("/memfd:limpet:zone:a:b:4096:v1 (deleted)"), Some(("a:b", 4096)));
+        let target = "/memfd:limpet:zone:test:a:b:4096:v1 (deleted)";
+        assert_eq!(named(target), Some(("test", "a:b", 4096, 1)));
         for other in ["/memfd:limpet:scoreboard (deleted)", "/memfd:limpet:zone:x", "/dev/null"] {
             assert_eq!(named(other), None, "{other}");
         }

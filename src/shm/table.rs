@@ -116,6 +116,20 @@ pub fn with<V: Record, T>(
     None
 }
 
+/// Looks at the table of a view, which others may be changing: what does not add up for a
+/// moment is looked at again. None: it never does, or there is none.
+pub fn look<V: Record, T>(
+    zone: &Zone,
+    mut work: impl FnMut(&Table<'_, V>) -> Result<T>,
+) -> Option<T> {
+    const LOOKS: u32 = 8;
+    let mut one = |locked: &Locked<'_>| match locked.root() {
+        0 => None,
+        root => Table::at(locked, root).and_then(|table| work(&table)).ok(),
+    };
+    (0..LOOKS).find_map(|_| zone.peek(&mut one)?)
+}
+
 impl<'a, V: Record> Table<'a, V> {
     /// The zone's table, made if there is none.
     pub fn open(locked: &'a Locked<'a>) -> Result<Table<'a, V>> {

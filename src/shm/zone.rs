@@ -83,7 +83,8 @@ impl Zone {
         let memory = file::memfd(&memory_name(&spec))?;
         file::ftruncate(&memory, spec.size as u64)?;
         file::seal_size(&memory)?;
-        let zone = Zone::map(spec, memory)?;
+        let region = Region::shared(&memory, spec.size)?;
+        let zone = Zone::of(spec, memory, region);
         let header = zone.header().ok_or(Errno::EINVAL)?;
         header.size.store(zone.spec.size as u64, Relaxed);
         header.layout.store(FORMAT | u64::from(zone.spec.layout), Relaxed);
@@ -93,28 +94,35 @@ impl Zone {
 
     /// With the contents that the image before this one has left, if they are what `spec` says.
     pub fn adopt(spec: Spec, memory: OwnedFd) -> Result<Zone> {
-        if !file::is_sealed(&memory, spec.size) {
-            return Err(Errno::EINVAL);
-        }
-        let zone = Zone::map(spec, memory)?;
+        let region = Region::shared(sealed(&memory, &spec)?, spec.size)?;
+        Zone::known(spec, memory, region)
+    }
+
+    /// Another master's, to look at: see [`Zone::peek`].
+    pub fn view(spec: Spec, memory: OwnedFd) -> Result<Zone> {
+        let region = Region::view(sealed(&memory, &spec)?, spec.size)?;
+        Zone::known(spec, memory, region)
+    }
+
+    fn known(spec: Spec, memory: OwnedFd, region: Region) -> Result<Zone> {
+        let zone = Zone::of(spec, memory, region);
         let header = zone.header().ok_or(Errno::EINVAL)?;
         let (size, layout) = (header.size.load(Relaxed), header.layout.load(Relaxed));
         let same = (size, layout) == (zone.spec.size as u64, FORMAT | u64::from(zone.spec.layout));
         same.then_some(zone).ok_or(Errno::EINVAL)
     }
 
-    fn map(spec: Spec, memory: OwnedFd) -> Result<Zone> {
-        let region = Region::shared(&memory, spec.size)?;
+    fn of(spec: Spec, memory: OwnedFd, region: Region) -> Zone {
         #[cfg(debug_assertions)]
         let fatal = FatalLock::of(&spec.name);
-        Ok(Zone {
+        Zone {
             spec,
             memory,
             region,
             ended: RefCell::default(),
             #[cfg(debug_assertions)]
             fatal,
-        })
+        }
     }
 
     /// None when the lock cannot be had in time: answer as if the zone were full.
@@ -127,6 +135,14 @@ impl Zone {
         #[cfg(debug_assertions)]
         self.fatal.count();
         Some(Locked { zone: self, header, slab })
+    }
+
+    /// A look without the lock, at what others may be changing: of a view, since a look must
+    /// not leave anything behind.
+    pub fn peek<T>(&self, look: impl FnOnce(&Locked<'_>) -> T) -> Option<T> {
+        let (header, slab) = (self.header()?, self.slab()?);
+        // It has no lock that its drop could open.
+        Some(look(&std::mem::ManuallyDrop::new(Locked { zone: self, header, slab })))
     }
 
     /// The record at an offset, for what is changed without the lock.
@@ -284,16 +300,20 @@ impl FatalLock {
     }
 }
 
-/// What /proc shows: enough for the next image to know what it holds. The kernel
-/// takes 249 bytes.
+/// What can be mapped: its size is what the spec says, and stays so.
+fn sealed<'a>(memory: &'a OwnedFd, spec: &Spec) -> Result<&'a OwnedFd> {
+    if file::is_sealed(memory, spec.size) { Ok(memory) } else { Err(Errno::EINVAL) }
+}
+
 /// How often the zone of which this is a copy had to be made empty.
 pub(super) fn rebuilt(copy: &Region) -> u64 {
     copy.record::<Header>(0).map_or(0, |header| header.rebuilt.load(Relaxed))
 }
 
+/// What /proc shows: enough for others to know what it holds. The kernel takes 249 bytes.
 fn memory_name(spec: &Spec) -> CString {
     let name: String = spec.name.chars().filter(|&c| c != '\0').take(40).collect();
-    let text = format!("{MEMORY}{name}:{}:v{}", spec.size, spec.layout);
+    let text = format!("{MEMORY}{}:{name}:{}:v{}", spec.owner, spec.size, spec.layout);
     CString::new(text).unwrap_or_default()
 }
 
@@ -427,7 +447,7 @@ mod tests {
         let mut buf = [0; 256];
         let shown = file::readlink(&file::proc_path(zone.memory()), &mut buf).unwrap();
         let shown = std::str::from_utf8(shown).unwrap();
-        assert!(shown.starts_with("/memfd:limpet:zone:oneone"), "{shown}");
+        assert!(shown.starts_with("/memfd:limpet:zone:test:oneone"), "{shown}");
         assert!(shown.ends_with(":262144:v1 (deleted)"), "{shown}");
         assert!(Zone::create(Spec { size: 4096, ..spec("small") }).is_err());
     }

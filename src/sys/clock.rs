@@ -3,6 +3,7 @@
 use super::errno::{Errno, Result, done};
 
 /// Milliseconds that only go forward, from an arbitrary start.
+#[inline(always)]
 pub fn monotonic_ms() -> u64 {
     let now = read(libc::CLOCK_MONOTONIC);
     now.tv_sec as u64 * 1000 + now.tv_nsec as u64 / 1_000_000
@@ -20,11 +21,13 @@ pub fn monotonic_coarse_ms() -> u64 {
 }
 
 /// Wall clock: seconds since 1970 and nanoseconds.
+#[inline(always)]
 pub fn realtime() -> (i64, u32) {
     let now = read(libc::CLOCK_REALTIME);
     (now.tv_sec, now.tv_nsec as u32)
 }
 
+#[inline(always)]
 fn read(clock: libc::clockid_t) -> libc::timespec {
     let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `now` is a valid timespec. These clocks exist on every Linux we

@@ -50,6 +50,7 @@ impl Epoll {
     /// and returns how many events were filled in. -1 milliseconds is for ever.
     ///
     /// With events at hand the kernel returns them without looking for signals.
+    #[inline(always)]
     pub fn wait(
         &self,
         events: &mut [Event],

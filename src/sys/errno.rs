@@ -56,6 +56,7 @@ impl fmt::Debug for Errno {
 }
 
 /// The one place that turns C's -1 into an error: a call that returns a number.
+#[inline(always)]
 pub(super) fn check(ret: c_int) -> Result<c_int> {
     if ret == -1 { Err(Errno::last()) } else { Ok(ret) }
 }
@@ -66,6 +67,7 @@ pub(super) fn done(ret: c_int) -> Result<()> {
 }
 
 /// The same for a call that returns a count of bytes.
+#[inline(always)]
 pub(super) fn count(ret: isize) -> Result<usize> {
     usize::try_from(ret).map_err(|_| Errno::last())
 }

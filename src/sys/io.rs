@@ -19,6 +19,7 @@ pub fn pread(fd: impl AsFd, buf: &mut [u8], offset: u64) -> Result<usize> {
     count(unsafe { libc::pread(raw(&fd), buf.as_mut_ptr().cast(), buf.len(), offset) })
 }
 
+#[inline(always)]
 pub fn write(fd: impl AsFd, bytes: &[u8]) -> Result<usize> {
     // SAFETY: the kernel reads at most `bytes.len()` bytes from `bytes`.
     count(unsafe { libc::write(raw(&fd), bytes.as_ptr().cast(), bytes.len()) })

@@ -36,6 +36,11 @@ impl Mapping {
         Mapping::map(len, libc::MAP_SHARED, raw(&fd))
     }
 
+    /// The same, but what is written here stays here; `fd` need only be readable.
+    pub fn view(fd: impl AsFd, len: usize) -> Result<Mapping> {
+        Mapping::map(len, libc::MAP_PRIVATE | libc::MAP_NORESERVE, raw(&fd))
+    }
+
     fn map(len: usize, flags: c_int, fd: c_int) -> Result<Mapping> {
         let access = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: with no address asked for, the kernel picks room nobody uses.

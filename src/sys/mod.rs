@@ -5,7 +5,7 @@
 //! become owned or borrowed types, and calls that do many things (fcntl,
 //! ioctl, setsockopt, prctl) become one function for each thing we do with
 //! them. No policy, no logging, no allocation: what an error means is for the
-//! caller to say.
+//! caller to say. The one file that asks the processor is `vector`.
 //!
 //! Invariants: every descriptor made here is close-on-exec from its first
 //! moment; every socket, pipe and event descriptor is non-blocking unless its
@@ -24,6 +24,7 @@ pub mod epoll;
 pub mod errno;
 pub mod fd;
 pub mod file;
+pub mod guard;
 pub mod image;
 pub mod inotify;
 pub mod io;
@@ -40,6 +41,7 @@ pub mod title;
 #[cfg(not(debug_assertions))]
 mod unwind;
 pub mod user;
+pub mod vector;
 
 #[allow(unused_imports, reason = "for the floors above")]
 pub use errno::{Errno, Result};

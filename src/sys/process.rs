@@ -60,10 +60,28 @@ fn wait(pid: Pid, flags: c_int) -> Result<Option<(Pid, Status)>> {
     Ok((pid != 0).then_some((pid, status)))
 }
 
+/// Whether it is a child of ours that nobody has waited for yet.
+pub fn is_child(pid: Pid) -> bool {
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: all zeroes is a valid siginfo, which is the kernel's to fill.
+    unsafe {
+        let mut found: libc::siginfo_t = std::mem::zeroed();
+        libc::waitid(libc::P_PID, pid.unsigned_abs(), &mut found, flags) == 0
+    }
+}
+
 /// Signal 0 asks only whether it could be sent.
 pub fn kill(pid: Pid, signo: c_int) -> Result<()> {
     // SAFETY: plain numbers.
     done(unsafe { libc::kill(pid, signo) })
+}
+
+/// Ends a child that leads a session, or is about to, and all that it has started.
+pub fn kill_session(leader: Pid) -> Result<()> {
+    match kill(-leader, libc::SIGKILL) {
+        Err(Errno::ESRCH) => kill(leader, libc::SIGKILL),
+        result => result,
+    }
 }
 
 /// A signal with a number in it.
@@ -156,7 +174,8 @@ pub fn execve_fd(fd: impl AsFd, argv: &[CString], env: &[CString]) -> Errno {
     Errno::last()
 }
 
-fn pointers(strings: &[CString]) -> Vec<*const c_char> {
+/// As exec takes them: each as long as `strings` live.
+pub(super) fn pointers(strings: &[CString]) -> Vec<*const c_char> {
     strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect()
 }
 

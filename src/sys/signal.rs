@@ -6,7 +6,7 @@
 //! `sigsuspend` or in epoll's wait, with everything blocked elsewhere.
 
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU32, Ordering::Relaxed};
 
 pub use libc::{
     SIGABRT as ABRT, SIGALRM as ALRM, SIGCHLD as CHLD, SIGCONT as CONT, SIGHUP as HUP,
@@ -30,6 +30,7 @@ pub struct Caught {
 }
 
 /// Reads and clears the notes of one signal.
+#[inline(always)]
 pub fn take(signo: c_int) -> Option<Caught> {
     let note = NOTES.get(signo as usize)?;
     if note.count.load(Relaxed) == 0 {
@@ -67,6 +68,16 @@ static NOTES: [Note; 65] = [const {
     }
 }; 65];
 
+/// One of them has been written since somebody asked.
+static ANY: AtomicBool = AtomicBool::new(false);
+
+/// Whether a signal has come since the last question. Who asks takes all of them: what comes
+/// meanwhile is told the next time, too.
+#[inline(always)]
+pub fn any_came() -> bool {
+    ANY.load(Relaxed) && ANY.swap(false, Relaxed)
+}
+
 /// Runs between any two instructions of the process: nothing here allocates,
 /// locks or calls, and errno is as it was.
 extern "C" fn take_note(signo: c_int, from: *mut siginfo_t, _context: *mut c_void) {
@@ -82,6 +93,7 @@ extern "C" fn take_note(signo: c_int, from: *mut siginfo_t, _context: *mut c_voi
         note.pid.store(if has_pid { pid } else { 0 }, Relaxed);
         note.value.store(value, Relaxed);
         note.count.fetch_add(1, Relaxed);
+        ANY.store(true, Relaxed);
     }
     errno.restore();
 }

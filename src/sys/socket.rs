@@ -86,15 +86,25 @@ pub fn getpeername(fd: impl AsFd) -> Result<Addr> {
     addr.decode().ok_or(Errno::EAFNOSUPPORT)
 }
 
+#[inline(always)]
 pub fn recv(fd: impl AsFd, buf: &mut [u8]) -> Result<usize> {
     // SAFETY: the kernel writes at most `buf.len()` bytes into `buf`.
     count(unsafe { libc::recv(raw(&fd), buf.as_mut_ptr().cast(), buf.len(), 0) })
 }
 
-/// As `recv`, but what is read stays to be read again.
+/// As `recv`, but what is read stays to be read again, and it never waits.
 pub fn peek(fd: impl AsFd, buf: &mut [u8]) -> Result<usize> {
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
     // SAFETY: the kernel writes at most `buf.len()` bytes into `buf`.
-    count(unsafe { libc::recv(raw(&fd), buf.as_mut_ptr().cast(), buf.len(), libc::MSG_PEEK) })
+    count(unsafe { libc::recv(raw(&fd), buf.as_mut_ptr().cast(), buf.len(), flags) })
+}
+
+/// Whether nobody holds the other end any more.
+pub fn is_hung_up(fd: impl AsFd) -> bool {
+    let mut asked = libc::pollfd { fd: raw(&fd), events: 0, revents: 0 };
+    // SAFETY: one pollfd, which is ours; it does not wait.
+    unsafe { libc::poll(&mut asked, 1, 0) };
+    asked.revents & libc::POLLHUP != 0
 }
 
 /// Reads and throws away up to `len` bytes; TCP copies them nowhere (MSG_TRUNC).
@@ -115,6 +125,7 @@ pub fn recv_from(fd: impl AsFd, buf: &mut [u8]) -> Result<(usize, Option<Addr>)>
 }
 
 /// `flags`: MORE, DONTWAIT. A broken connection is EPIPE, never SIGPIPE.
+#[inline(always)]
 pub fn send(fd: impl AsFd, bytes: &[u8], flags: c_int) -> Result<usize> {
     let flags = flags | libc::MSG_NOSIGNAL;
     // SAFETY: the kernel reads at most `bytes.len()` bytes from `bytes`.

@@ -11,14 +11,11 @@ pub const NAME: u8 = 2;
 pub const UNRESERVED: u8 = 4;
 /// `sub-delims` of RFC 3986 2.2.
 pub const SUB_DELIM: u8 = 8;
-/// What can stand in a request target and needs no second look: everything
-/// but control bytes, the blank, and the bytes `#`, `%`, `.`, `/`, `?`.
-pub const PLAIN: u8 = 16;
 /// What nginx takes in a method: upper-case letters, `_` and `-`.
-pub const METHOD: u8 = 32;
+pub const METHOD: u8 = 16;
 /// What a host name mostly consists of: `UNRESERVED` and `SUB_DELIM` without
 /// upper-case letters, the dot and the comma.
-pub const HOST: u8 = 64;
+pub const HOST: u8 = 32;
 
 const fn class(b: u8) -> u8 {
     let mut bits = 0;
@@ -34,9 +31,6 @@ const fn class(b: u8) -> u8 {
     }
     if among(b, b"!$&'()*+,;=") {
         bits |= SUB_DELIM;
-    }
-    if b > 0x20 && b != 0x7f && !among(b, b"#%./?") {
-        bits |= PLAIN;
     }
     if b.is_ascii_uppercase() || among(b, b"_-") {
         bits |= METHOD;
@@ -149,7 +143,6 @@ mod tests {
         assert_eq!(members(SUB_DELIM), "!$&'()*+,;=");
         assert_eq!(members(HOST), "!$&'()*+-0123456789;=_abcdefghijklmnopqrstuvwxyz~");
         assert_eq!(members(METHOD), "-ABCDEFGHIJKLMNOPQRSTUVWXYZ_");
-        assert!(is(0x80, PLAIN) && is(b'+', PLAIN) && !is(b' ', PLAIN) && !is(0x7f, PLAIN));
     }
 
     #[test]

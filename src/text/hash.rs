@@ -4,7 +4,7 @@
 //! machine. A table that clients can fill needs bounded chains instead.
 
 /// A 64-bit hash of `bytes`: eight at a time, folded multiplication.
-#[inline]
+#[inline(always)]
 pub fn hash(bytes: &[u8]) -> u64 {
     let (words, rest) = bytes.as_chunks::<8>();
     let mut state = SEED ^ bytes.len() as u64;
@@ -54,6 +54,7 @@ impl std::hash::BuildHasher for Build {
 }
 
 impl std::hash::Hasher for State {
+    #[inline(always)]
     fn write(&mut self, bytes: &[u8]) {
         self.0 = mix(self.0 ^ hash(bytes));
     }

@@ -8,6 +8,10 @@ pub fn parse_u64(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }
+    if text.len() < DECIMAL {
+        // So few cannot be too many.
+        return text.iter().try_fold(0, |n, &b| Some(n * 10 + digit(b)?));
+    }
     text.iter().try_fold(0u64, |n, &b| n.checked_mul(10)?.checked_add(digit(b)?))
 }
 

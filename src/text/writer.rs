@@ -23,7 +23,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Appends all of `bytes`, or nothing ever again.
-    #[inline]
+    #[inline(always)]
     pub fn put(&mut self, bytes: &[u8]) {
         if let Some(room) = self.take(bytes.len()) {
             copy(room, bytes);
@@ -36,6 +36,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Appends `count` times `byte`.
+    #[inline(always)]
     pub fn fill(&mut self, byte: u8, count: usize) {
         if let Some(room) = self.take(count) {
             room.fill(byte);
@@ -43,15 +44,34 @@ impl<'a> Writer<'a> {
     }
 
     /// The next `count` bytes of the room for the caller to fill.
-    #[inline]
+    #[inline(always)]
     pub fn take(&mut self, count: usize) -> Option<&mut [u8]> {
-        let (at, left) = (self.len, self.room.len() - self.len);
-        if count > left || self.overflowed {
-            self.overflowed = true;
+        let (at, end) = (self.len, self.len + count);
+        if end > self.room.len() {
+            self.overflow();
             return None;
         }
-        self.len += count;
-        self.room.get_mut(at..at + count)
+        self.len = end;
+        self.room.get_mut(at..end)
+    }
+
+    /// Leaves no room for what would fit.
+    #[cold]
+    fn overflow(&mut self) {
+        self.overflowed = true;
+        self.room = std::mem::take(&mut self.room).get_mut(..self.len).unwrap_or_default();
+    }
+
+    /// A header line with its end.
+    pub fn put_field(&mut self, name: &[u8], value: &[u8]) {
+        let Some(room) = self.take(name.len() + value.len() + 4) else { return };
+        let (to, room) = room.split_at_mut(name.len());
+        copy(to, name);
+        let (to, room) = room.split_at_mut(2);
+        to.copy_from_slice(b": ");
+        let (to, end) = room.split_at_mut(value.len());
+        copy(to, value);
+        end.copy_from_slice(b"\r\n");
     }
 
     /// Decimal.
@@ -123,7 +143,7 @@ impl<'a> Writer<'a> {
 /// Copies a piece into room of its length. A head is some twenty short pieces, and
 /// for each of them a call of memcpy costs more than the copy: so both ends are
 /// copied as words that may overlap.
-#[inline]
+#[inline(always)]
 pub(super) fn copy(room: &mut [u8], bytes: &[u8]) {
     match bytes.len() {
         0 => {}
@@ -137,7 +157,7 @@ pub(super) fn copy(room: &mut [u8], bytes: &[u8]) {
 }
 
 /// Copies `N` to `2 * N` bytes.
-#[inline]
+#[inline(always)]
 fn copy_ends<const N: usize>(room: &mut [u8], bytes: &[u8]) {
     if let (Some(to), Some(from)) = (room.first_chunk_mut::<N>(), bytes.first_chunk::<N>()) {
         *to = *from;
@@ -173,9 +193,11 @@ mod tests {
         w.put_i64(-5);
         w.put_seconds(12_034);
         write!(w, " {}", 9).unwrap();
-        assert_eq!(w.written(), b"a42 0071234beef-512.034 9");
+        w.put_field(b"Name", b"value");
+        w.put_field(b"N", b"");
+        assert_eq!(w.written(), b"a42 0071234beef-512.034 9Name: value\r\nN: \r\n");
         assert_eq!(w.left(), 64 - w.len());
-        assert_eq!(w.finish(), Ok(25));
+        assert_eq!(w.finish(), Ok(43));
     }
 
     #[test]

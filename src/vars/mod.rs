@@ -31,7 +31,7 @@ pub trait Subject<'r> {
     fn matches(&self, pattern: &'r Pattern, text: &'r [u8]) -> bool;
 
     /// One part of a text; what is not there is empty.
-    #[inline]
+    #[inline(always)]
     fn part(&self, part: &'r Part) -> &'r [u8] {
         match part {
             Part::Text(text) => text,

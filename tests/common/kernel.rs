@@ -151,6 +151,21 @@ pub fn seqpacket_pair() -> (OwnedFd, OwnedFd) {
     (owned(ends[0]).unwrap(), owned(ends[1]).unwrap())
 }
 
+/// A file in memory with these bytes; its size may be final.
+pub fn memory_with(bytes: &[u8], is_final: bool) -> OwnedFd {
+    let flags = libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING;
+    // SAFETY: the name is a C string.
+    let fd = owned(unsafe { libc::memfd_create(c"test".as_ptr(), flags) }).unwrap();
+    let mut file = File::from(fd);
+    io::Write::write_all(&mut file, bytes).unwrap();
+    if is_final {
+        let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW;
+        // SAFETY: no pointers.
+        check(unsafe { libc::fcntl(file.as_raw_fd(), libc::F_ADD_SEALS, seals) }).unwrap();
+    }
+    file.into()
+}
+
 pub fn is_nonblocking(fd: &OwnedFd) -> bool {
     // SAFETY: no pointers.
     let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };

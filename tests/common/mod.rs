@@ -74,6 +74,8 @@ pub struct Limpet {
     pub access: Log,
     child: Option<Child>,
     pid: Option<kernel::Pid>,
+    /// Pids come again soon: of a master that has been reaped, the number may be another test's.
+    born: Option<String>,
     pub place: Place,
 }
 
@@ -101,7 +103,7 @@ impl Limpet {
         let log = Log::new(&place, "error.log");
         let access = Log::new(&place, "access.log");
         let binary = binary.into();
-        let limpet = Self { binary, log, access, child: None, pid: None, place };
+        let limpet = Self { binary, log, access, child: None, pid: None, born: None, place };
         limpet.configure(config);
         limpet
     }
@@ -135,7 +137,7 @@ impl Limpet {
 
     /// Takes a process that the test has spawned as its master.
     pub fn own(&mut self, child: Child) {
-        self.pid = Some(child.id() as kernel::Pid);
+        self.adopt(Process(child.id() as kernel::Pid));
         self.child = Some(child);
     }
 
@@ -146,7 +148,8 @@ impl Limpet {
         let output = limpet.run(&[]);
         assert!(output.status.success(), "{output:?}");
         limpet.wait_for("a pid file", |limpet| limpet.pid_file().is_some());
-        limpet.pid = limpet.pid_file();
+        let master = limpet.pid_file().expect("the pid file stays");
+        limpet.adopt(Process(master));
         limpet.wait_started();
         limpet
     }
@@ -173,6 +176,7 @@ impl Limpet {
     /// Makes another process the master of this test: the new one of an upgrade.
     pub fn adopt(&mut self, master: Process) {
         self.pid = Some(master.0);
+        self.born = master.born();
     }
 
     pub fn pid_file(&self) -> Option<kernel::Pid> {
@@ -240,7 +244,7 @@ impl Drop for Limpet {
         if std::thread::panicking() {
             eprintln!("{}\nstderr: {}", self.log.tail(), self.stderr());
         }
-        let Some(pid) = self.pid else { return };
+        let Some(pid) = self.pid.filter(|pid| Process(*pid).born() == self.born) else { return };
         let family = Process(pid).children();
         if self.child.is_some() || self.place.network().is_some() {
             let _ = kernel::kill(pid, libc::SIGKILL);

@@ -17,6 +17,8 @@ const LAST: u16 = 8099;
 pub struct Place {
     dir: PathBuf,
     network: Option<u64>,
+    /// Keeps the network, so that no other gets its number when the test goes to a container's.
+    _namespace: Option<fs::File>,
     ports: RefCell<Vec<Port>>,
 }
 
@@ -36,7 +38,8 @@ impl Place {
         fs::set_permissions(&dir, fs::Permissions::from_mode(0o755)).unwrap();
         let own = kernel::is_root() && kernel::unshare_network().is_ok();
         let network = own.then(|| super::process::network_of("thread-self"));
-        Self { dir, network, ports: RefCell::default() }
+        let namespace = fs::File::open("/proc/thread-self/ns/net").ok();
+        Self { dir, network, _namespace: namespace, ports: RefCell::default() }
     }
 
     pub fn dir(&self) -> &Path {

@@ -45,6 +45,11 @@ impl Process {
         self.stat(3).and_then(|text| text.parse().ok()).unwrap_or(0)
     }
 
+    /// When it was started, in ticks since boot: tells it from a later process with its pid.
+    pub fn born(self) -> Option<String> {
+        self.stat(19)
+    }
+
     pub fn nice(self) -> i32 {
         self.stat(16).and_then(|text| text.parse().ok()).unwrap_or(99)
     }

@@ -318,7 +318,13 @@ impl Peer {
     /// Reads more; nothing when the proxy has closed or says nothing for long.
     fn read(&mut self) -> Option<()> {
         let mut bytes = [0; 65536];
-        let count = self.stream.read(&mut bytes).unwrap_or(0);
+        let count = loop {
+            match self.stream.read(&mut bytes) {
+                // A read with a timeout is not resumed after the machine has slept (signal(7)).
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read.unwrap_or(0),
+            }
+        };
         let mut seen = self.shared.lock();
         match count {
             0 => seen[self.number].ended = true,
@@ -343,6 +349,11 @@ impl Peer {
             }
         }
         true
+    }
+
+    /// For who sends and reads at the same time.
+    pub fn sender(&self) -> Sender {
+        Sender(self.stream.copy().expect("a copy"))
     }
 
     pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
@@ -377,6 +388,15 @@ impl Peer {
         seen[self.number].stream = None;
         drop(seen);
         self.shared.changed.notify_all();
+    }
+}
+
+/// See [`Peer::sender`].
+pub struct Sender(Stream);
+
+impl Sender {
+    pub fn send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.0.write(bytes.as_ref()).is_ok()
     }
 }
 

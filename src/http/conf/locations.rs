@@ -10,6 +10,8 @@ use super::{Kind, Location};
 use crate::conf::{Cx, Error, Node, Word};
 use crate::http::content::{self, Handler};
 use crate::http::step::{self, Target};
+use crate::mem::sort::sort_by;
+use crate::text::scan;
 use std::rc::Rc;
 
 #[derive(Default)]
@@ -30,13 +32,17 @@ struct Name {
 impl Locations {
     /// The location at this level that `uri` belongs to.
     pub fn find(&self, uri: &[u8]) -> Option<&Rc<Location>> {
-        let above = self.names.partition_point(|name| *name.name <= *uri);
+        let above = self.names.partition_point(|name| {
+            let common = scan::common(&name.name, uri);
+            // They differ behind it, or the name ends there, or only the URI.
+            name.name.get(common) <= uri.get(common)
+        });
         let mut name = self.names.get(above.checked_sub(1)?)?;
-        if *name.name == *uri && name.exact.is_some() {
+        // What the URI and the nearest name have in common decides for the whole chain.
+        let common = scan::common(&name.name, uri);
+        if common == uri.len() && common == name.name.len() && name.exact.is_some() {
             return name.exact.as_ref();
         }
-        // What the URI and the nearest name have in common decides for the whole chain.
-        let common = name.name.iter().zip(uri).take_while(|(a, b)| a == b).count();
         while name.name.len() > common || name.prefix.is_none() {
             name = self.names.get(name.shorter? as usize)?;
         }
@@ -134,12 +140,12 @@ impl<'t> Sorter<'t> {
     /// What is found by URI, and what by `@name`, sorted.
     pub fn finish(mut self, cx: &mut Cx) -> (Locations, Box<[Rc<Location>]>) {
         // Stable: of equal ones the first in the text comes first.
-        self.found.sort_by(|(_, a), (_, b)| a.name.cmp(&b.name));
+        sort_by(&mut self.found, |(_, a), (_, b)| a.name.cmp(&b.name));
         let mut names: Vec<Name> = Vec::with_capacity(self.found.len());
         let mut named: Vec<Rc<Location>> = Vec::new();
         let (mut patterns, found): (Vec<_>, Vec<_>) =
             self.found.into_iter().partition(|(_, location)| location.kind == Kind::Regex);
-        patterns.sort_by_key(|(word, _)| word.pos());
+        sort_by(&mut patterns, |(a, _), (b, _)| a.pos().cmp(&b.pos()));
         let patterns = patterns.into_iter().map(|(_, location)| Rc::new(location)).collect();
         for (word, location) in found {
             if location.kind == Kind::Named {

@@ -2,7 +2,7 @@
 //! settings (`Loc` and `LocRaw`, `Srv` and `SrvRaw`) and its tables (`LOC`, `SRV`),
 //! and name it in the list at the end (and, since Rust wants it, in `http/mod.rs`).
 
-use crate::conf::{Cx, Error, Node, Raw, Said, Shape};
+use crate::conf::{Cx, Directive, Error, Node, Raw, Said, Shape};
 use crate::http::variables::Computes;
 use std::rc::Rc;
 
@@ -23,6 +23,18 @@ impl<R> Copy for Place<R> {}
 impl<R> Place<R> {
     pub fn set(self, raws: &mut R, cx: &mut Cx, node: Node) -> Result<(), Error> {
         (self.set)(raws, self.entry, cx, node)
+    }
+}
+
+/// Adds the table of a module, whose way in is `set`.
+#[inline(never)]
+fn list<R, S>(
+    all: &mut Vec<(&'static Shape, Place<R>)>,
+    table: &'static [Directive<S>],
+    set: fn(&mut R, usize, &mut Cx, Node) -> Result<(), Error>,
+) {
+    for (entry, directive) in table.iter().enumerate() {
+        all.push((&directive.shape, Place { set, entry }));
     }
 }
 
@@ -56,12 +68,12 @@ macro_rules! modules {
             /// Every directive of the level.
             pub fn directives() -> Vec<(&'static Shape, Place<$raws>)> {
                 let mut all = Vec::new();
-                $( for (entry, directive) in crate::http::$module::$table.iter().enumerate() {
+                $( {
                     let set = |raws: &mut $raws, entry: usize, cx: &mut Cx, node: Node| {
                         let directive = &crate::http::$module::$table[entry];
                         directive.set(raws.$module.raw(), cx, node)
                     };
-                    all.push((&directive.shape, Place { set, entry }));
+                    list(&mut all, &crate::http::$module::$table, set);
                 } )*
                 all
             }

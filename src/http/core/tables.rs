@@ -27,6 +27,13 @@ pub static SRV: &[Directive<SrvRaw>] = &[
     Directive::flag("underscores_in_headers", SRV_CONTEXTS, |raw| &mut raw.underscores_in_headers),
     Directive::flag("merge_slashes", SRV_CONTEXTS, |raw| &mut raw.merge_slashes),
     Directive::number("max_headers", SRV_CONTEXTS, |raw| &mut raw.max_headers),
+    Directive::flag("strict_line_endings", SRV_CONTEXTS, |raw| &mut raw.strict_line_endings),
+    Directive::flag("allow_colonless_headers", SRV_CONTEXTS, |raw| {
+        &mut raw.allow_colonless_headers
+    }),
+    Directive::flag("allow_control_bytes_in_headers", SRV_CONTEXTS, |raw| {
+        &mut raw.allow_control_bytes
+    }),
     // Whoever reads the level has looked for it first.
     Directive::ignored("tls_offload", SRV_CONTEXTS, Args::ONE, is_flag, "it is known already"),
     Directive::ignored("connection_pool_size", SRV_CONTEXTS, Args::ONE, pool_size, NO_POOLS),

@@ -38,7 +38,14 @@ pub fn make<'r>(request: &Request<'r>, conf: &'r settings::Loc, own: &'r Loc) ->
         out.finish().map_or(0, |len| fastcgi::BEGIN + len)
     })?;
     let head_only = request.method == Method::Head;
-    (!bytes.is_empty()).then_some(Plan { bytes, payload, head_only, upgrades: false, uri: b"" })
+    (!bytes.is_empty()).then_some(Plan {
+        bytes,
+        payload,
+        tail: b"",
+        head_only,
+        upgrades: false,
+        uri: b"",
+    })
 }
 
 /// The value of a parameter that is passed on; the outer `None`: there is no room for it.

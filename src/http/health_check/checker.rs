@@ -181,6 +181,9 @@ impl Probe {
             let verdict = condition::judge(self.check.condition.as_deref(), &answer, room);
             verdict.map_err(|what| Trouble::Peer(what, None))
         });
+        if !matches!(verdict, Err(Trouble::Own(_))) {
+            self.peer.record().checked(verdict.is_ok());
+        }
         match verdict {
             Ok(()) => self.passed(),
             Err(trouble) => self.failed(&trouble),
@@ -220,6 +223,7 @@ impl Probe {
         };
         if level == Level::Warn {
             self.health = Health::Unhealthy;
+            self.peer.record().unhealthy.fetch_add(1, Relaxed);
         }
         let shown = self.shown();
         match errno {

@@ -11,7 +11,7 @@ use crate::sys::{socket, sockopt};
 use std::rc::Rc;
 
 /// The longest head, in bytes.
-const HEAD: usize = 16 * 1024;
+pub const HEAD: usize = 16 * 1024;
 /// So much of a body is looked at, as in nginx.
 const BODY: usize = 256 * 1024;
 
@@ -45,7 +45,7 @@ pub async fn ask(check: Rc<Check>, addr: Addr) -> Result<Answer, Trouble> {
     let io = connect(&check, &addr).await?;
     send(&io, &check.request, event::after(check.send_timeout)).await?;
     let deadline = event::after(check.read_timeout);
-    let mut answer = head(&io, deadline).await?;
+    let mut answer = head(&io, &check.rules, deadline).await?;
     if check.condition.as_deref().is_some_and(Match::wants_body) {
         body(&io, &mut answer, deadline).await?;
     }
@@ -80,11 +80,10 @@ async fn send(io: &Io, request: &[u8], deadline: Deadline) -> Result<(), Trouble
     Ok(())
 }
 
-async fn head(io: &Io, deadline: Deadline) -> Result<Answer, Trouble> {
-    let rules = Rules { size: HEAD as u32, ..Rules::default() };
+async fn head(io: &Io, rules: &Rules, deadline: Deadline) -> Result<Answer, Trouble> {
     let mut answer = Answer { head: Head::default(), bytes: Vec::new() };
     loop {
-        match answer.head.parse(&answer.bytes, &rules) {
+        match answer.head.parse(&answer.bytes, rules) {
             Outcome::Done if answer.head.is_interim() => {
                 answer.bytes.drain(..answer.head.len as usize);
                 answer.head = Head::default();

@@ -39,15 +39,18 @@ impl Request<'_> {
     }
 
     /// Writes to the error log of the request's location, with its context.
-    #[inline]
+    #[inline(always)]
     pub fn log(&self, level: Level, errno: Option<Errno>, text: fmt::Arguments<'_>) {
-        let log = &self.location.conf.core.error_log;
-        let client = self.conn.peer.ip;
-        if log.enabled(level, client) {
-            let context = Context(self);
-            let connection = self.conn.number;
-            log.put(&Entry { level, connection, errno, text, context: Some(&context) }, client);
+        if self.would_log(level) {
+            self.put_log(level, errno, text);
         }
+    }
+
+    #[cold]
+    fn put_log(&self, level: Level, errno: Option<Errno>, text: fmt::Arguments<'_>) {
+        let (connection, context) = (self.conn.number, Context(self));
+        let entry = Entry { level, connection, errno, text, context: Some(&context) };
+        self.location.conf.core.error_log.put(&entry, self.conn.peer.ip);
     }
 }
 

@@ -7,7 +7,7 @@ pub use errors::Doing;
 
 use crate::conf::{
     self, Args, Context, Cx, Directive, Error, Escape, Hold, LogFormat, LogPath, Node, Part,
-    Template, Word, parse_number, parse_size, parse_time, settings,
+    Template, VarId, Word, parse_number, parse_size, parse_time, settings,
 };
 use crate::http::conf::Location;
 use crate::http::request::Request;
@@ -21,6 +21,12 @@ use std::rc::Rc;
 const COMBINED: &str = concat!(
     r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "#,
     r#""$http_referer" "$http_user_agent""#,
+);
+
+/// What sites written for nginx's image refer to: its nginx.conf has it.
+const MAIN: &str = concat!(
+    r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "#,
+    r#""$http_referer" "$http_user_agent" "$http_x_forwarded_for""#,
 );
 
 /// limpet's own: an object for each request.
@@ -92,6 +98,15 @@ impl AccessLog {
         }
     }
 
+    /// The texts that its lines, and whether and where there are any, are made of.
+    fn texts(&self) -> impl Iterator<Item = &Template> {
+        let name = match &self.to {
+            To::Log(_) => None,
+            To::Named(named) => Some(named.path()),
+        };
+        [Some(&self.format.text), self.condition.as_deref(), name].into_iter().flatten()
+    }
+
     fn write<'r>(&'r self, request: &Request<'r>, line: &[u8]) {
         match &self.to {
             To::Log(log) => {
@@ -155,6 +170,7 @@ fn format(cx: &mut Cx, word: Word) -> Result<Rc<LogFormat>, Error> {
     match (cx.log_formats.get(word.bytes()), word.bytes()) {
         (Some(format), _) => Ok(Rc::clone(format)),
         (None, b"combined") => Ok(combined(cx)),
+        (None, b"main") => Ok(cx.own_log_format("main", Escape::Default, MAIN)),
         (None, b"json") => Ok(cx.own_log_format("json", Escape::Json, JSON)),
         _ => Err(Error::at(word, format!("unknown log format \"{word}\""))),
     }
@@ -244,6 +260,16 @@ fn open_log_file_cache(node: Node) -> Result<Option<Rc<log::Cache>>, Error> {
         }
         _ => Ok(Some(Rc::new(log::Cache::new(limits)))),
     }
+}
+
+/// The variables that the lines of a request will need, some of them several times.
+pub fn variables<'r>(request: &Request<'r>) -> impl Iterator<Item = VarId> + use<'r> {
+    let location: &'r Location = request.location;
+    let texts = location.conf.log.access_logs.iter().flat_map(AccessLog::texts);
+    texts.flat_map(Template::parts).filter_map(|part| match part {
+        Part::Variable(id) => Some(*id),
+        Part::Text(_) | Part::Capture(_) => None,
+    })
 }
 
 /// Writes the lines of a request that has been answered.

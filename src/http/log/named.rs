@@ -26,6 +26,10 @@ impl Named {
         Ok(Named { path: Template::new(parts) })
     }
 
+    pub fn path(&self) -> &Template {
+        &self.path
+    }
+
     /// Writes a line to the file that the request's values name now.
     pub fn write<'r>(&'r self, request: &Request<'r>, line: &[u8]) {
         if !has_root(request) {

@@ -5,9 +5,11 @@
 
 mod pass;
 mod request;
+mod trailers;
 
 pub use pass::pass;
 pub use request::make;
+pub use trailers::tail;
 
 use crate::conf::{Args, Context, Cx, Directive, Error, Node, Template, choice, put, settings};
 use crate::http::proxy_rewrites;
@@ -23,8 +25,10 @@ settings! {
         pub method: Option<Rc<Template>> = None,
         pub body: Option<Rc<Template>> = None,
         pub version: Version = Version::V11,
-        /// What stands behind the last chunk of an answer is handed on.
+        /// What stands behind the last chunk of a body is handed on, both ways.
         pub pass_trailers: bool = false,
+        /// An answer that has no head is one of HTTP/0.9, as in nginx.
+        pub allow_no_status_line: bool = false,
     }
 }
 
@@ -52,6 +56,7 @@ pub static LOC: &[Directive<LocRaw>] = &[
         put(&mut raw.body, node, Ok(Some(Rc::new(text))))
     }),
     Directive::flag("proxy_pass_trailers", ALL, |raw| &mut raw.pass_trailers),
+    Directive::flag("proxy_allow_no_status_line", ALL, |raw| &mut raw.allow_no_status_line),
     Directive::call("proxy_http_version", ALL, Args::ONE, |raw, _, node| {
         let versions = [("1.0", Version::V10), ("1.1", Version::V11)];
         put(&mut raw.version, node, choice(node, 0, &versions))

@@ -4,11 +4,13 @@
 //! `Transfer-Encoding` are ours to say, whatever the configuration or the client wants
 //! there. What ends at us (RFC 9110 7.6.1) stays here.
 
-use super::{Loc, SetHeader};
+use super::{Loc, SetHeader, trailers};
 use crate::http::request::Request;
 use crate::http::response::{Lines, is_safe};
 use crate::http::upstream::{Aim, Payload, Plan, settings};
 use crate::log::Level;
+use crate::proto::chunked;
+use crate::proto::framing::Framing;
 use crate::proto::request::{Field, Known, Method, Version};
 use crate::text::escape::{self, Shown};
 use crate::text::writer::Writer;
@@ -32,9 +34,19 @@ pub fn make<'r>(
         None if !conf.pass_request_body => Payload::None,
         None => Payload::of(request),
     };
+    let tail = match payload {
+        Payload::Bytes(_) | Payload::File(..) if own.body.is_none() => {
+            trailers::tail(request, conf, own, payload.len() > Some(0))?
+        }
+        _ => b"",
+    };
     let lines = lines(request, own)?;
-    let upgrades =
-        own.version == Version::V11 && lines.find(b"upgrade").is_some_and(|it| !it.is_empty());
+    // Where a body ends that is not passed on, nobody knows who reads a tunnel behind it.
+    let passes_body =
+        request.head.framing == Framing::None || own.body.is_none() && conf.pass_request_body;
+    let upgrades = own.version == Version::V11
+        && passes_body
+        && lines.find(b"upgrade").is_some_and(|it| !it.is_empty());
     if !ascii::is_token(method) || !is_safe(uri) || uri.is_empty() || !lines.are_safe() {
         let (method, uri) = (Shown(method), Shown(uri));
         let text = format_args!("the request cannot be passed on: \"{method} {uri}\"");
@@ -49,17 +61,21 @@ pub fn make<'r>(
         out.put(uri);
         out.put(if own.version == Version::V10 { b" HTTP/1.0\r\n" } else { b" HTTP/1.1\r\n" });
         lines.put(out);
-        put_framing(&payload, out);
+        put_framing(&payload, tail, out);
         if conf.pass_request_headers {
             put_fields(request, own, out);
         }
         out.put(b"\r\n");
+        // All of the body is one chunk.
+        if let Some(len @ 1..) = payload.len().filter(|_| !tail.is_empty()) {
+            out.put(chunked::head(len, &mut [0; chunked::HEAD]));
+        }
     })?;
-    Some(Plan { bytes, payload, head_only: method == b"HEAD", upgrades, uri })
+    Some(Plan { bytes, payload, tail, head_only: method == b"HEAD", upgrades, uri })
 }
 
 /// What is beside lines and URI: version, framing, line ends.
-const MORE: usize = 64 + 2 * number::DECIMAL;
+const MORE: usize = 64 + 2 * number::DECIMAL + chunked::HEAD;
 
 /// The lines that the configuration says, and those that it leaves to us.
 fn lines<'r>(request: &Request<'r>, own: &'r Loc) -> Option<Lines<'r>> {
@@ -67,6 +83,10 @@ fn lines<'r>(request: &Request<'r>, own: &'r Loc) -> Option<Lines<'r>> {
     let mut lines = Lines::default();
     for SetHeader { name, value } in own.headers.iter() {
         if is_framing(name) {
+            continue;
+        }
+        let is_of_client = value.literal().is_none();
+        if is_of_client && name.eq_ignore_ascii_case(b"upgrade") && !may_upgrade(request) {
             continue;
         }
         let value = request.render(value)?;
@@ -84,8 +104,15 @@ fn lines<'r>(request: &Request<'r>, own: &'r Loc) -> Option<Lines<'r>> {
     Some(lines)
 }
 
+/// Whether the client's `Upgrade` means anything: HTTP/1.0 has none, and without `Connection` it
+/// was for somebody before us (RFC 9110 7.8).
+fn may_upgrade(request: &Request<'_>) -> bool {
+    request.head.version == Version::V11 && request.head.connection.upgrade
+}
+
 /// Whether the configuration has a line of this name.
-fn says(own: &Loc, name: &[u8]) -> bool {
+#[inline(always)]
+pub(super) fn says(own: &Loc, name: &[u8]) -> bool {
     own.headers.iter().any(|line| line.name.eq_ignore_ascii_case(name))
 }
 
@@ -93,13 +120,13 @@ fn is_framing(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"content-length") || name.eq_ignore_ascii_case(b"transfer-encoding")
 }
 
-fn put_framing(payload: &Payload<'_>, out: &mut Writer<'_>) {
-    if let Some(len) = payload.len() {
+fn put_framing(payload: &Payload<'_>, tail: &[u8], out: &mut Writer<'_>) {
+    if payload.is_chunked() || !tail.is_empty() {
+        out.put(b"Transfer-Encoding: chunked\r\n");
+    } else if let Some(len) = payload.len() {
         out.put(b"Content-Length: ");
         out.put_u64(len);
         out.put(b"\r\n");
-    } else if payload.is_chunked() {
-        out.put(b"Transfer-Encoding: chunked\r\n");
     }
 }
 
@@ -109,10 +136,7 @@ fn put_fields(request: &Request<'_>, own: &Loc, out: &mut Writer<'_>) {
         if is_ours(name) || says(own, name) || ends_here(request, name) {
             continue;
         }
-        out.put(name);
-        out.put(b": ");
-        out.put(value);
-        out.put(b"\r\n");
+        out.put_field(name, value);
     }
 }
 
@@ -134,7 +158,7 @@ fn is_ours(name: &[u8]) -> bool {
 
 /// Whether `Connection` names it (RFC 9110 7.6.1). What an upstream trusts us to tell cannot
 /// be taken away so.
-fn ends_here(request: &Request<'_>, name: &[u8]) -> bool {
+pub(super) fn ends_here(request: &Request<'_>, name: &[u8]) -> bool {
     if !request.head.connection.names || is_protected(name) {
         return false;
     }
@@ -155,7 +179,7 @@ fn is_protected(name: &[u8]) -> bool {
 fn uri<'r>(request: &Request<'r>, aim: &Aim<'r>) -> Option<&'r [u8]> {
     match aim.uri {
         Some(uri) if aim.is_made => Some(with_slash(request, uri)?),
-        None if request.raw_uri => Some(request.head.request_uri(request.bytes)),
+        None if request.raw_uri => with_slash(request, request.head.request_uri(request.bytes)),
         uri => {
             // What `rewrite` has made has no location's name to be replaced.
             let uri = match uri.filter(|_| !request.left_location) {
@@ -164,11 +188,12 @@ fn uri<'r>(request: &Request<'r>, aim: &Aim<'r>) -> Option<&'r [u8]> {
             };
             let skip = if uri.is_empty() { 0 } else { request.location.name.len() };
             let rest = request.uri.get(skip..).unwrap_or_default();
-            let most =
-                uri.len() + escape::uri_len(rest, escape::Uri::Path) + request.args.len() + 1;
-            request.made(most, |out| {
+            let quotes = request.quotes_uri();
+            let rest_len =
+                if quotes { escape::uri_len(rest, escape::Uri::Path) } else { rest.len() };
+            request.made(uri.len() + rest_len + request.args.len() + 1, |out| {
                 out.put(uri);
-                match request.quotes_uri() {
+                match quotes {
                     true => escape::uri(rest, escape::Uri::Path, out),
                     false => out.put(rest),
                 }
@@ -182,6 +207,7 @@ fn uri<'r>(request: &Request<'r>, aim: &Aim<'r>) -> Option<&'r [u8]> {
 }
 
 /// A URI that is only arguments has the root before it.
+#[inline(always)]
 fn with_slash<'r>(request: &Request<'r>, uri: &'r [u8]) -> Option<&'r [u8]> {
     match uri.first() {
         Some(b'?') => request.scratch().concat(&[b"/", uri]),

@@ -17,7 +17,7 @@ pub(super) struct Captured<'r> {
 
 impl<'r> Request<'r> {
     /// Chooses the server whose name the request asks for.
-    pub(super) fn find_server(&mut self) {
+    pub fn find_server(&mut self) {
         let host = self.head.host.of(self.bytes);
         let mut lower = [0; 255];
         let host = match self.head.host_has_upper {

@@ -42,6 +42,7 @@ pub fn settle<'r>(request: &mut Request<'r>) -> Step<'r> {
     Step::Redirect
 }
 
+#[inline(always)]
 fn run<'r>(request: &mut Request<'r>) -> Step<'r> {
     let location: &'r Location = request.location;
     match codes(request, location, &location.conf.rewrite.codes, &mut true) {

@@ -53,7 +53,7 @@ fn note(upstream: &mut Upstream<'_>) {
     let took = time::now_ms().saturating_sub(upstream.began);
     attempt.header_time.set(Some(took));
     attempt.status.set(upstream.head.status);
-    link.lease.took_header(took);
+    link.lease.took_header(took, upstream.head.status);
     link.lease.succeeded();
 }
 
@@ -100,7 +100,7 @@ fn redirect<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>, to: &'r 
     let Some(path) = room.and_then(|room| escape::unescape(path, room)) else {
         return Step::Status(500);
     };
-    if !path.starts_with(b"/") || is_unsafe(path) {
+    if !path.starts_with(b"/") || leads_out(path) {
         let shown = Shown(to);
         let text = format_args!("unsafe URI \"{shown}\" was detected in \"X-Accel-Redirect\"");
         request.log(Level::Error, None, text);
@@ -110,7 +110,7 @@ fn redirect<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>, to: &'r 
 }
 
 /// Whether a path leads out of where it begins (ngx_http_parse_unsafe_uri).
-fn is_unsafe(path: &[u8]) -> bool {
+fn leads_out(path: &[u8]) -> bool {
     path.contains(&0) || path.split(|byte| *byte == b'/').any(|part| part == b"..")
 }
 

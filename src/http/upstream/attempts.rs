@@ -1,10 +1,12 @@
 //! The peers that were asked for one request, and what came of it: `$upstream_addr` and its
 //! like, which list all of them.
 
+use super::target::Protocol;
 use crate::http::request::Request;
-use crate::http::variables::{BuiltIn, built_in};
+use crate::http::variables::{BuiltIn, ending};
 use crate::log::Field;
 use crate::mem::buffers::Scratch;
+use crate::net::handover::fields::{Reader, put_flag, put_text};
 use crate::text::escape::Shown;
 use crate::text::number::DECIMAL;
 use crate::text::writer::Writer;
@@ -52,9 +54,9 @@ impl<'r> Attempts<'r> {
     }
 
     /// Notes a peer; `None` when there is no room for it.
-    pub fn add(&self, scratch: &'r Scratch, addr: &[u8]) -> Option<&'r Attempt<'r>> {
+    pub fn add(&self, scratch: &'r Scratch, addr: &'r [u8]) -> Option<&'r Attempt<'r>> {
         let attempt = scratch.place(Attempt {
-            addr: scratch.concat(&[addr])?,
+            addr,
             begins_group: self.new_group.replace(false),
             status: Cell::new(0),
             connect_time: Cell::new(None),
@@ -76,6 +78,49 @@ impl<'r> Attempts<'r> {
         std::iter::successors(self.first.get(), |attempt| attempt.next.get())
     }
 
+    /// For another worker, which [`Attempts::learn`]s it.
+    pub fn put(&self, out: &mut Writer<'_>) {
+        put_text(self.uri.get(), out);
+        let (host, port) = self.named.get().unwrap_or_default();
+        put_text(host, out);
+        out.put(&port.to_ne_bytes());
+        out.put(&(self.iter().count() as u32).to_ne_bytes());
+        for it in self.iter() {
+            put_text(it.addr, out);
+            put_flag(it.begins_group, out);
+            out.put(&it.status.get().to_ne_bytes());
+            let times = [&it.connect_time, &it.header_time, &it.response_time];
+            let times = times.map(|time| time.get().unwrap_or(NEVER));
+            let counts = [it.length.get(), it.received.get(), it.sent.get()];
+            times.iter().chain(&counts).for_each(|number| out.put(&number.to_ne_bytes()));
+        }
+    }
+
+    /// What another worker has put; `None`: it has not, or there is no room.
+    pub fn learn(&self, scratch: &'r Scratch, rest: &mut Reader<'r>) -> Option<()> {
+        self.begin(Protocol::Http.scheme(), rest.text()?);
+        self.new_group.set(false);
+        self.named.set(Some((rest.text()?, rest.u16()?)));
+        for _ in 0..rest.u32()? {
+            let addr = rest.text()?;
+            self.new_group.set(rest.flag()?);
+            let attempt = self.add(scratch, addr)?;
+            attempt.status.set(rest.u16()?);
+            for time in [&attempt.connect_time, &attempt.header_time, &attempt.response_time] {
+                time.set(Some(rest.u64()?).filter(|ms| *ms != NEVER));
+            }
+            for count in [&attempt.length, &attempt.received, &attempt.sent] {
+                count.set(rest.u64()?);
+            }
+        }
+        Some(())
+    }
+
+    /// The one that was asked last.
+    pub fn last(&self) -> Option<&'r Attempt<'r>> {
+        self.last.get()
+    }
+
     /// `upstream: "http://127.0.0.1:8080/path"`, for lines of the error log.
     pub fn tell(&self, put: &mut dyn FnMut(Field<'_>)) {
         if let Some(last) = self.last.get() {
@@ -84,6 +129,9 @@ impl<'r> Attempts<'r> {
         }
     }
 }
+
+/// The time of what has not happened, between workers.
+const NEVER: u64 = u64::MAX;
 
 struct Url<'a> {
     scheme: &'static str,
@@ -134,29 +182,29 @@ fn put_time(time: Option<u64>, out: &mut Writer<'_>) {
 const SECONDS: usize = DECIMAL + 4;
 
 pub static VARIABLES: &[BuiltIn] = &[
-    built_in("upstream_addr", |request| list(request, 0, |it, out| out.put(it.addr))),
-    built_in("upstream_status", |request| {
+    ending("upstream_addr", |request| list(request, 0, |it, out| out.put(it.addr))),
+    ending("upstream_status", |request| {
         list(request, DECIMAL, |it, out| match it.status.get() {
             0 => out.put(b"-"),
             status => out.put_padded(u64::from(status), 3),
         })
     }),
-    built_in("upstream_connect_time", |request| {
+    ending("upstream_connect_time", |request| {
         list(request, SECONDS, |it, out| put_time(it.connect_time.get(), out))
     }),
-    built_in("upstream_header_time", |request| {
+    ending("upstream_header_time", |request| {
         list(request, SECONDS, |it, out| put_time(it.header_time.get(), out))
     }),
-    built_in("upstream_response_time", |request| {
+    ending("upstream_response_time", |request| {
         list(request, SECONDS, |it, out| put_time(it.response_time.get(), out))
     }),
-    built_in("upstream_response_length", |request| {
+    ending("upstream_response_length", |request| {
         list(request, DECIMAL, |it, out| out.put_u64(it.length.get()))
     }),
-    built_in("upstream_bytes_received", |request| {
+    ending("upstream_bytes_received", |request| {
         list(request, DECIMAL, |it, out| out.put_u64(it.received.get()))
     }),
-    built_in("upstream_bytes_sent", |request| {
+    ending("upstream_bytes_sent", |request| {
         list(request, DECIMAL, |it, out| out.put_u64(it.sent.get()))
     }),
 ];

@@ -14,6 +14,10 @@ use crate::text::escape::Shown;
 use crate::time;
 use crate::vars::Subject;
 
+/// A host that is gone leaves connections without an answer for half a minute: so the name of a
+/// peer is looked up when it has been silent for so many milliseconds.
+const SILENT_MS: u64 = 500;
+
 /// Gets hold of a connection to the peer of this lease.
 ///
 /// Cancellation: the connection is closed.
@@ -57,8 +61,20 @@ pub fn connect<'r>(
         let watched = upstream.watched(request);
         loop {
             let wanted = [(&link.io, event::WRITE), watched];
-            if let Err(errno) = event::any_of(wanted, deadline).await {
-                return Err(timed_out(request, errno));
+            let until = match link.lease.peer().server.is_named() {
+                true => deadline.earlier(event::after(SILENT_MS)),
+                false => deadline,
+            };
+            match event::any_of(wanted, until).await {
+                Ok(()) => {}
+                Err(Errno::ETIMEDOUT) if !event::is_due(deadline) => {
+                    if upstream.whom.group.has_moved(link.lease.peer(), SILENT_MS).await {
+                        left(request);
+                        return Err(Failure::Unconnected);
+                    }
+                    continue;
+                }
+                Err(errno) => return Err(timed_out(request, errno)),
             }
             if link.io.may(event::WRITE) {
                 break;
@@ -85,6 +101,11 @@ fn note_connected(upstream: &Upstream<'_>) {
 fn timed_out(request: &Request<'_>, errno: Errno) -> Failure {
     request.log(Level::Error, Some(errno), format_args!("upstream timed out"));
     Failure::Timeout
+}
+
+fn left(request: &Request<'_>) {
+    let text = format_args!("no answer from upstream, and its name has other addresses now");
+    request.log(Level::Warn, None, text);
 }
 
 fn fail(request: &Request<'_>, errno: Errno) {

@@ -7,7 +7,7 @@ use crate::http::request::Request;
 use crate::http::upstreams::Upstream;
 use crate::log::Level;
 use crate::net::resolver::{Failure, Found};
-use crate::net::upstream::{Group, Place, Target};
+use crate::net::upstream::{Group, Memory, Parts, Place, Server, Target};
 use crate::text::escape::Shown;
 use crate::text::number;
 use crate::vars::Subject;
@@ -80,7 +80,7 @@ pub async fn find<'r>(
     let key = key.ok_or(500_u16)?;
     let named = &request.worker.named;
     if let Ok(addr) = place.address(port) {
-        return Ok(named.get(key, || Group::of(host, Target::Address(addr)), None));
+        return Ok(named.get(key, || Group::of(host, Target::Address(addr), Memory::Hidden), None));
     }
     let conf = &request.location.conf.resolver;
     let found = match conf.resolver.look_up(place.host, conf.timeout).await {
@@ -96,7 +96,11 @@ pub async fn find<'r>(
     };
     let make = || {
         let host = place.host.into();
-        Group::of(place.host, Target::Name { host, port, service: None })
+        let mut server = Server::new(place.host, Target::Name { host, port, service: None });
+        // Who is asked now is asked again when nobody is there.
+        server.resolve = true;
+        let (name, resolver) = (place.host.into(), Some(conf.resolver.clone()));
+        Group::new(Parts { name, servers: vec![server], resolver, ..Parts::default() })
     };
     Ok(named.get(key, make, Some((found, port))))
 }

@@ -4,7 +4,8 @@ use super::queue::{Chunk, Queue};
 use super::{Broken, Rest, Section, Stored, settings};
 use crate::event::{self, Io};
 use crate::http::request_body::TempFile;
-use crate::proto::chunked::{self, Decoder};
+use crate::http::trailers::decode;
+use crate::proto::chunked;
 use crate::sys::errno::{Errno, Result};
 use crate::time;
 use std::future::poll_fn;
@@ -51,24 +52,12 @@ impl Rest<'_> {
                 Ok((count, count))
             }
             Rest::Chunked(decoder) => {
-                chunks(decoder, bytes, section).map_err(|chunked::Bad| Broken::Chunks)
+                decode(decoder, bytes, section).map_err(|chunked::Bad| Broken::Chunks)
             }
             Rest::UntilClose => Ok((bytes.len(), bytes.len())),
             Rest::Records(records) => records.take(bytes),
         }
     }
-}
-
-/// The same of a chunked body, and of what stands behind it.
-fn chunks(
-    decoder: &mut Decoder,
-    bytes: &mut [u8],
-    section: Option<&Section<'_>>,
-) -> std::result::Result<(usize, usize), chunked::Bad> {
-    let (kept, used) = decoder.decode(bytes)?;
-    let behind = bytes.get(used..).unwrap_or_default();
-    let more = section.map_or(Ok(0), |section| section.take(decoder, behind))?;
-    Ok((kept, used + more))
 }
 
 /// The upstream's side.

@@ -12,6 +12,7 @@ use crate::http::upstream::payload::Payload;
 use crate::http::upstreams::sticky::{bind, bound};
 use crate::http::{fastcgi, proxy};
 use crate::log::Level;
+use crate::mem::arena::Held;
 use crate::net::pool::Keep;
 use crate::net::upstream::{Ask, Lease, Peer, Refusal, Tries};
 use crate::proto::response::Head;
@@ -40,6 +41,8 @@ pub enum Failure {
 pub struct Plan<'r> {
     pub bytes: &'r [u8],
     pub payload: Payload<'r>,
+    /// What follows it.
+    pub tail: &'r [u8],
     pub head_only: bool,
     pub upgrades: bool,
     /// What the log says behind the peer's address.
@@ -69,11 +72,8 @@ pub async fn fetch<'r>(request: &mut Request<'r>, pass: &'r Pass) -> Step<'r> {
         Speaks::FastCgi(own) => fastcgi::make(request, conf, own),
     };
     let Some(plan) = made else { return Step::Status(500) };
-    let Some(upstream) = begin(request, (speaks, conf), (pass, aim), plan) else {
+    let Some(mut upstream) = begin(request, (speaks, conf), (pass, aim), plan) else {
         request.log(Level::Alert, None, format_args!("no room for an upstream's answer"));
-        return Step::Status(500);
-    };
-    let Some(mut upstream) = request.worker.rooms.hold(upstream) else {
         return Step::Status(500);
     };
     let asked = ask(request, &mut upstream).await;
@@ -108,9 +108,9 @@ fn begin<'r>(
     (speaks, conf): (Speaks<'r>, &'r Rc<settings::Loc>),
     (pass, aim): (&'r Pass, Aim<'r>),
     plan: Plan<'r>,
-) -> Option<Upstream<'r>> {
-    let scratch = request.scratch();
+) -> Option<Held<'r, Upstream<'r>>> {
     let size = usize::try_from(conf.buffer_size).ok()?;
+    let room = request.scratch().take(size)?;
     let (protocol, rest) = match speaks {
         Speaks::Http(_) => (target::Protocol::Http, Rest::None),
         Speaks::FastCgi(own) => {
@@ -118,7 +118,7 @@ fn begin<'r>(
         }
     };
     request.attempts.get()?.begin(protocol.scheme(), plan.uri);
-    Some(Upstream {
+    request.worker.rooms.hold(Upstream {
         conf,
         speaks,
         pass,
@@ -133,12 +133,13 @@ fn begin<'r>(
         began: time::now_ms(),
         request: plan.bytes,
         payload: plan.payload,
+        tail: plan.tail,
         head_only: plan.head_only,
         upgrades: plan.upgrades,
         streamed: false,
         attempt: None,
         link: None,
-        room: Some(scratch.take(size)?),
+        room: Some(room),
         filled: 0,
         head: Head::default(),
         bytes: b"",
@@ -214,6 +215,7 @@ fn pick<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>) -> Result<Le
 
 /// Writes down who is asked; without room for it nothing is known of that.
 fn note<'r>(request: &Request<'r>, name: &[u8]) -> Option<&'r Attempt<'r>> {
+    let name = request.made(name.len(), |out| out.put(name))?;
     request.attempts.get()?.add(request.scratch(), name)
 }
 
@@ -320,7 +322,9 @@ impl<'r> Upstream<'r> {
     }
 
     fn forget_answer(&mut self) {
-        (self.filled, self.head) = (0, Head::default());
+        if self.filled > 0 {
+            (self.filled, self.head) = (0, Head::default());
+        }
         self.unconnected = None;
         if let Rest::Records(records) = &mut self.rest {
             records.restart();
@@ -329,7 +333,7 @@ impl<'r> Upstream<'r> {
 
     /// Writes down what became of a peer.
     fn blame(&mut self, request: &Request<'_>, failure: Failure) {
-        let unconnected = self.attempt.is_some_and(|it| it.connect_time.get().is_none());
+        let unconnected = self.is_unconnected();
         self.note_end();
         if let Some(attempt) = self.attempt {
             attempt.status.set(failure.status());
@@ -351,11 +355,17 @@ impl<'r> Upstream<'r> {
         }
     }
 
-    /// The peer, if nobody was at the address of its name.
+    /// The peer, if nobody was at the address of its name, or nobody is heard from there.
     fn lost_peer(&self, failure: Failure) -> Option<Rc<Peer>> {
         let lease = self.link.as_ref().map(|link| &link.lease).or(self.unconnected.as_ref())?;
-        let is_lost = failure == Failure::Unconnected && lease.peer().server.is_named();
-        is_lost.then(|| Rc::clone(lease.peer()))
+        let is_silent = failure == Failure::Timeout && self.is_unconnected();
+        let is_lost = is_silent || failure == Failure::Unconnected;
+        (is_lost && lease.peer().server.is_named()).then(|| Rc::clone(lease.peer()))
+    }
+
+    /// Whether nothing can have been sent.
+    fn is_unconnected(&self) -> bool {
+        self.attempt.is_some_and(|it| it.connect_time.get().is_none())
     }
 
     /// Whether another peer may be asked after this (ngx_http_upstream_next).

@@ -49,10 +49,7 @@ fn hints<'r>(
     request.made(LINE.len() + 2 * bytes.len(), |out| {
         out.put(LINE);
         for field in fields {
-            out.put(field.name);
-            out.put(b": ");
-            out.put(field.value);
-            out.put(b"\r\n");
+            out.put_field(field.name, field.value);
         }
         out.put(b"\r\n");
     })

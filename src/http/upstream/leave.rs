@@ -1,8 +1,8 @@
 //! The client's side of a relay: what is in the queue leaves.
 
-use super::Section;
 use super::queue::{Next, Queue};
 use super::ranges::Window;
+use super::{Section, trailers};
 use crate::http::body_filter::Stream;
 use crate::http::output::Output;
 use crate::http::request::Request;
@@ -57,7 +57,7 @@ pub fn consume<'r>(
             stream.note_ratio(request);
         }
         if let Some(section) = leaving.section {
-            section.hand_on(request);
+            trailers::hand_on(request, section);
         }
         match request.response.chunked && !request.head_only() {
             true => send::last_chunk(request, output).await,

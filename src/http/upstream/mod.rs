@@ -8,6 +8,7 @@
 
 mod answer;
 pub mod attempts;
+mod carried;
 mod connect;
 mod dynamic;
 mod feed;
@@ -39,12 +40,14 @@ use fetch::fetch;
 pub use payload::{Payload, is_awaited};
 pub use relay::relay;
 pub use target::{Aim, Pass, Protocol, read};
+pub use tunnel::{Resumed, resume};
 pub use variables::{VARIABLES, cookie, header, trailer};
 
 use crate::event::Io;
 use crate::http::content::Handler;
 use crate::http::request::Request;
 use crate::http::step::{Step, Wait};
+use crate::http::trailers::Section;
 use crate::http::upstreams::Upstream as Whom;
 use crate::http::{fastcgi, proxy};
 use crate::net::upstream::{Lease, Tries};
@@ -58,7 +61,6 @@ use records::Records;
 use std::fmt;
 use std::rc::Rc;
 use stored::Stored;
-use trailers::Section;
 
 /// What an upstream is spoken to in.
 #[derive(Clone, Copy)]
@@ -85,6 +87,8 @@ pub struct Upstream<'r> {
     /// What is sent to each peer, and the body behind it.
     request: &'r [u8],
     payload: Payload<'r>,
+    /// What follows a body that was there before it is sent: trailers.
+    tail: &'r [u8],
     /// Its method is HEAD.
     head_only: bool,
     /// It asks for another protocol.
@@ -198,8 +202,10 @@ impl Upstream<'_> {
             let took = time::now_ms().saturating_sub(self.began);
             attempt.response_time.set(Some(took));
             let whole = attempt.header_time.get().is_some() && self.rest.is_over();
-            if let Some(link) = self.link.as_ref().filter(|_| whole) {
-                link.lease.took_last_byte(took, attempt.length.get());
+            let Some(link) = &self.link else { return };
+            link.lease.carried(attempt.sent.get(), attempt.received.get());
+            if whole {
+                link.lease.took_last_byte(took);
             }
         }
     }

@@ -9,6 +9,7 @@
 
 use crate::http::request_body::TempFile;
 use crate::mem::buffers::Buf;
+use crate::mem::sort::sort_by;
 use crate::net::pipe::Pipe;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::io;
@@ -160,7 +161,7 @@ impl Queue {
         }
         let mut ready = self.ready.borrow_mut();
         let first = ready.iter_mut().find_map(Option::take);
-        ready.sort_by_key(Option::is_none);
+        sort_by(&mut *ready, |a, b| a.is_none().cmp(&b.is_none()));
         match (first, self.ended.get()) {
             (Some(chunk), _) => Next::Chunk(chunk),
             (None, Some(complete)) => Next::End(complete),

@@ -9,7 +9,7 @@ use super::feed::{Fed, Feeding};
 use super::leave::{Leaving, consume};
 use super::queue::Queue;
 use super::splice::{self, Passed};
-use super::{Stored, Upstream, tunnel};
+use super::{Stored, Upstream, trailers, tunnel};
 use crate::http::output::Output;
 use crate::http::request::Request;
 use crate::http::request_body::TempFile;
@@ -31,13 +31,12 @@ pub fn relay<'r>(
     output: &mut Output,
 ) -> impl Future<Output = Result<()>> {
     async move {
+        if request.upstream.as_ref().is_some_and(|upstream| upstream.head.status == 101) {
+            let tunnel = request.worker.rooms.place(tunnel::run(request, output));
+            return tunnel.ok_or(Errno::ENOMEM)?.await;
+        }
         let Some(mut upstream) = request.upstream.take() else { return Ok(()) };
-        let sent = if upstream.head.status == 101 {
-            let tunnel = request.worker.rooms.place(tunnel::run(request, &mut upstream, output));
-            tunnel.ok_or(Errno::ENOMEM)?.await
-        } else {
-            whole(request, &mut upstream, output).await
-        };
+        let sent = whole(request, &mut upstream, output).await;
         upstream.release(request);
         request.upstream = Some(upstream);
         sent
@@ -67,7 +66,7 @@ fn whole<'r>(
                 stored.conclude(request);
             }
             if let Some(section) = &upstream.section {
-                section.hand_on(request);
+                trailers::hand_on(request, section);
             }
             let early = upstream.window.cut(early);
             return send::whole(request, &Source::Bytes(early), output).await;

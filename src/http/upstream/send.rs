@@ -17,6 +17,7 @@ use std::io::IoSlice;
 pub(super) struct Sent {
     pub head: usize,
     pub body: u64,
+    pub tail: usize,
 }
 
 /// Sends the request and reads until the head of the answer is complete.
@@ -50,8 +51,7 @@ pub async fn run<'r>(
                 request.action = " while reading response header from upstream";
             }
         }
-        let complete = pull(request, upstream, broken)?;
-        interim::send(request, upstream).await?;
+        let complete = pull(request, upstream, broken).await?;
         if complete {
             return Ok(());
         }
@@ -85,38 +85,19 @@ fn push(upstream: &Upstream<'_>, sent: &mut Sent) -> Result<bool> {
     if let Speaks::FastCgi(_) = upstream.speaks {
         return records::push(upstream, sent);
     }
-    let Some(link) = &upstream.link else { return Err(Errno::EPIPE) };
-    let body: &[u8] = match upstream.payload {
-        Payload::Bytes(bytes) => bytes,
-        _ => b"",
+    let (head, tail) = (upstream.request, upstream.tail);
+    let (file, len) = match upstream.payload {
+        Payload::File(file, len) => (file, len),
+        Payload::Bytes(body) => {
+            return upstream.push_parts([head, body, tail], &mut sent.head, 0).map(|()| true);
+        }
+        Payload::None | Payload::Stream(_) => {
+            return upstream.push_parts([head, b"", b""], &mut sent.head, 0).map(|()| true);
+        }
     };
-    let follows = matches!(upstream.payload, Payload::File(_, 1..));
-    loop {
-        let head = upstream.request.get(sent.head..).unwrap_or_default();
-        let rest = body.get(sent.body as usize..).unwrap_or_default();
-        if head.is_empty() && rest.is_empty() {
-            break;
-        }
-        let flags = if follows { socket::MORE } else { 0 };
-        let outcome = match rest {
-            [] => link.io.try_send(head, flags),
-            rest => {
-                let parts = [IoSlice::new(head), IoSlice::new(rest)];
-                link.io.try_with(|fd| socket::send_parts(fd, &parts, flags))
-            }
-        };
-        match outcome {
-            Ok(count) => {
-                upstream.note_sent(count);
-                let of_head = count.min(head.len());
-                sent.head += of_head;
-                sent.body += (count - of_head) as u64;
-            }
-            Err(Errno::EINTR) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    let Payload::File(file, len) = upstream.payload else { return Ok(true) };
+    let flags = if len > 0 { socket::MORE } else { 0 };
+    upstream.push_parts([head, b"", b""], &mut sent.head, flags)?;
+    let Some(link) = &upstream.link else { return Err(Errno::EPIPE) };
     while sent.body < len {
         const MOST: u64 = 0x7fff_f000;
         let most = (len - sent.body).min(MOST) as usize;
@@ -127,11 +108,29 @@ fn push(upstream: &Upstream<'_>, sent: &mut Sent) -> Result<bool> {
             Err(errno) => return Err(errno),
         }
     }
-    Ok(true)
+    upstream.push_parts([b"", b"", tail], &mut sent.tail, 0).map(|()| true)
 }
 
-/// Reads what there is of the head; true: it is complete. `broken`: why no more can be sent.
-pub(super) fn pull<'r>(
+/// Reads what there is of the head, and hands on what comes before it; true: it is complete.
+/// `broken`: why no more can be sent.
+///
+/// Cancellation: neither connection is of any use.
+pub(super) async fn pull<'r>(
+    request: &mut Request<'r>,
+    upstream: &mut Upstream<'r>,
+    broken: Option<Errno>,
+) -> std::result::Result<bool, Failure> {
+    let mut complete = read(request, upstream, broken)?;
+    while upstream.hints.is_some() {
+        interim::send(request, upstream).await?;
+        complete = parse(request, upstream)?
+            || upstream.hints.is_none() && read(request, upstream, broken)?;
+    }
+    Ok(complete)
+}
+
+/// Reads what there is of the head, or of one that comes before it.
+fn read<'r>(
     request: &mut Request<'r>,
     upstream: &mut Upstream<'r>,
     broken: Option<Errno>,
@@ -160,26 +159,35 @@ pub(super) fn pull<'r>(
             attempt.received.set(attempt.received.get() + count as u64);
         }
         upstream.filled += records::take_head(request, upstream, count)?;
-        if parse(request, upstream)? {
-            return Ok(true);
+        let complete = parse(request, upstream)?;
+        if complete || upstream.hints.is_some() {
+            return Ok(complete);
         }
         records::check_open(request, upstream)?;
     }
 }
 
-/// Looks at what has been read.
+/// Looks at what has been read, as far as the next that is to be handed on.
 fn parse<'r>(
     request: &mut Request<'r>,
     upstream: &mut Upstream<'r>,
 ) -> std::result::Result<bool, Failure> {
     loop {
         let Some(room) = upstream.room.as_deref_mut() else { return Err(Failure::Error) };
-        let cgi = matches!(upstream.speaks, Speaks::FastCgi(_));
-        let rules = Rules { size: room.len() as u32, cgi, ..Rules::default() };
+        let rules = upstream.conf.rules(room.len());
+        let rules = match upstream.speaks {
+            Speaks::Http(own) => Rules { no_status_line: own.allow_no_status_line, ..rules },
+            Speaks::FastCgi(_) => Rules { cgi: true, ..rules },
+        };
         let read = room.get(..upstream.filled).unwrap_or_default();
         match upstream.head.parse(read, &rules) {
             Outcome::Partial => return Ok(false),
-            Outcome::Done if upstream.head.is_interim() => interim::pass(request, upstream)?,
+            Outcome::Done if upstream.head.is_interim() => {
+                interim::pass(request, upstream)?;
+                if upstream.hints.is_some() {
+                    return Ok(false);
+                }
+            }
             Outcome::Done if upstream.head.status == 101 && !upstream.upgrades => {
                 request.log(
                     Level::Error,
@@ -202,6 +210,36 @@ impl Upstream<'_> {
     /// The peer may have sent something.
     pub(super) fn has_news(&self) -> bool {
         self.link.as_ref().is_some_and(|link| link.io.may(event::READ))
+    }
+
+    /// Sends pieces that follow each other, of which `sent` bytes are out, as far as they go
+    /// without waiting.
+    pub(super) fn push_parts(&self, parts: [&[u8]; 3], sent: &mut usize, flags: i32) -> Result<()> {
+        let Some(link) = &self.link else { return Err(Errno::EPIPE) };
+        loop {
+            let mut skip = *sent;
+            let rest = parts.map(|part| {
+                let from = skip.min(part.len());
+                skip -= from;
+                part.get(from..).unwrap_or_default()
+            });
+            let outcome = match rest {
+                [[], [], []] => return Ok(()),
+                [only, [], []] => link.io.try_send(only, flags),
+                rest => {
+                    let rest = rest.map(IoSlice::new);
+                    link.io.try_with(|fd| socket::send_parts(fd, &rest, flags))
+                }
+            };
+            match outcome {
+                Ok(count) => {
+                    self.note_sent(count);
+                    *sent += count;
+                }
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
     }
 
     fn note_sent(&self, count: usize) {

@@ -7,6 +7,7 @@ use crate::http::request_body::TempPath;
 use crate::http::upstream::hidden::Names;
 use crate::http::upstream::next::{Next, next_upstream};
 use crate::http::upstream::stored::Store;
+use crate::proto::response::Rules;
 use crate::sys::addr::{Addr, BadAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
@@ -46,10 +47,27 @@ settings! {
         /// Answers stay as files, which so many may read.
         pub store: Store = Store::Nowhere,
         pub store_access: u32 = 0o600,
+        /// What nginx takes of an answer's head, and limpet only if it is told to.
+        pub allow_colonless_headers: bool = false,
+        pub allow_control_bytes: bool = false,
+        pub allow_any_status: bool = false,
     }
 }
 
 pub use super::stored::{store, store_access};
+
+impl Loc {
+    /// What an answer's head may be.
+    pub fn rules(&self, size: usize) -> Rules {
+        Rules {
+            size: u32::try_from(size).unwrap_or(u32::MAX),
+            any_status: self.allow_any_status,
+            colonless: self.allow_colonless_headers,
+            controls: self.allow_control_bytes,
+            ..Rules::default()
+        }
+    }
+}
 
 /// A page, as in nginx.
 const BUFFER: u64 = 4096;
@@ -175,6 +193,23 @@ pub fn add_name(names: &mut Option<Rc<Names>>, node: Node) -> Result<(), Error> 
     Ok(())
 }
 
+/// `proxy_cache off`: what it is, as long as there is no cache.
+pub fn is_no_cache(node: Node) -> Result<(), Error> {
+    match node.arg(0).bytes() {
+        b"off" => Ok(()),
+        _ => Err(Error::directive(
+            node,
+            "is not supported by limpet but for \"off\": answers are not cached yet",
+        )),
+    }
+}
+
+/// `proxy_cache_bypass VALUE...`, `proxy_no_cache`: when a cache is to be left alone, which it
+/// is. Configurations for websockets say so all the time.
+pub fn leave_cache(_: &mut LocRaw, cx: &mut Cx, node: Node) -> Result<(), Error> {
+    node.args().try_for_each(|word| cx.template(word).map(drop))
+}
+
 pub const ALL: Context = Context::ALL;
 
 /// The table of these settings for one protocol: `$prefix` begins the names, `$next` is
@@ -266,6 +301,25 @@ macro_rules! upstream_settings {
                 Args::ONE_MORE,
                 settings::ignore_headers,
             ),
+            Directive::ignored(
+                concat!($prefix, "cache"),
+                ALL,
+                Args::ONE,
+                settings::is_no_cache,
+                "answers are not cached yet",
+            ),
+            Directive::call(
+                concat!($prefix, "cache_bypass"),
+                ALL,
+                Args::ONE_MORE,
+                settings::leave_cache,
+            ),
+            Directive::call(
+                concat!($prefix, "no_cache"),
+                ALL,
+                Args::ONE_MORE,
+                settings::leave_cache,
+            ),
             Directive::call(concat!($prefix, "store"), ALL, Args::ONE, settings::store),
             Directive::call(
                 concat!($prefix, "store_access"),
@@ -273,6 +327,15 @@ macro_rules! upstream_settings {
                 Args::ONE_TO_THREE,
                 settings::store_access,
             ),
+            Directive::flag(concat!($prefix, "allow_colonless_headers"), ALL, |raw| {
+                &mut raw.allow_colonless_headers
+            }),
+            Directive::flag(concat!($prefix, "allow_control_bytes_in_headers"), ALL, |raw| {
+                &mut raw.allow_control_bytes
+            }),
+            Directive::flag(concat!($prefix, "allow_any_status"), ALL, |raw| {
+                &mut raw.allow_any_status
+            }),
         ]
     }};
 }

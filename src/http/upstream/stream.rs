@@ -5,23 +5,24 @@ use super::fetch::Failure;
 use super::send;
 use super::{Speaks, Upstream};
 use crate::event;
+use crate::http::proxy;
 use crate::http::request::Request;
-use crate::http::request_body::{Received, go_on};
+use crate::http::request_body::{Received, expected, go_on};
+use crate::http::trailers::{Section, decode, decoder};
 use crate::log::Level;
 use crate::mem::buffers::Buf;
 use crate::proto::chunked::{self, Decoder};
 use crate::proto::fastcgi::{CONTENT_MAX, END_OF_STDIN, HEAD, stdin};
 use crate::proto::framing::Framing;
 use crate::sys::errno::Errno;
-use crate::sys::socket;
-use std::io::IoSlice;
 use std::ops::Range;
 
 /// What is read of the client.
-struct Source {
+struct Source<'r> {
     buffer: Buf,
     /// `None`: so many bytes are to come.
     decoder: Option<Decoder>,
+    section: Option<Section<'r>>,
     around: Around,
     left: u64,
     /// Bytes of the body, and of all that it came in.
@@ -43,11 +44,11 @@ enum Around {
 
 /// A piece on its way: its framing, and where in the buffer it is.
 #[derive(Default)]
-struct Piece {
+struct Piece<'r> {
     head: [u8; chunked::HEAD],
     head_len: usize,
     data: Range<usize>,
-    tail: &'static [u8],
+    tail: &'r [u8],
     sent: usize,
 }
 
@@ -70,7 +71,8 @@ pub async fn run<'r>(
                 Ok(data) => {
                     source.check_size(request)?;
                     ended = source.is_over();
-                    piece = Piece::of(data, source.around, ended);
+                    let tail = source.tail(request, upstream, data.is_empty())?;
+                    piece = Piece::of(data, source.around, tail);
                 }
                 Err(Errno::EAGAIN) => {}
                 Err(errno) => return Err(client_failed(request, errno)),
@@ -85,10 +87,10 @@ pub async fn run<'r>(
             Ok(()) | Err(Errno::EAGAIN) => {}
             Err(errno) => {
                 request.keep_alive = false;
-                return send::pull(request, upstream, Some(errno));
+                return send::pull(request, upstream, Some(errno)).await;
             }
         }
-        if send::pull(request, upstream, None)? {
+        if send::pull(request, upstream, None).await? {
             // Nobody wants the rest of the body.
             request.keep_alive = false;
             return Ok(true);
@@ -141,12 +143,13 @@ fn client_failed(request: &Request<'_>, errno: Errno) -> Failure {
     }
 }
 
-impl Source {
-    fn new(request: &Request<'_>, upstream: &Upstream<'_>) -> Option<Source> {
+impl<'r> Source<'r> {
+    fn new(request: &Request<'r>, upstream: &Upstream<'_>) -> Option<Source<'r>> {
+        let section = expected(request);
         let (decoder, left) = match request.head.framing {
             Framing::None => (None, 0),
             Framing::Length(length) => (None, length),
-            Framing::Chunked => (Some(Decoder::new()), 0),
+            Framing::Chunked => (Some(decoder(section.as_ref())), 0),
         };
         let buffer = request.worker.relay_buffer()?;
         let around = match (upstream.speaks, &decoder) {
@@ -154,14 +157,15 @@ impl Source {
             (Speaks::Http(_), Some(_)) => Around::Chunks,
             (Speaks::Http(_), None) => Around::Nothing,
         };
-        Some(Source { buffer, decoder, around, left, size: 0, raw: 0, taken: 0, beyond: 0..0 })
+        let (size, raw, taken, beyond) = (0, 0, 0, 0..0);
+        Some(Source { buffer, decoder, section, around, left, size, raw, taken, beyond })
     }
 
-    fn ahead<'r>(&self, request: &Request<'r>) -> &'r [u8] {
+    fn ahead(&self, request: &Request<'r>) -> &'r [u8] {
         request.bytes.get(request.head.len as usize + self.taken..).unwrap_or_default()
     }
 
-    fn has_nothing_yet(&self, request: &Request<'_>) -> bool {
+    fn has_nothing_yet(&self, request: &Request<'r>) -> bool {
         self.ahead(request).is_empty()
     }
 
@@ -170,7 +174,7 @@ impl Source {
     }
 
     /// More of it in the buffer; EPIPE: the client has gone, EINVAL: it sends no chunks.
-    fn more(&mut self, request: &Request<'_>) -> Result<Range<usize>, Errno> {
+    fn more(&mut self, request: &Request<'r>) -> Result<Range<usize>, Errno> {
         if self.is_over() {
             return Ok(0..0);
         }
@@ -203,7 +207,8 @@ impl Source {
             return Ok(0..count);
         };
         let read = self.buffer.get_mut(..count).unwrap_or_default();
-        let (kept, used) = decoder.decode(read).map_err(|chunked::Bad| Errno::EINVAL)?;
+        let decoded = decode(decoder, read, self.section.as_ref());
+        let (kept, used) = decoded.map_err(|chunked::Bad| Errno::EINVAL)?;
         match from_input {
             true => self.taken += used,
             false => self.beyond = used..count,
@@ -224,6 +229,32 @@ impl Source {
         Err(Failure::Local(413))
     }
 
+    /// What follows a piece of it.
+    fn tail(
+        &self,
+        request: &Request<'r>,
+        upstream: &Upstream<'_>,
+        is_empty: bool,
+    ) -> Result<&'r [u8], Failure> {
+        let is_last = self.is_over();
+        if let (Some(section), Speaks::Http(own), true) = (&self.section, upstream.speaks, is_last)
+        {
+            request.trailers.set(section.bytes());
+            let tail = proxy::tail(request, upstream.conf, own, !is_empty);
+            let tail = tail.ok_or(Failure::Local(500))?;
+            if !tail.is_empty() {
+                return Ok(tail);
+            }
+        }
+        Ok(match (self.around, is_empty, is_last) {
+            (Around::Chunks, true, true) => b"0\r\n\r\n",
+            (Around::Chunks, false, true) => b"\r\n0\r\n\r\n",
+            (Around::Chunks, false, false) => b"\r\n",
+            (Around::Records, _, true) => &END_OF_STDIN,
+            _ => b"",
+        })
+    }
+
     /// All of it is out: what came behind it is the next request's.
     fn settle(self, request: &Request<'_>) {
         let Source { buffer, size, raw, taken, beyond, .. } = self;
@@ -232,18 +263,11 @@ impl Source {
     }
 }
 
-impl Piece {
-    fn of(data: Range<usize>, around: Around, last: bool) -> Piece {
-        let mut piece = Piece { data, ..Piece::default() };
+impl<'r> Piece<'r> {
+    fn of(data: Range<usize>, around: Around, tail: &'r [u8]) -> Piece<'r> {
+        let mut piece = Piece { data, tail, ..Piece::default() };
         let is_empty = piece.data.is_empty();
         let len = piece.data.len();
-        piece.tail = match (around, is_empty, last) {
-            (Around::Chunks, true, true) => b"0\r\n\r\n",
-            (Around::Chunks, false, true) => b"\r\n0\r\n\r\n",
-            (Around::Chunks, false, false) => b"\r\n",
-            (Around::Records, _, true) => &END_OF_STDIN,
-            _ => b"",
-        };
         match around {
             Around::Chunks if !is_empty => {
                 piece.head_len = chunked::head(len as u64, &mut piece.head).len();
@@ -268,28 +292,8 @@ impl Piece {
 
     /// Sends what goes without waiting.
     fn push(&mut self, upstream: &Upstream<'_>, buffer: &[u8]) -> Result<(), Errno> {
-        let Some(link) = &upstream.link else { return Err(Errno::EPIPE) };
-        while !self.is_out() {
-            let parts = [
-                self.head.get(..self.head_len).unwrap_or_default(),
-                buffer.get(self.data.clone()).unwrap_or_default(),
-                self.tail,
-            ];
-            let mut skip = self.sent;
-            let parts = parts.map(|part| {
-                let from = skip.min(part.len());
-                skip -= from;
-                IoSlice::new(&part[from..])
-            });
-            match link.io.try_with(|fd| socket::send_parts(fd, &parts, 0)) {
-                Ok(count) => {
-                    self.sent += count;
-                    upstream.count_sent(count);
-                }
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno),
-            }
-        }
-        Ok(())
+        let head = self.head.get(..self.head_len).unwrap_or_default();
+        let data = buffer.get(self.data.clone()).unwrap_or_default();
+        upstream.push_parts([head, data, self.tail], &mut self.sent, 0)
     }
 }

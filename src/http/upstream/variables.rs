@@ -2,8 +2,8 @@
 //! it was asked: `$proxy_host`, `$proxy_port`.
 
 use crate::http::request::Request;
-use crate::http::variables::{BuiltIn, built_in, connection, is_called};
-use crate::vars::{Subject, Value};
+use crate::http::variables::{BuiltIn, built_in, connection, is_called, joined};
+use crate::vars::Value;
 
 pub static VARIABLES: &[BuiltIn] = &[
     built_in("proxy_host", |request| Some(request.attempts.get()?.named.get()?.0)),
@@ -21,18 +21,7 @@ pub fn header<'r>(request: &Request<'r>, name: &'r [u8]) -> Value<'r> {
         let fields = head.fields(bytes);
         fields.filter(|field| is_called(field.name, name)).map(|field| field.value)
     };
-    let mut rest = values();
-    let first = rest.next()?;
-    if rest.next().is_none() {
-        return Some(first);
-    }
-    let most = values().map(|value| value.len() + 2).sum();
-    request.made(most, |out| {
-        for (i, value) in values().enumerate() {
-            out.put(if i > 0 { b", " } else { b"" });
-            out.put(value);
-        }
-    })
+    joined(request, values, b", ")
 }
 
 /// `$upstream_cookie_name`: the value that `Set-Cookie` gives it.

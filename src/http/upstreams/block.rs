@@ -8,7 +8,7 @@ use crate::conf::{
 };
 use crate::http::resolver;
 use crate::net::resolver::Resolver;
-use crate::net::upstream::{Group, Keepalive, Method, Parts, Server, spec};
+use crate::net::upstream::{Group, Keepalive, Memory, Method, Parts, Server, spec, unnamed};
 use crate::shm::directory::Handle;
 use crate::shm::zone::MIN_SIZE;
 use std::rc::Rc;
@@ -73,10 +73,14 @@ pub fn read(cx: &mut Cx, node: Node) -> Result<Option<Upstream>, Error> {
     if block.servers.iter().all(|server| server.backup) {
         return Err(Error::at(node.name(), format!("no servers in upstream \"{name}\"")));
     }
-    Ok(Some(made(name.bytes(), block)))
+    let memory = match block.zone.take() {
+        Some(zone) => Memory::Shared(zone),
+        None => cx.unnamed_zone(unnamed()).map_or(Memory::Hidden, Memory::Seen),
+    };
+    Ok(Some(made(name.bytes(), block, memory)))
 }
 
-fn made(name: &[u8], block: Block) -> Upstream {
+fn made(name: &[u8], block: Block, memory: Memory) -> Upstream {
     let usual = Keepalive::default();
     let keepalive = Keepalive {
         connections: block.keepalive.unwrap_or(usual.connections),
@@ -89,7 +93,7 @@ fn made(name: &[u8], block: Block) -> Upstream {
         servers: block.servers,
         method: block.method.unwrap_or_default(),
         keepalive,
-        zone: block.zone,
+        memory,
         resolver: block.resolver,
         resolver_timeout: block.resolver_timeout,
     };

@@ -2,7 +2,7 @@
 //! the body. `Date`, `Server` and `Vary` are nothing that nginx would tell of.
 
 use super::connection::number;
-use super::head::is_called;
+use super::head::{is_called, joined};
 use super::{BuiltIn, built_in};
 use crate::http::request::Request;
 use crate::http::response::{self, Line};
@@ -89,31 +89,19 @@ fn content_range<'r>(request: &Request<'r>) -> Value<'r> {
 /// `$sent_http_name`: the lines of that name, joined as a list.
 pub fn line<'r>(request: &Request<'r>, name: &'r [u8]) -> Value<'r> {
     let response = &request.response;
-    joined(request, || response.early.iter().chain(response.late.iter()), name)
+    of_lines(request, || response.early.iter().chain(response.late.iter()), name)
 }
 
 /// `$sent_trailer_name`
 pub fn trailer<'r>(request: &Request<'r>, name: &'r [u8]) -> Value<'r> {
-    joined(request, || request.response.trailers.iter(), name)
+    of_lines(request, || request.response.trailers.iter(), name)
 }
 
-fn joined<'r, L: Iterator<Item = &'r Line<'r>>>(
+fn of_lines<'r, L: Iterator<Item = &'r Line<'r>>>(
     request: &Request<'r>,
     lines: impl Fn() -> L,
     name: &[u8],
 ) -> Value<'r> {
     let wanted = |line: &&Line<'r>| !line.value.get().is_empty() && is_called(line.name, name);
-    let values = || lines().filter(wanted).map(|line| line.value.get());
-    let mut rest = values();
-    let first = rest.next()?;
-    if rest.next().is_none() {
-        return Some(first);
-    }
-    let most = values().map(|value| value.len() + 2).sum();
-    request.made(most, |out| {
-        for (i, value) in values().enumerate() {
-            out.put(if i > 0 { b", " } else { b"" });
-            out.put(value);
-        }
-    })
+    joined(request, || lines().filter(wanted).map(|line| line.value.get()), b", ")
 }

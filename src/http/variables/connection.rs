@@ -1,6 +1,6 @@
 //! Who is connected, and to what.
 
-use super::{BuiltIn, built_in, written};
+use super::{BuiltIn, built_in, ending, written};
 use crate::http::request::Request;
 use crate::sys::addr::{Addr, Ip};
 use crate::sys::{socket, sockopt};
@@ -26,10 +26,10 @@ pub static TABLE: &[BuiltIn] = &[
         out.put_u64(request.conn.requests.into());
     }),
     written("connection_time", DECIMAL, |request, out| out.put_seconds(request.conn.age())),
-    built_in("tcpinfo_rtt", |request| tcp_info(request, |info| info.rtt_us)),
-    built_in("tcpinfo_rttvar", |request| tcp_info(request, |info| info.rttvar_us)),
-    built_in("tcpinfo_snd_cwnd", |request| tcp_info(request, |info| info.snd_cwnd)),
-    built_in("tcpinfo_rcv_space", |request| tcp_info(request, |info| info.rcv_space)),
+    ending("tcpinfo_rtt", |request| tcp_info(request, |info| info.rtt_us)),
+    ending("tcpinfo_rttvar", |request| tcp_info(request, |info| info.rttvar_us)),
+    ending("tcpinfo_snd_cwnd", |request| tcp_info(request, |info| info.snd_cwnd)),
+    ending("tcpinfo_rcv_space", |request| tcp_info(request, |info| info.rcv_space)),
 ];
 
 pub fn number<'r>(request: &Request<'r>, number: u64) -> Value<'r> {

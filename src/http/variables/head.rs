@@ -52,7 +52,7 @@ pub fn known<'r>(request: &Request<'r>, known: Known) -> Value<'r> {
         true => {
             let dashed = known.name();
             let between: &[u8] = if known == Known::Cookie { b"; " } else { b", " };
-            joined(request, |name| ascii::eq_ignore_case(name, dashed), between)
+            of_fields(request, |name| ascii::eq_ignore_case(name, dashed), between)
         }
     }
 }
@@ -65,30 +65,39 @@ fn content_length<'r>(request: &Request<'r>) -> Value<'r> {
 
 /// `$http_name`: the lines of that name (dashes as underscores), joined as a list.
 pub fn header<'r>(request: &Request<'r>, name: &'r [u8]) -> Value<'r> {
-    joined(request, |field| is_called(field, name), b", ")
+    of_fields(request, |field| is_called(field, name), b", ")
 }
 
-fn joined<'r>(
+/// The values of all lines of one name as one text; as it stands if there is only one.
+pub fn joined<'r, V: Iterator<Item = &'r [u8]>>(
     request: &Request<'r>,
-    is_wanted: impl Fn(&[u8]) -> bool,
+    values: impl Fn() -> V,
     between: &[u8],
 ) -> Value<'r> {
-    let fields = || {
-        let all = request.head.fields(request.bytes);
-        all.filter(|field| is_wanted(field.name)).map(|field| field.value)
-    };
-    let mut values = fields();
-    let first = values.next()?;
-    if values.next().is_none() {
+    let mut rest = values();
+    let first = rest.next()?;
+    if rest.next().is_none() {
         return Some(first);
     }
-    let most = fields().map(|value| value.len() + between.len()).sum();
+    let most = values().map(|value| value.len() + between.len()).sum();
     request.made(most, |out| {
-        for (i, value) in fields().enumerate() {
+        for (i, value) in values().enumerate() {
             out.put(if i > 0 { between } else { b"" });
             out.put(value);
         }
     })
+}
+
+fn of_fields<'r>(
+    request: &Request<'r>,
+    is_wanted: impl Fn(&[u8]) -> bool,
+    between: &[u8],
+) -> Value<'r> {
+    let values = || {
+        let all = request.head.fields(request.bytes);
+        all.filter(|field| is_wanted(field.name)).map(|field| field.value)
+    };
+    joined(request, values, between)
 }
 
 /// Whether a header of this name is what `$http_variable` means.

@@ -15,7 +15,7 @@ mod line;
 mod process;
 mod progress;
 
-pub use head::is_called;
+pub use head::{is_called, joined};
 pub use line::argument;
 
 use super::request::Request;
@@ -39,6 +39,8 @@ pub struct BuiltIn {
     read: Read,
     /// What `set` does with it; `None`: it cannot be set.
     set: Option<Setter>,
+    /// It is another one when the request ends: see [`Variables::told`].
+    ends: bool,
 }
 
 /// How a value is had.
@@ -56,16 +58,21 @@ pub type Setter = for<'r> fn(&mut Request<'r>, &'r [u8]);
 pub type Prefixed = for<'r> fn(&Request<'r>, &'r [u8]) -> Value<'r>;
 
 pub const fn built_in(name: &'static str, get: Getter) -> BuiltIn {
-    BuiltIn { name, read: Read::Get(get), set: None }
+    BuiltIn { name, read: Read::Get(get), set: None, ends: false }
+}
+
+/// One that is what it is at the moment when the request ends.
+pub const fn ending(name: &'static str, get: Getter) -> BuiltIn {
+    BuiltIn { name, read: Read::Get(get), set: None, ends: true }
 }
 
 /// One that is written into its line of a log, and made a value of elsewhere.
 pub const fn written(name: &'static str, most: usize, put: Putter) -> BuiltIn {
-    BuiltIn { name, read: Read::Put(most, put), set: None }
+    BuiltIn { name, read: Read::Put(most, put), set: None, ends: true }
 }
 
 pub const fn settable(name: &'static str, get: Getter, set: Setter) -> BuiltIn {
-    BuiltIn { name, read: Read::Get(get), set: Some(set) }
+    BuiltIn { name, read: Read::Get(get), set: Some(set), ends: false }
 }
 
 /// All built-in variables.
@@ -177,6 +184,11 @@ impl Variables {
     /// The value at this moment.
     pub fn get<'r>(&'r self, request: &Request<'r>, id: VarId) -> Value<'r> {
         let (name, source) = self.sources.get(id.0 as usize)?;
+        if request.was_told.get()
+            && let Slot::Is(value) = request.slot(id)?.get()
+        {
+            return value;
+        }
         match source {
             Source::BuiltIn(BuiltIn { read: Read::Get(get), .. }) => get(request),
             Source::BuiltIn(BuiltIn { read: Read::Put(most, put), .. }) => {
@@ -220,6 +232,38 @@ impl Variables {
             slot.set(Slot::Is(value));
         }
         value
+    }
+
+    /// Name and value of what another worker, which ends the request, has to be told; `None`: it
+    /// finds out by itself.
+    pub fn told<'r>(&'r self, request: &Request<'r>, id: VarId) -> Option<(&'r [u8], Value<'r>)> {
+        let (name, source) = self.sources.get(id.0 as usize)?;
+        let value = match source {
+            Source::BuiltIn(BuiltIn { ends: true, .. }) | Source::Header(_) => return None,
+            Source::Computed(computed) if computed.is_volatile() => return None,
+            Source::Slot { .. } => match request.slot(id)?.get() {
+                Slot::Is(value) => value,
+                Slot::Unknown => return None,
+            },
+            Source::BuiltIn(_) | Source::Prefixed(..) | Source::Computed(_) => {
+                self.get(request, id)
+            }
+        };
+        Some((name, value))
+    }
+
+    /// Takes what another worker has told, if it is of any use here.
+    pub fn learn<'r>(&'r self, request: &Request<'r>, name: &[u8], value: Value<'r>) {
+        let Some(at) = self.sources.iter().position(|(own, _)| **own == *name) else { return };
+        let of_its_own = match &self.sources[at].1 {
+            Source::BuiltIn(own) => own.ends,
+            Source::Header(_) => true,
+            Source::Prefixed(..) | Source::Slot { .. } | Source::Computed(_) => false,
+        };
+        if let Some(slot) = request.slot(VarId(at as u32)).filter(|_| !of_its_own) {
+            slot.set(Slot::Is(value));
+            request.was_told.set(true);
+        }
     }
 
     /// Writes the value into a line of a log.

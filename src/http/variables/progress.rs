@@ -1,7 +1,7 @@
 //! How far a request has come, and what was answered.
 
 use super::connection::number;
-use super::{BuiltIn, built_in, settable, written};
+use super::{BuiltIn, built_in, ending, settable, written};
 use crate::conf::parse_size;
 use crate::http::request::Request;
 use crate::log::Level;
@@ -15,7 +15,7 @@ pub static TABLE: &[BuiltIn] = &[
         out.put_u64(request.head_sent + request.body_sent);
     }),
     written("request_time", DECIMAL + 4, |request, out| out.put_seconds(request.age())),
-    built_in("request_completion", |request| Some(if request.complete { b"OK" } else { b"" })),
+    ending("request_completion", |request| Some(if request.complete { b"OK" } else { b"" })),
     built_in("pipe", |request| Some(if request.pipelined { b"p" } else { b"." })),
     settable(
         "limit_rate",

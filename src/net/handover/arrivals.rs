@@ -1,4 +1,5 @@
-//! What comes through the door: connections from siblings, and answers to those we have sent.
+//! What comes through the door: connections from siblings. What they answer to ours comes to a
+//! place of its own, or, when there was no room for the descriptor of that, here.
 //!
 //! A sibling that was broken into may send anything. A message that is not ours is refused,
 //! its descriptors are closed, and the next one may be right.
@@ -7,8 +8,10 @@ use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 
 use super::message::{self, Connection, Head, Kind, Reason, Unknown};
-use super::sent::Verdict;
-use super::{Handover, process};
+use super::parcel::{self, Tunnel};
+use super::silence::is_taken_back;
+use super::{AT_ONCE, Handover, process};
+use crate::event;
 use crate::log::{Level, log};
 use crate::shm;
 use crate::sys::addr::Ip;
@@ -17,12 +20,9 @@ use crate::sys::msg::{self, FdBuf, Received};
 use crate::sys::{fd, socket, sockopt};
 use crate::text::writer::Writer;
 
-/// Messages taken in one turn of the loop: the clients that are here have theirs, too.
-const AT_ONCE: usize = 128;
-
-/// Of a connection: where to answer, and the connection. In this order: of two there may be room
-/// for one.
-const CARRIED: usize = 2;
+/// Of a connection: where to answer, and the connection; of a tunnel its other end, too, and its
+/// parcel. In this order: there may be room for some of them.
+const CARRIED: usize = 4;
 
 /// Whoever serves what comes in.
 pub trait Host {
@@ -30,10 +30,31 @@ pub trait Host {
     type Place;
 
     /// Finds a place, or says why there is none. Nothing is read from the connection yet.
-    fn place(&self, about: &Connection<'_>, socket: OwnedFd) -> Result<Self::Place, Reason>;
+    fn place(
+        &self,
+        about: &Connection<'_>,
+        socket: OwnedFd,
+        carried: Option<Carried<'_>>,
+    ) -> Result<Self::Place, Reason>;
 
     /// The sender knows: it is ours.
     fn begin(&self, place: Self::Place);
+}
+
+/// What of a tunnel comes with its client's connection.
+pub struct Carried<'a> {
+    pub other: OwnedFd,
+    pub tunnel: Tunnel<'a>,
+}
+
+/// What became of a yes.
+enum Said {
+    /// It is there, or its reader has gone for good.
+    Yes,
+    /// The sender has the connection again.
+    TooLate,
+    /// The sender lives and does not know.
+    No,
 }
 
 /// Where an answer goes.
@@ -47,10 +68,10 @@ enum Answer<'a> {
 impl Handover {
     /// Works off what has come; false if there is more.
     pub fn receive(&self, host: &impl Host) -> bool {
-        let [door, answers] = self.watched();
-        let empty = |end: &OwnedFd| self.receive_from(end, host);
         // Answers first: they make room.
-        answers.is_none_or(empty) & door.is_none_or(empty)
+        let count = self.receivers.borrow().iter().count();
+        let heard = (0..count).fold(true, |all, at| self.hear(at) & all);
+        heard & self.door().is_none_or(|door| self.receive_from(door, host))
     }
 
     fn receive_from(&self, end: &OwnedFd, host: &impl Host) -> bool {
@@ -59,6 +80,8 @@ impl Handover {
         let mut carried = FdBuf::<CARRIED>::new();
         for _ in 0..AT_ONCE {
             let received = match msg::recv_fds(end, &mut room, &mut carried) {
+                // Nobody is left to send anything.
+                Ok(received) if received.len == 0 => return true,
                 Ok(received) => received,
                 Err(Errno::EINTR) => continue,
                 Err(Errno::EAGAIN) => return true,
@@ -67,6 +90,11 @@ impl Handover {
                     return true;
                 }
             };
+            if received.len == 0 && socket::is_hung_up(end) {
+                // The master has gone, and all siblings: it would be readable for ever.
+                let _ = event::reactor().unwatch(end);
+                return true;
+            }
             self.read(&room[..received.len.min(message::LONGEST)], received, &mut carried, host);
         }
         false
@@ -82,26 +110,25 @@ impl Handover {
         let (head, body) = match Head::parse(bytes) {
             Ok(parsed) => parsed,
             Err(None) => {
-                log!(Level::Alert, "a message of {} bytes came through the door", bytes.len());
+                log!(
+                    Level::Alert,
+                    bounded,
+                    "a message of {} bytes came through the door",
+                    bytes.len()
+                );
                 return;
             }
             Err(Some(Unknown { version, kind, pid, ticket })) => {
                 let text = format_args!("a message of kind {kind} and version {version}");
-                log!(Level::Alert, "{text} came through the door");
+                log!(Level::Alert, bounded, "{text} came through the door");
                 return self.answer(carried, pid).say(ticket, Some(Reason::Invalid));
             }
         };
         match head.kind {
-            Kind::Ack => self.settle(head.ticket, Verdict::Taken),
-            Kind::Nak => {
-                let reason = head.reason.unwrap_or(Reason::Invalid);
-                self.settle(head.ticket, Verdict::Refused(reason));
-            }
-            Kind::Connection => {
-                let socket = carried.take(1);
+            Kind::Ack | Kind::Nak => self.settle(head),
+            Kind::Connection | Kind::Tunnel => {
                 let answer = self.answer(carried, head.pid);
-                let found = checked(body, received, socket);
-                match found.and_then(|(about, socket)| Ok((about, host.place(&about, socket)?))) {
+                match placed((head.kind, body), received, carried, (&answer, host)) {
                     Ok((about, place)) => self.take(head, &about, place, answer, host),
                     Err(reason) => {
                         log!(Level::Debug, "worker {} keeps its connection: {reason:?}", head.pid);
@@ -109,6 +136,14 @@ impl Handover {
                     }
                 }
             }
+        }
+    }
+
+    /// An answer, where nothing else is expected.
+    pub(super) fn answered(&self, bytes: &[u8]) {
+        match Head::parse(bytes) {
+            Ok((head, _)) if matches!(head.kind, Kind::Ack | Kind::Nak) => self.settle(head),
+            _ => log!(Level::Alert, bounded, "an answer of {} bytes is none", bytes.len()),
         }
     }
 
@@ -122,13 +157,23 @@ impl Handover {
         host: &H,
     ) {
         let (number, pid, input) = (about.number, head.pid, about.input.len());
-        if !answer.try_say(head.ticket, None) {
+        match answer.try_say(head.ticket, None) {
+            Said::Yes => {}
+            Said::TooLate => {
+                log!(Level::Debug, "*{number} is with worker {pid} again: this one is too late");
+                return;
+            }
             // Its sender would take it for lost once we are gone, and serve it, too.
-            log!(Level::Warn, "*{number} is closed: worker {pid} cannot be told that it is taken");
-            return;
+            Said::No => {
+                let text = format_args!("worker {pid} cannot be told that it is taken");
+                log!(Level::Warn, bounded, "*{number} is closed: {text}");
+                return;
+            }
         }
         let requests = about.requests;
-        log!(Level::Debug, "*{number} taken from worker {pid}: requests {requests} input {input}");
+        let what = if head.kind == Kind::Tunnel { " a tunnel," } else { "" };
+        let text = format_args!("*{number} taken from worker {pid}:{what} requests {requests}");
+        log!(Level::Debug, "{text} input {input}");
         shm::own().handed_in.add(1);
         host.begin(place);
     }
@@ -143,13 +188,13 @@ impl Handover {
 
 impl Answer<'_> {
     fn say(&self, ticket: u64, refused: Option<Reason>) {
-        if !self.try_say(ticket, refused) {
-            log!(Level::Warn, "an answer to a sibling is lost, ticket {ticket:x}");
+        if let Said::No = self.try_say(ticket, refused) {
+            log!(Level::Warn, bounded, "an answer to a sibling is lost, ticket {ticket:x}");
         }
     }
 
-    /// `refused`: why; else it is taken. False: the sender lives and does not know.
-    fn try_say(&self, ticket: u64, refused: Option<Reason>) -> bool {
+    /// `refused`: why; else it is taken.
+    fn try_say(&self, ticket: u64, refused: Option<Reason>) -> Said {
         let kind = if refused.is_some() { Kind::Nak } else { Kind::Ack };
         let mut room = [0; message::HEAD];
         let mut out = Writer::new(&mut room);
@@ -162,48 +207,68 @@ impl Answer<'_> {
                 None => Err(Errno::ENOTCONN),
             },
         };
-        match said {
+        match (said, self) {
+            (Ok(_), _) => Said::Yes,
+            (Err(Errno::EPIPE), Answer::Here(end)) if is_taken_back(end) => Said::TooLate,
             // The sender has gone: what it sent is ours alone.
-            Ok(_) | Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ECONNREFUSED) => true,
-            Err(e) => {
+            (Err(Errno::EPIPE | Errno::ECONNRESET | Errno::ECONNREFUSED), _) => Said::Yes,
+            (Err(e), _) => {
                 log!(Level::Debug, "sendmsg() failed ({e})");
-                false
+                Said::No
             }
         }
     }
 }
 
-/// Whether all is as it should be: the message, and the descriptor that claims to be a client.
-fn checked(
-    body: &[u8],
+/// The message, and its place, if all is as it should be.
+fn placed<'a, H: Host>(
+    (kind, body): (Kind, &'a [u8]),
     received: Received,
-    socket: Option<OwnedFd>,
-) -> Result<(Connection<'_>, OwnedFd), Reason> {
+    carried: &mut FdBuf<CARRIED>,
+    (answer, host): (&Answer<'_>, &H),
+) -> Result<(Connection<'a>, H::Place), Reason> {
     if received.control_truncated {
         // Of descriptors there are none left.
         return Err(Reason::Full);
     }
-    let about = Connection::parse(body).filter(|_| received.is_clean());
-    let found = about.zip(socket).filter(|(about, socket)| is_client(about, socket));
-    let found = found.filter(|(_, socket)| fd::set_nonblocking(socket, true).is_ok());
-    found.ok_or_else(|| {
-        log!(Level::Alert, "what came through the door is no connection");
-        Reason::Invalid
-    })
+    let about = Connection::parse(body).filter(|_| received.is_clean()).ok_or_else(refused)?;
+    let socket = carried.take(1).filter(|_| matches!(answer, Answer::Here(_)));
+    let socket = socket.filter(|socket| is_client(&about, socket)).ok_or_else(refused)?;
+    if kind == Kind::Connection {
+        let is_all = carried.is_empty();
+        let place = if is_all { host.place(&about, socket, None)? } else { return Err(refused()) };
+        return Ok((about, place));
+    }
+    let other = carried.take(2).filter(is_stream).ok_or_else(refused)?;
+    let parcel = carried.take(3).ok_or_else(refused)?;
+    let parcel = parcel::unpack(&parcel).map_err(|_| refused())?;
+    let tunnel = Tunnel::parse(&parcel).ok_or_else(refused)?;
+    let place = host.place(&about, socket, Some(Carried { other, tunnel }))?;
+    Ok((about, place))
+}
+
+fn refused() -> Reason {
+    log!(Level::Alert, bounded, "what came through the door is no connection");
+    Reason::Invalid
 }
 
 /// A connected stream with this peer. One whose peer has left has no name any more, and will
 /// say so when it is read.
 fn is_client(about: &Connection<'_>, socket: &OwnedFd) -> bool {
-    let stream = sockopt::kind(socket) == Ok(socket::STREAM)
-        && sockopt::is_listening(socket) == Ok(false)
-        && sockopt::family(socket) == Ok(about.listener.family());
-    stream
+    is_stream(socket)
+        && sockopt::family(socket) == Ok(about.listener.family())
         && match socket::getpeername(socket) {
             Ok(peer) => peer.peer() == about.peer,
             Err(Errno::ENOTCONN) => (about.peer.ip == Ip::Unix) == about.listener.is_unix(),
             Err(_) => false,
         }
+}
+
+/// A stream to read and to write without waiting.
+fn is_stream(socket: &OwnedFd) -> bool {
+    sockopt::kind(socket) == Ok(socket::STREAM)
+        && sockopt::is_listening(socket) == Ok(false)
+        && fd::set_nonblocking(socket, true).is_ok()
 }
 
 fn is_door(end: &OwnedFd) -> bool {

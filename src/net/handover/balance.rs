@@ -33,7 +33,8 @@ pub fn look(receivers: &Receivers, own: u32, active: u64, tried: Tried) -> Balan
     let (board, now) = (shm::board(), time::now_ms());
     let (mut all, mut workers, mut least) = (mine, 1, None);
     for (at, receiver) in receivers.iter().enumerate() {
-        if receiver.generation != own || receiver.refuses || tried.has(receiver.serial) {
+        let takes = receiver.generation == own && !receiver.refuses && !receiver.is_deaf();
+        if !takes || tried.has(receiver.serial) {
             continue;
         }
         let Some(load) = load(board, receiver, now) else { continue };
@@ -45,7 +46,7 @@ pub fn look(receivers: &Receivers, own: u32, active: u64, tried: Tried) -> Balan
     let share = all / workers;
     match least {
         Some((load, at)) if mine > share + share / 16 + SLACK && load + 1 < mine => {
-            let busy = receivers.iter().nth(at).is_some_and(|it| receivers.is_busy(it));
+            let busy = receivers.iter().nth(at).is_some_and(Receiver::is_busy);
             if busy { Balance::Busy } else { Balance::To(at) }
         }
         _ => Balance::Even,
@@ -54,7 +55,7 @@ pub fn look(receivers: &Receivers, own: u32, active: u64, tried: Tried) -> Balan
 
 /// What a sibling has, and is about to have; `None`: its loop has not turned of late.
 fn load(board: &Board, receiver: &Receiver, now: u64) -> Option<u64> {
-    let slot = board.slots.get(receiver.slot).filter(|slot| slot.pid() == receiver.pid)?;
-    let is_fresh = now.saturating_sub(slot.heartbeat_ms.get()) < FRESH_MS;
-    is_fresh.then(|| slot.active.get().saturating_add(receiver.unacknowledged.into()))
+    let is_fresh = now.saturating_sub(receiver.heartbeat()?) < FRESH_MS;
+    let active = board.slots.get(receiver.slot)?.active.get();
+    is_fresh.then(|| active.saturating_add(receiver.unacknowledged.into()))
 }

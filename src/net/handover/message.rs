@@ -4,10 +4,9 @@
 //! understood can be refused. Behind it stands what the kind says. Numbers are the machine's
 //! own: both ends run on it.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
-
+use super::fields::{ADDR, Reader, length, put_addr, put_flag, put_peer};
 use crate::proto::proxy_protocol::V2_MAX;
-use crate::sys::addr::{Addr, Ip, Peer, UnixName};
+use crate::sys::addr::{Addr, Peer};
 use crate::text::writer::Writer;
 
 pub const VERSION: u8 = 1;
@@ -21,14 +20,13 @@ pub const LONGEST: usize = HEAD + FIXED + V2_MAX + INPUT_MOST;
 
 /// What of a connection has the same length always.
 const FIXED: usize = 8 + 4 + 4 + 4 + 2 + 2 + 2 + 2 * ADDR;
-const ADDR: usize = 1 + 1 + 2 + 4 + NAME;
-/// A name of AF_UNIX; addresses of IPv6 are shorter.
-const NAME: usize = 108;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Kind {
     /// A client's connection that owes nothing and is owed nothing.
     Connection = 1,
+    /// The same of one that has become a tunnel; what else is known of it is beside the message.
+    Tunnel = 2,
     /// From the receiver: it has the one with this ticket, and will read from it now.
     Ack = 3,
     /// From the receiver: it does not take it, and why.
@@ -103,10 +101,11 @@ impl Head {
     /// The head, and what stands behind it. `Err(None)`: not even that.
     pub fn parse(bytes: &[u8]) -> Result<(Self, &[u8]), Option<Unknown>> {
         let mut rest = Reader(bytes);
-        let head = rest.head().ok_or(None)?;
+        let head = head(&mut rest).ok_or(None)?;
         let Unknown { version, kind, pid, ticket } = head.0;
         let kind = match (version, kind) {
             (VERSION, 1) => Kind::Connection,
+            (VERSION, 2) => Kind::Tunnel,
             (VERSION, 3) => Kind::Ack,
             (VERSION, 4) => Kind::Nak,
             _ => return Err(Some(head.0)),
@@ -123,16 +122,25 @@ impl Head {
     }
 }
 
+/// With the byte of the reason.
+fn head(rest: &mut Reader<'_>) -> Option<(Unknown, u8)> {
+    let &[version, kind, reason, _] = rest.take()?;
+    let _ = rest.u32()?;
+    let pid = rest.u32()?.cast_signed();
+    let _ = rest.u32()?;
+    Some((Unknown { version, kind, pid, ticket: rest.u64()? }, reason))
+}
+
 impl<'a> Connection<'a> {
     pub fn put(&self, out: &mut Writer<'_>) {
         out.put(&self.number.to_ne_bytes());
         out.put(&self.requests.to_ne_bytes());
         out.put(&self.age_ms.to_ne_bytes());
         out.put(&self.left_ms.to_ne_bytes());
-        out.put(&u16::from(self.nodelay).to_ne_bytes());
+        put_flag(self.nodelay, out);
         out.put(&length(self.proxied));
         out.put(&length(self.input));
-        put_addr(&as_addr(self.peer), out);
+        put_peer(self.peer, out);
         put_addr(&self.listener, out);
         out.put(self.proxied);
         out.put(self.input);
@@ -149,101 +157,6 @@ impl<'a> Connection<'a> {
         let right = proxied <= V2_MAX && input <= INPUT_MOST && rest.0.len() == proxied + input;
         let (proxied, input) = rest.0.split_at_checked(proxied).filter(|_| right)?;
         Some(Self { number, requests, age_ms, left_ms, nodelay, peer, listener, proxied, input })
-    }
-}
-
-/// A piece that is too long is refused with its message: there is no room for it.
-fn length(bytes: &[u8]) -> [u8; 2] {
-    u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_ne_bytes()
-}
-
-fn as_addr(Peer { ip, port }: Peer) -> Addr {
-    match ip {
-        Ip::V4(ip) => Addr::V4(SocketAddrV4::new(ip, port)),
-        Ip::V6(ip) => Addr::V6(SocketAddrV6::new(ip, port, 0, 0)),
-        Ip::Unix => Addr::Unix(UnixName::UNNAMED),
-    }
-}
-
-/// Family, length of a name, port, scope, and the address.
-fn put_addr(addr: &Addr, out: &mut Writer<'_>) {
-    let (family, scope): (u8, u32) = match addr {
-        Addr::V4(_) => (4, 0),
-        Addr::V6(addr) => (6, addr.scope_id()),
-        Addr::Unix(_) => (1, 0),
-    };
-    let mut room = [0; NAME];
-    let mut put = |bytes: &[u8]| {
-        room.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-        bytes.len() as u8
-    };
-    let len = match addr {
-        Addr::V4(addr) => put(&addr.ip().octets()),
-        Addr::V6(addr) => put(&addr.ip().octets()),
-        Addr::Unix(name) => put(name.as_bytes()),
-    };
-    out.put(&[family, len]);
-    out.put(&addr.port().to_ne_bytes());
-    out.put(&scope.to_ne_bytes());
-    out.put(&room);
-}
-
-/// Takes numbers off the front of bytes, as long as there are some.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take<const N: usize>(&mut self) -> Option<&'a [u8; N]> {
-        let (taken, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    fn u16(&mut self) -> Option<u16> {
-        self.take().map(|bytes| u16::from_ne_bytes(*bytes))
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.take().map(|bytes| u32::from_ne_bytes(*bytes))
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.take().map(|bytes| u64::from_ne_bytes(*bytes))
-    }
-
-    fn flag(&mut self) -> Option<bool> {
-        match self.u16()? {
-            0 => Some(false),
-            1 => Some(true),
-            _ => None,
-        }
-    }
-
-    /// With the byte of the reason.
-    fn head(&mut self) -> Option<(Unknown, u8)> {
-        let &[version, kind, reason, _] = self.take()?;
-        let _ = self.u32()?;
-        let pid = self.u32()?.cast_signed();
-        let _ = self.u32()?;
-        Some((Unknown { version, kind, pid, ticket: self.u64()? }, reason))
-    }
-
-    fn addr(&mut self) -> Option<Addr> {
-        let &[family, len] = self.take()?;
-        let (port, scope) = (self.u16()?, self.u32()?);
-        let room: &[u8; NAME] = self.take()?;
-        let name = room.get(..usize::from(len))?;
-        match family {
-            4 => {
-                let ip = Ipv4Addr::from(<[u8; 4]>::try_from(name).ok()?);
-                Some(Addr::V4(SocketAddrV4::new(ip, port)))
-            }
-            6 => {
-                let ip = Ipv6Addr::from(<[u8; 16]>::try_from(name).ok()?);
-                Some(Addr::V6(SocketAddrV6::new(ip, port, 0, scope)))
-            }
-            1 => UnixName::from_bytes(name).map(Addr::Unix),
-            _ => None,
-        }
     }
 }
 
@@ -330,6 +243,7 @@ mod tests {
             Head { reason: Some(Reason::NoListener), ..head },
             Head { kind: Kind::Ack, reason: None, ..head },
             Head { kind: Kind::Connection, reason: None, ..head },
+            Head { kind: Kind::Tunnel, reason: None, ..head },
         ] {
             let bytes = bytes_of(head);
             assert_eq!(Head::parse(&bytes), Ok((head, &b""[..])));
@@ -342,7 +256,7 @@ mod tests {
         later[0] = VERSION;
         later[2] = 99;
         assert_eq!(Head::parse(&later).unwrap().0.reason, Some(Reason::Invalid));
-        later[1] = 2;
+        later[1] = 9;
         assert!(Head::parse(&later).is_err_and(|unknown| unknown.is_some()));
     }
 }

@@ -14,39 +14,51 @@
 //! So at any time one process may read, and a connection is neither lost nor served twice. An
 //! answer that has been written is there before its writer's death is known, and it is read
 //! first. A sender that goes before the answer takes nothing back; the connection is the
-//! receiver's then.
+//! receiver's then. From a receiver that lives, but is stopped, it is taken back all the same
+//! (`silence`).
 //!
 //! A connection that has just been accepted goes the same way when its worker has more than its
-//! share (`balance`).
+//! share (`balance`). One that has become a tunnel goes with its other end, and with a file in
+//! which the bytes on their way are, and what its owner knows of it (`parcel`).
 //!
-//! At most 64 connections are on their way to one receiver, and 256 in all, for which there is
-//! room to answer; the others wait, unread. What comes
-//! through a door is not believed: `message` checks the bytes, `arrivals` the descriptors.
+//! At most 64 connections are on their way to one receiver, for which there is room to answer;
+//! the others wait, unread. What comes through a door is not believed: `message` checks the bytes,
+//! `arrivals` the descriptors.
 
 mod arrivals;
 mod balance;
+pub mod fields;
 pub mod message;
+pub mod parcel;
 mod receivers;
 mod sent;
+mod silence;
 
-pub use arrivals::Host;
+pub use arrivals::{Carried, Host};
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::event::{self, Io, TaskId};
+use crate::event::{self, Io, TaskId, WatchId};
 use crate::log::{Level, log};
 use crate::shm;
-use crate::sys::errno::Errno;
-use crate::sys::{msg, process, socket};
+use crate::sys::errno::{Errno, Result};
+use crate::sys::{msg, process};
 use crate::text::writer::Writer;
 use crate::time;
 use balance::Balance;
 use message::{Head, Kind, Reason};
-use receivers::{Choice, Receivers, Tried};
+use receivers::{Answers, Choice, Receiver, Receivers, Tried};
 use sent::{Sent, Settled, Verdict};
+
+/// How the loop tells of the door, and of answers.
+pub const DOOR: WatchId = 2;
+pub const ANSWERS: WatchId = 3;
+
+/// Messages taken in one turn of the loop: the clients that are here have theirs, too.
+const AT_ONCE: usize = 128;
 
 /// When a door that has no room is tried again, and when a wait for a turn looks for itself.
 const FULL_MS: u64 = 10;
@@ -58,23 +70,12 @@ const SUCCESSOR_MS: u64 = 1000;
 /// Waits for a turn that are kept in order.
 const WAITING: usize = 16 * 1024;
 
-/// A worker's descriptors.
-struct Ends {
-    /// Of its door: it reads what siblings hand in.
-    door: OwnedFd,
-    /// Of a pair of its own: it reads what they answer, and nothing else, so that there is always
-    /// room for an answer.
-    answers: OwnedFd,
-    /// They are given this with each connection.
-    answer_here: OwnedFd,
-}
-
 /// A process's part in it.
 pub struct Handover {
     /// Which configuration it serves.
     generation: u32,
-    /// `None`: nobody is beside it, or it serves nobody.
-    ends: Option<Ends>,
+    /// The reading end of its door. `None`: nobody is beside it, or it serves nobody.
+    door: Option<OwnedFd>,
     receivers: RefCell<Receivers>,
     sent: RefCell<Sent>,
     /// Those who wait for a turn.
@@ -93,6 +94,14 @@ pub struct Handover {
 /// A connection that is to go.
 pub trait Traveller {
     fn io(&self) -> &Io;
+    /// If it is a tunnel: its other end.
+    fn other(&self) -> Option<&Io>;
+    /// Its parcel, which is made when somebody is there to get it. `None`: it has none.
+    fn parcel(&self) -> Option<&OwnedFd>;
+    /// It is wanted now.
+    fn has_something(&self) -> bool {
+        self.other().is_some() || self.io().has_something()
+    }
     /// nginx's `*N`, for the log.
     fn number(&self) -> u64;
     /// Writes what the receiver has to know of it.
@@ -112,6 +121,8 @@ pub enum Passed {
 pub enum Why {
     /// There is nobody who could.
     Nobody,
+    /// Those who could do not answer, and the client has something to say meanwhile.
+    Deaf,
     Refused(Reason),
 }
 
@@ -130,22 +141,16 @@ enum Attempt {
     Busy,
     Full,
     Again,
+    Deaf,
     Nobody,
 }
 
 impl Handover {
     /// `door`: the reading end of a worker's own.
     pub fn new(generation: u32, door: Option<OwnedFd>) -> Self {
-        let ends = door.and_then(|door| match socket::socketpair(socket::SEQPACKET) {
-            Ok((answers, answer_here)) => Some(Ends { door, answers, answer_here }),
-            Err(e) => {
-                log!(Level::Alert, errno e, "socketpair() failed, no connections are handed over");
-                None
-            }
-        });
         Self {
             generation,
-            ends,
+            door,
             receivers: RefCell::default(),
             sent: RefCell::default(),
             waiting: RefCell::default(),
@@ -158,9 +163,8 @@ impl Handover {
     }
 
     /// What to watch, and to `receive` when there is something.
-    pub fn watched(&self) -> [Option<&OwnedFd>; 2] {
-        let ends = self.ends.as_ref();
-        [ends.map(|ends| &ends.door), ends.map(|ends| &ends.answers)]
+    pub fn door(&self) -> Option<&OwnedFd> {
+        self.door.as_ref()
     }
 
     /// A sibling lives that serves this generation; 0: it takes no connections.
@@ -253,35 +257,51 @@ impl Handover {
     }
 
     fn attempt(&self, traveller: &impl Traveller, at: u32, purpose: Purpose) -> Attempt {
-        let Some(ends) = &self.ends else { return Attempt::Nobody };
+        if self.door.is_none() {
+            return Attempt::Nobody;
+        }
         let tried = self.sent.borrow_mut().tried(at);
         let place = match self.choose(purpose, tried) {
             Choice::Next(place) => place,
             Choice::Busy => return Attempt::Busy,
+            Choice::Deaf => return Attempt::Deaf,
             Choice::Nobody => return Attempt::Nobody,
+        };
+        let tunnel = match traveller.other() {
+            None => None,
+            Some(other) => match traveller.parcel() {
+                Some(parcel) => Some((other, parcel)),
+                None => return Attempt::Nobody,
+            },
         };
         let (mut receivers, mut sent) = (self.receivers.borrow_mut(), self.sent.borrow_mut());
         let Some(receiver) = receivers.get_mut(place) else { return Attempt::Nobody };
-        if let Err(e) = traveller.io().leave() {
-            log!(Level::Alert, errno e, "epoll_ctl() failed");
+        for io in [Some(traveller.io()), traveller.other()].into_iter().flatten() {
+            if let Err(e) = io.leave() {
+                log!(Level::Alert, errno e, "epoll_ctl() failed");
+            }
         }
         let ticket = sent.send(at, receiver.serial);
-        let fds = [ends.answer_here.as_fd(), traveller.io().as_fd()];
         let (number, pid) = (traveller.number(), receiver.pid);
-        let Err(e) = self.write(&receiver.door, traveller, ticket, &fds) else {
+        let Err(e) = self.write(receiver, (traveller, tunnel), ticket) else {
             receiver.unacknowledged += 1;
+            receiver.silence.asked();
             log!(Level::Debug, "*{number} handed to worker {pid}, ticket {ticket:x}");
             return Attempt::Sent;
         };
         match e {
             Errno::EAGAIN | Errno::ETOOMANYREFS | Errno::ENOBUFS => {
                 log!(Level::Debug, "the door of worker {pid} is full, *{number} waits");
+                receiver.silence.asked();
                 sent.keep(at, None);
                 return Attempt::Full;
             }
             Errno::EPIPE | Errno::ECONNRESET | Errno::ECONNREFUSED => {
                 log!(Level::Debug, "the door of worker {pid} is closed");
-                receiver.refuses = true;
+                // The master has not said so yet.
+                if !std::mem::replace(&mut receiver.refuses, true) {
+                    self.lost_ms.set(Some(time::now_ms()));
+                }
             }
             e => log!(Level::Alert, errno e, "sendmsg() failed, *{number} stays"),
         }
@@ -289,24 +309,39 @@ impl Handover {
         Attempt::Again
     }
 
-    fn write(
+    fn write<T: Traveller>(
         &self,
-        to: &OwnedFd,
-        traveller: &impl Traveller,
+        to: &mut Receiver,
+        (traveller, tunnel): (&T, Option<(&Io, &OwnedFd)>),
         ticket: u64,
-        fds: &[BorrowedFd<'_>],
-    ) -> Result<(), Errno> {
+    ) -> Result<()> {
+        let answers = match &mut to.answers {
+            Some(answers) => answers,
+            none => none.insert(Answers::open()?),
+        };
+        let (there, io) = (answers.there.as_fd(), traveller.io().as_fd());
         let mut room = self.outgoing.borrow_mut();
         room.resize(message::LONGEST, 0);
         let mut out = Writer::new(&mut room);
-        Head { kind: Kind::Connection, reason: None, pid: process::getpid(), ticket }.put(&mut out);
+        let kind = if tunnel.is_some() { Kind::Tunnel } else { Kind::Connection };
+        Head { kind, reason: None, pid: process::getpid(), ticket }.put(&mut out);
         traveller.put(&mut out);
         let len = out.finish().map_err(|_| Errno::EMSGSIZE)?;
-        msg::send_fds(to, &[IoSlice::new(&room[..len])], fds, 0).map(drop)
+        let send = |fds: &[BorrowedFd<'_>]| {
+            msg::send_fds(&to.door, &[IoSlice::new(&room[..len])], fds, 0).map(drop)
+        };
+        match tunnel {
+            None => send(&[there, io]),
+            Some((other, parcel)) => send(&[there, io, other.as_fd(), parcel.as_fd()]),
+        }
     }
 
     /// An answer has come, from whoever knows the ticket.
-    fn settle(&self, ticket: u64, verdict: Verdict) {
+    fn settle(&self, Head { kind, reason, ticket, .. }: Head) {
+        let verdict = match kind {
+            Kind::Ack => Verdict::Taken,
+            _ => Verdict::Refused(reason.unwrap_or(Reason::Invalid)),
+        };
         let Some(Settled { serial, task }) = self.sent.borrow_mut().settle(ticket, verdict) else {
             log!(Level::Debug, "an answer to nothing that was sent, ticket {ticket:x}");
             return;
@@ -314,6 +349,7 @@ impl Handover {
         log!(Level::Debug, "ticket {ticket:x}: {verdict:?}");
         if let Some(receiver) = self.receivers.borrow_mut().by_serial(serial) {
             receiver.refuses |= verdict == Verdict::Refused(Reason::Draining);
+            receiver.silence.begins_anew();
         }
         if verdict == Verdict::Taken {
             shm::own().handed_out.add(1);
@@ -334,6 +370,9 @@ impl Handover {
     fn one_less(&self, serial: u32) {
         if let Some(receiver) = self.receivers.borrow_mut().by_serial(serial) {
             receiver.unacknowledged = receiver.unacknowledged.saturating_sub(1);
+            if receiver.unacknowledged == 0 {
+                receiver.silence.ends();
+            }
         }
         if let Some(next) = self.waiting.borrow_mut().pop_front() {
             event::wake(next);
@@ -353,6 +392,11 @@ pub struct Passage {
 impl Passage {
     const NOT_YET: u32 = u32::MAX;
 
+    /// It has been sent, and its receiver has not answered.
+    pub fn is_on_its_way(&self) -> bool {
+        self.handover.sent.borrow_mut().is_on_its_way(self.at)
+    }
+
     /// Goes on with it, in the task that waits for it, which is woken when there is more to do.
     pub fn go_on(&mut self, traveller: &impl Traveller) -> Option<Passed> {
         let handover = self.handover;
@@ -361,7 +405,9 @@ impl Passage {
         }
         let at = self.at;
         loop {
+            handover.end_silence();
             if handover.sent.borrow_mut().is_on_its_way(at) {
+                event::is_due(event::after(BUSY_MS));
                 return None;
             }
             let verdict = handover.sent.borrow_mut().take_verdict(at);
@@ -382,6 +428,13 @@ impl Passage {
                 }
                 Attempt::Full => {
                     event::is_due(event::after(FULL_MS));
+                    return None;
+                }
+                Attempt::Deaf if traveller.has_something() => {
+                    return Some(Passed::Stays(Why::Deaf));
+                }
+                Attempt::Deaf => {
+                    event::is_due(event::after(BUSY_MS));
                     return None;
                 }
                 Attempt::Nobody => {

@@ -2,10 +2,15 @@
 
 use std::os::fd::OwnedFd;
 
-/// How many connections may be on their way to one receiver.
+use super::ANSWERS;
+use super::silence::Silence;
+use crate::sys::errno::Result;
+use crate::sys::socket;
+use crate::{event, shm};
+
+/// How many connections may be on their way to one receiver: so many answers fit a socket (some
+/// 270).
 const UNACKNOWLEDGED: u32 = 64;
-/// And in all: so many answers fit a socket (some 270).
-const UNACKNOWLEDGED_ALL: u32 = 256;
 
 pub struct Receiver {
     /// Tells it from all others there ever were.
@@ -15,14 +20,26 @@ pub struct Receiver {
     pub generation: u32,
     /// The writing end of its door.
     pub door: OwnedFd,
+    /// Where it answers; made when it is first sent something.
+    pub answers: Option<Answers>,
     /// Sent to it, without an answer yet.
     pub unacknowledged: u32,
+    pub silence: Silence,
     /// It leaves, or its door is closed.
     pub refuses: bool,
     /// The master says that it is gone; what it has answered is still to be read.
     pub gone: bool,
     /// It had said that it leaves.
     pub left: bool,
+}
+
+/// A pair for the answers of one receiver and nothing else, so that there is always room for
+/// them, and that nobody else can answer for it.
+pub struct Answers {
+    /// Read here, and nowhere else.
+    pub here: OwnedFd,
+    /// Given along with each connection.
+    pub there: OwnedFd,
 }
 
 /// Receivers that one connection has been refused by: a set of serials, in which a few stand
@@ -46,7 +63,35 @@ pub enum Choice {
     Next(usize),
     /// All have as much on its way as they may.
     Busy,
+    /// Those that there are do not answer.
+    Deaf,
     Nobody,
+}
+
+impl Answers {
+    pub fn open() -> Result<Self> {
+        let (here, there) = socket::socketpair(socket::SEQPACKET)?;
+        event::reactor().watch(&here, ANSWERS)?;
+        Ok(Self { here, there })
+    }
+}
+
+impl Receiver {
+    /// Whether it has as much on its way as it may.
+    pub fn is_busy(&self) -> bool {
+        self.unacknowledged >= UNACKNOWLEDGED
+    }
+
+    /// Whether it has been given up, and nothing has been heard of it since.
+    pub fn is_deaf(&self) -> bool {
+        self.silence.is_deaf(self.heartbeat())
+    }
+
+    /// When its loop has last turned; `None`: it is not one of our master's.
+    pub fn heartbeat(&self) -> Option<u64> {
+        let slot = shm::board().slots.get(self.slot)?;
+        (slot.pid() == self.pid).then(|| slot.heartbeat_ms.get())
+    }
 }
 
 #[derive(Default)]
@@ -67,7 +112,9 @@ impl Receivers {
             pid,
             generation,
             door,
+            answers: None,
             unacknowledged: 0,
+            silence: Silence::default(),
             refuses: false,
             gone: false,
             left: false,
@@ -106,6 +153,11 @@ impl Receivers {
         self.list.get_mut(at)
     }
 
+    /// Where the one at this place answers.
+    pub fn answers(&self, at: usize) -> Option<&Answers> {
+        self.list.get(at)?.answers.as_ref()
+    }
+
     pub fn by_serial(&mut self, serial: u32) -> Option<&mut Receiver> {
         self.list.iter_mut().find(|receiver| receiver.serial == serial)
     }
@@ -119,9 +171,9 @@ impl Receivers {
         self.list.iter().map(|receiver| receiver.unacknowledged).sum()
     }
 
-    /// Whether one has as much on its way as it may.
-    pub fn is_busy(&self, receiver: &Receiver) -> bool {
-        receiver.unacknowledged >= UNACKNOWLEDGED || self.unacknowledged() >= UNACKNOWLEDGED_ALL
+    /// One that has something to answer, and has not for too long.
+    pub fn overdue(&self) -> Option<usize> {
+        self.list.iter().position(|receiver| receiver.silence.is_too_long())
     }
 
     /// The generation that takes over from `own`: the newest one of which anybody takes
@@ -145,10 +197,14 @@ impl Receivers {
             receiver.generation == newest && !receiver.refuses && !tried.has(receiver.serial)
         };
         let turn = self.turn;
-        let (mut next, mut busy) = (None, false);
+        let (mut next, mut others) = (None, Choice::Nobody);
         for (at, receiver) in self.list.iter().enumerate().filter(|(_, it)| takes(it)) {
-            if self.is_busy(receiver) {
-                busy = true;
+            if receiver.is_deaf() {
+                others = if others == Choice::Nobody { Choice::Deaf } else { others };
+                continue;
+            }
+            if receiver.is_busy() {
+                others = Choice::Busy;
                 continue;
             }
             // The first behind the last one, else the first of all.
@@ -162,8 +218,7 @@ impl Receivers {
                 self.turn = serial;
                 Choice::Next(at)
             }
-            None if busy => Choice::Busy,
-            None => Choice::Nobody,
+            None => others,
         }
     }
 }
@@ -171,7 +226,6 @@ impl Receivers {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sys::socket;
 
     fn receivers(generations: &[u32]) -> Receivers {
         let mut receivers = Receivers::default();

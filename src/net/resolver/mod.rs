@@ -25,6 +25,7 @@ pub use machine::Paths;
 
 use crate::event;
 use crate::log::{Level, log};
+use crate::mem::sort::sort_by;
 use crate::proto::dns::{Name, Service};
 use crate::sys::addr::Ip;
 use crate::text::ascii;
@@ -217,7 +218,7 @@ impl Resolver {
 
     /// The services with the addresses of their targets, as far as they have any.
     async fn places(&self, mut all: Vec<Service>, until_ms: u64) -> Result<Services, Missing> {
-        all.sort_by_key(|service| service.priority);
+        sort_by(&mut all, |a, b| a.priority.cmp(&b.priority));
         all.truncate(TARGETS);
         let (mut places, mut good_until_ms) = (Vec::new(), until_ms);
         let mut failure = Failure::NotFound;

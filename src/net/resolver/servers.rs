@@ -2,6 +2,7 @@
 
 use super::{Resolver, failure::Failure};
 use crate::log::{Level, log};
+use crate::mem::sort::sort_by;
 use crate::sys::addr::Addr;
 use crate::text::escape::Shown;
 use crate::time;
@@ -85,7 +86,8 @@ impl Servers {
         let (behind, first) = self.all.split_at(begin);
         let mut servers: Vec<&Server> = first.iter().chain(behind).collect();
         let now = time::now_ms();
-        servers.sort_by_key(|server| server.silent_until.get() > now);
+        let is_silent = |server: &Server| server.silent_until.get() > now;
+        sort_by(&mut servers, |a, b| is_silent(a).cmp(&is_silent(b)));
         let mut targets = Vec::new();
         for server in servers {
             match &server.place {

@@ -1,10 +1,15 @@
-//! Where the record of a peer lies: in its group's zone, or in memory of its own.
+//! Where the record of a peer lies: in its group's zone, in one for all groups that have none,
+//! or in memory of its own.
 //!
-//! In a zone, all workers and those of the configuration before find it by group, server and
-//! address, under the zone's lock; from then on it is read and changed without. It stays
-//! when nobody has it open, and goes when its address does or the zone has no room.
+//! In the zone of its group, all workers and those of the configuration before find it by group,
+//! server and address, under the zone's lock; from then on it is read and changed without. It
+//! stays when nobody has it open, and goes when its address does or the zone has no room.
+//!
+//! Groups without a zone have a record in each process, as in nginx. They lie in one zone, too,
+//! by process and then as above, so that they can be seen from outside (`seen`); there a record
+//! goes with its process.
 
-use super::record::{self, AtStart, Record};
+use super::record::{self, Record};
 use crate::log::{Level, log};
 use crate::shm;
 use crate::shm::directory::Handle;
@@ -12,16 +17,41 @@ use crate::shm::slab::Fault;
 use crate::shm::table::{self, Found, Table};
 use crate::shm::zone::{Spec, Zone};
 use crate::sys::process::{self, Pid};
+use std::borrow::Cow;
 use std::cell::Cell;
 
 pub struct Account {
     own: Box<Record>,
-    zone: Option<Handle>,
+    memory: Memory,
     key: Box<[u8]>,
     /// Where in the zone; 0: in no zone.
     at: Cell<usize>,
     seat: Cell<usize>,
 }
+
+/// Where the records of a group are.
+#[derive(Clone, Default)]
+pub enum Memory {
+    /// In memory that nobody else sees.
+    #[default]
+    Hidden,
+    /// Those of each process in this zone.
+    Seen(Handle),
+    /// Those that all processes share.
+    Shared(Handle),
+}
+
+/// The zone of all groups that have none: no directive can name it.
+pub const UNNAMED: &str = "";
+/// It takes memory as it is filled: for two thousand records, or half as many of long names.
+const UNNAMED_SIZE: usize = 1 << 20;
+
+pub fn unnamed() -> Spec {
+    Spec { forget: Some(remove), ..spec(UNNAMED, UNNAMED_SIZE) }
+}
+
+/// Between the parts of a key.
+pub const SEPARATOR: u8 = b'\0';
 
 /// A zone of groups.
 pub fn spec(name: &str, size: usize) -> Spec {
@@ -30,20 +60,34 @@ pub fn spec(name: &str, size: usize) -> Spec {
         size,
         owner: "upstream",
         key: String::new(),
-        layout: 3,
+        layout: 4,
         noreuse: false,
         verify: table::table::<Record>,
         forget: Some(forget),
     }
 }
 
-impl Account {
-    /// Of what the key names, in a zone or in none.
-    pub fn new(zone: Option<Handle>, key: &[&[u8]]) -> Account {
-        let (own, key) = (record::own(), key.join(&b'\0').into());
-        Account { own, zone, key, at: Cell::new(0), seat: Cell::new(0) }
+impl Memory {
+    pub fn handle(&self) -> Option<&Handle> {
+        match self {
+            Memory::Hidden => None,
+            Memory::Seen(zone) | Memory::Shared(zone) => Some(zone),
+        }
     }
 
+    pub fn is_shared(&self) -> bool {
+        matches!(self, Memory::Shared(_))
+    }
+}
+
+impl Account {
+    /// Of what the key names.
+    pub fn new(memory: Memory, key: &[&[u8]]) -> Account {
+        let (own, key) = (record::own(), key.join(&SEPARATOR).into());
+        Account { own, memory, key, at: Cell::new(0), seat: Cell::new(0) }
+    }
+
+    #[inline(always)]
     pub fn record(&self) -> &Record {
         let shared = match self.at.get() {
             0 => None,
@@ -67,24 +111,32 @@ impl Account {
     }
 
     fn zone(&self) -> Option<&Zone> {
-        Some(self.zone.as_ref()?.zone()?)
+        Some(self.memory.handle()?.zone()?)
     }
 
-    /// Finds the record in the zone, or makes it, and takes a seat. `at_start`: if it is checked.
-    pub fn open(&self, at_start: Option<AtStart>) {
-        let Some(zone) = self.zone() else { return };
-        let opened = table::with(zone, |table: &Table<'_, Record>| {
-            let found = match table.find(&self.key, |_| true)? {
-                Some(found) => found,
-                None => insert(table, &self.key)?,
-            };
-            if let Some(at_start) = at_start {
-                found.value.begin_health(generation(), at_start);
+    fn key(&self) -> Cow<'_, [u8]> {
+        match self.memory {
+            Memory::Seen(_) => {
+                Cow::Owned([pid().to_string().as_bytes(), &self.key].join(&SEPARATOR))
             }
+            _ => Cow::Borrowed(&self.key),
+        }
+    }
+
+    /// Finds the record in the zone, or makes it, takes a seat, and lets it `begin`.
+    pub fn open(&self, begin: impl Fn(&Record)) {
+        let Some(zone) = self.zone() else { return };
+        let key = self.key();
+        let opened = table::with(zone, |table: &Table<'_, Record>| {
+            let found = match table.find(&key, |_| true)? {
+                Some(found) => found,
+                None => insert(table, &key)?,
+            };
+            begin(found.value);
             table.touch(found)?;
             Ok((found.offset(), found.value.take_seat(pid())))
         });
-        if opened.is_none() {
+        if opened.is_none() && self.memory.is_shared() {
             let name = &zone.spec.name;
             log!(Level::Alert, "no room in upstream zone \"{name}\": a worker counts for itself");
         }
@@ -99,7 +151,7 @@ impl Account {
         self.at.set(0);
         self.seat.set(0);
         table::with(zone, |table: &Table<'_, Record>| {
-            let Some(found) = table.find(&self.key, |_| true)? else { return Ok(()) };
+            let Some(found) = table.find(&self.key(), |_| true)? else { return Ok(()) };
             found.value.leave(pid());
             if found.value.is_left() { table.remove(found) } else { Ok(()) }
         });
@@ -125,6 +177,15 @@ fn forget(zone: &Zone, dead: Pid) -> bool {
         false
     };
     table::with(zone, |table: &Table<'_, Record>| table.remove_all(stays)).is_some()
+}
+
+/// Nor does what it had alone interest anybody any more.
+fn remove(zone: &Zone, dead: Pid) -> bool {
+    let goes = |record: &Record| {
+        record.leave(dead as u32);
+        record.is_left()
+    };
+    table::with(zone, |table: &Table<'_, Record>| table.remove_all(goes)).is_some()
 }
 
 /// Which configuration this process serves.

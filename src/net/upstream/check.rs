@@ -46,7 +46,7 @@ async fn together(lines: &[Line<'_>], until: Deadline) -> Vec<Unresolved> {
             };
             *place = None;
             match outcome {
-                Ok((addresses, _)) => group.set_addresses(*index, &addresses),
+                Ok((spots, _)) => group.set_spots(*index, &spots),
                 Err(failure) => missing.push(Unresolved { server: Rc::clone(server), failure }),
             }
         }

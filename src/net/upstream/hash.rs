@@ -86,5 +86,5 @@ impl Field<'_> {
 }
 
 fn weight(peer: &std::rc::Rc<Peer>) -> u64 {
-    peer.server.weight.into()
+    peer.weight.get().into()
 }

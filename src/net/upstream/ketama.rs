@@ -8,6 +8,7 @@ use super::hash::MISSES;
 use super::list::Walk;
 use super::round_robin::Field;
 use super::server::Server;
+use crate::mem::sort::sort_by;
 use crate::text::ascii;
 use crate::text::hash::{crc32, crc32_more};
 use std::rc::Rc;
@@ -37,7 +38,7 @@ impl Ketama {
                 points.push((hash, number));
             }
         }
-        points.sort_by_key(|(hash, _)| *hash);
+        sort_by(&mut points, |a, b| a.0.cmp(&b.0));
         points.dedup_by_key(|(hash, _)| *hash);
         Ketama { points: points.into(), texts }
     }

@@ -1,6 +1,7 @@
 //! The peers of a group at the moment, and which of them a request has tried.
 
 use super::peer::Peer;
+use super::place::Spot;
 use crate::sys::addr::Addr;
 use std::rc::Rc;
 
@@ -18,7 +19,7 @@ impl Lists {
     pub fn new(generation: u32, by_server: Vec<Vec<Rc<Peer>>>) -> Lists {
         let select = |backup: bool| -> Box<[Rc<Peer>]> {
             let all = by_server.iter().flatten();
-            all.filter(|peer| peer.server.backup == backup).cloned().collect()
+            all.filter(|peer| peer.is_backup.get() == backup).cloned().collect()
         };
         let (primary, backup) = (select(false), select(true));
         let single = primary.len() + backup.len() == 1;
@@ -36,6 +37,10 @@ impl Lists {
 
     pub fn all(&self) -> impl Iterator<Item = &Rc<Peer>> {
         self.primary.iter().chain(&self.backup)
+    }
+
+    pub fn of_server(&self, server: usize) -> &[Rc<Peer>] {
+        self.by_server.get(server).map_or(&[], Vec::as_slice)
     }
 
     pub fn has(&self, peer: &Rc<Peer>) -> bool {
@@ -56,21 +61,30 @@ impl Lists {
     pub fn replaced(
         &self,
         server: usize,
-        addresses: &[Addr],
+        spots: &[Spot],
         make: impl Fn(Addr) -> Rc<Peer>,
     ) -> Option<Lists> {
         let old = self.by_server.get(server)?;
-        let is_known = |addr: &Addr| old.iter().any(|peer| peer.addr == *addr);
-        if old.len() == addresses.len() && addresses.iter().all(is_known) {
+        let says = |peer: &Peer| (peer.weight.get(), peer.is_backup.get());
+        let is_known = |spot: &Spot| {
+            let Some(peer) = old.iter().find(|peer| peer.addr == spot.addr) else { return false };
+            let before = says(peer);
+            peer.follow(spot);
+            says(peer) == before
+        };
+        let known = spots.iter().filter(|spot| is_known(spot)).count();
+        if old.len() == known && spots.len() == known {
             return None;
         }
         let mut by_server = self.by_server.clone();
         // In the old order, then what is new: an answer of DNS has them in any order.
         let mut peers: Vec<Rc<Peer>> = old.clone();
-        peers.retain(|peer| addresses.contains(&peer.addr));
-        for addr in addresses {
-            if peers.iter().all(|peer| peer.addr != *addr) {
-                peers.push(make(*addr));
+        peers.retain(|peer| spots.iter().any(|spot| spot.addr == peer.addr));
+        for spot in spots {
+            if peers.iter().all(|peer| peer.addr != spot.addr) {
+                let peer = make(spot.addr);
+                peer.follow(spot);
+                peers.push(peer);
             }
         }
         by_server[server] = peers;

@@ -8,10 +8,11 @@
 //! | file | what |
 //! |---|---|
 //! | `server` | a line `server …;` |
-//! | `place` | `host:port` |
+//! | `place` | `host:port`; what DNS says of an address |
 //! | `peer` | an address of a server; the lease |
 //! | `record` | the numbers of a peer |
 //! | `account` | where they are: shared or not |
+//! | `seen` | all of it from outside, for `-s status` |
 //! | `refresh`, `names`, `check` | looks up their names, again and again |
 //! | `list` | all peers at the moment, of which some are left to try |
 //! | `round_robin` | the method that the others fall back to |
@@ -31,17 +32,19 @@ mod random;
 mod record;
 mod refresh;
 mod round_robin;
+pub mod seen;
 mod server;
 mod sessions;
 #[cfg(test)]
 mod tests;
 
-pub use account::spec;
+pub use account::{Memory, spec, unnamed};
 pub use check::{unresolved, unresolved_now};
 pub use least::{Load, Until};
 pub use list::Tries;
 pub use peer::{Lease, Peer};
 pub use place::Place;
+use place::Spot;
 pub use record::{AtStart, Health};
 pub use refresh::{groups_changed, keep_fresh};
 pub use server::{Server, Target};
@@ -66,7 +69,7 @@ pub struct Group {
     /// For a consistent hash.
     circle: Ketama,
     pub keepalive: Keepalive,
-    zone: Option<Handle>,
+    memory: Memory,
     /// What weights are multiplied by.
     scale: u32,
     lists: RefCell<Lists>,
@@ -136,7 +139,7 @@ pub struct Parts {
     pub servers: Vec<Server>,
     pub method: Method,
     pub keepalive: Keepalive,
-    pub zone: Option<Handle>,
+    pub memory: Memory,
     /// `resolver`
     pub resolver: Option<Resolver>,
     /// `resolver_timeout`, in milliseconds.
@@ -148,7 +151,8 @@ const FINE: u32 = 100;
 
 impl Group {
     pub fn new(parts: Parts) -> Group {
-        let servers: Box<[Rc<Server>]> = parts.servers.into_iter().map(Rc::new).collect();
+        let numbered = |(server, line)| Rc::new(Server { line, ..server });
+        let servers: Box<[Rc<Server>]> = parts.servers.into_iter().zip(0..).map(numbered).collect();
         let group = Group {
             name: parts.name,
             method: parts.method,
@@ -157,7 +161,7 @@ impl Group {
                 _ => Ketama::default(),
             },
             keepalive: parts.keepalive,
-            zone: parts.zone,
+            memory: parts.memory,
             scale: if servers.iter().any(|it| it.slow_start_ms > 0) { FINE } else { 1 },
             lists: RefCell::default(),
             opened: Cell::new(None),
@@ -174,13 +178,13 @@ impl Group {
     }
 
     /// The group of one address that is no `upstream` block.
-    pub fn of(name: &[u8], target: Target) -> Group {
+    pub fn of(name: &[u8], target: Target, memory: Memory) -> Group {
         let servers = vec![Server::new(name, target)];
-        Group::new(Parts { name: name.into(), servers, ..Parts::default() })
+        Group::new(Parts { name: name.into(), servers, memory, ..Parts::default() })
     }
 
     fn peer(&self, server: &Rc<Server>, addr: Addr) -> Rc<Peer> {
-        let mut peer = Peer::new(addr, Rc::clone(server), (&self.name, self.zone.clone()));
+        let mut peer = Peer::new(addr, Rc::clone(server), (&self.name, self.memory.clone()));
         peer.at_start = Rc::clone(&self.at_start);
         Rc::new(peer)
     }
@@ -192,10 +196,10 @@ impl Group {
 
     /// Opens the records in the zone, once, and again if it has been made empty.
     fn follow_zone(&self, lists: &Lists) {
-        let Some(zone) = self.zone.as_ref().and_then(Handle::zone) else { return };
+        let Some(zone) = self.memory.handle().and_then(Handle::zone) else { return };
         let opened = Some(zone.era());
         if self.opened.replace(opened) != opened {
-            lists.all().for_each(|peer| peer.account.open(self.at_start.get()));
+            lists.all().for_each(|peer| peer.open());
         }
     }
 
@@ -218,6 +222,14 @@ impl Group {
             }
         }
         Err(Refusal::NoLive)
+    }
+
+    /// A place at the peer of this name for what another worker has begun there; `None`: there
+    /// is no such peer any more.
+    pub fn join(&self, name: &[u8], begun_ms: u64) -> Option<Lease> {
+        let lists = self.lists.borrow();
+        self.follow_zone(&lists);
+        lists.all().find(|peer| *peer.name == *name).map(|peer| peer.join(begun_ms))
     }
 
     /// By the group's method, then among the backups.
@@ -277,15 +289,20 @@ impl Group {
     /// The addresses of a server's name, which replace those it had. Peers whose address
     /// stays are the same; requests at those that go finish there.
     pub fn set_addresses(&self, server: usize, addresses: &[Addr]) {
+        self.set_spots(server, &addresses.iter().map(|addr| Spot::from(*addr)).collect::<Vec<_>>());
+    }
+
+    /// The same, with what DNS says of each.
+    fn set_spots(&self, server: usize, spots: &[Spot]) {
         let Some(line) = self.servers.get(server) else { return };
-        let next = self.lists.borrow().replaced(server, addresses, |addr| self.peer(line, addr));
+        let next = self.lists.borrow().replaced(server, spots, |addr| self.peer(line, addr));
         let Some(next) = next else { return };
-        let is_open = self.opened.get().is_some();
         let before = self.lists.replace(next);
         let now = self.lists.borrow();
         before.all().filter(|peer| !now.has(peer)).for_each(|peer| peer.account.close());
-        let new = now.all().filter(|peer| is_open && !before.has(peer));
-        new.for_each(|peer| peer.account.open(self.at_start.get()));
+        if self.opened.get().is_some() {
+            now.of_server(server).iter().for_each(|peer| peer.open());
+        }
     }
 
     /// The peer did not take the connection: perhaps its name has another address by now.
@@ -293,7 +310,7 @@ impl Group {
         self.doubt(lease.peer());
     }
 
-    /// The same, for who has no lease.
+    /// Its name is looked up soon.
     pub fn doubt(&self, peer: &Peer) {
         if peer.server.is_named() {
             peer.server.doubted.set(true);
@@ -314,7 +331,7 @@ impl Group {
 
     /// Whether all processes know the same of its peers (`zone`).
     pub fn is_shared(&self) -> bool {
-        self.zone.is_some()
+        self.memory.is_shared()
     }
 
     /// Another number when it has other peers.

@@ -1,9 +1,9 @@
 //! One address of a group, and the lease that a request has on it.
 
-use super::account::{Account, generation};
+use super::account::{Account, Memory, generation};
+use super::place::Spot;
 use super::record::{AtStart, Health, Record, average};
 use super::server::Server;
-use crate::shm::directory::Handle;
 use crate::sys::addr::Addr;
 use crate::time;
 use std::cell::Cell;
@@ -15,6 +15,9 @@ pub struct Peer {
     /// As `$upstream_addr` shows it.
     pub name: Box<[u8]>,
     pub server: Rc<Server>,
+    /// What its server says, or DNS of a service.
+    pub weight: Cell<u32>,
+    pub is_backup: Cell<bool>,
     /// What a sticky cookie says to come back here.
     pub id: Box<[u8]>,
     /// It is the only one, so its failures do not count.
@@ -28,14 +31,16 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// A peer of the group of that name, whose records are in that zone.
-    pub fn new(addr: Addr, server: Rc<Server>, (group, zone): (&[u8], Option<Handle>)) -> Peer {
+    /// A peer of the group of that name, whose records are there.
+    pub fn new(addr: Addr, server: Rc<Server>, (group, memory): (&[u8], Memory)) -> Peer {
         let name: Box<[u8]> = addr.to_string().into_bytes().into();
         Peer {
             addr,
-            account: Account::new(zone, &[group, &server.text, &name]),
+            account: Account::new(memory, &[group, &server.text, &name]),
             id: server.id(&name),
             name,
+            weight: Cell::new(server.weight),
+            is_backup: Cell::new(server.backup),
             server,
             single: Cell::new(false),
             at_start: Rc::default(),
@@ -44,8 +49,29 @@ impl Peer {
         }
     }
 
+    #[inline(always)]
     pub fn record(&self) -> &Record {
         self.account.record()
+    }
+
+    /// What DNS says of it: with places of a service, whose weights count where the line has
+    /// none, and of which all but the best are backups (nginx).
+    pub(super) fn follow(&self, spot: &Spot) {
+        let own = self.server.weight;
+        let weight = if own == 1 { u32::from(spot.weight).max(1) } else { own };
+        self.weight.set(weight);
+        self.is_backup.set(self.server.backup || spot.is_second);
+    }
+
+    /// Takes a seat at its record, which it describes.
+    pub(super) fn open(&self) {
+        let at_start = self.at_start.get();
+        self.account.open(|record| {
+            if let Some(at_start) = at_start {
+                record.begin_health(generation(), at_start);
+            }
+            record.describe(self, at_start.is_some());
+        });
     }
 
     /// Whether a client that belongs to it can be sent there.
@@ -71,6 +97,7 @@ impl Peer {
     }
 
     /// Whether any client can be.
+    #[inline(always)]
     pub fn is_free(&self, now_s: u32) -> bool {
         !self.server.drain && self.health() != Health::Draining && self.is_up(now_s)
     }
@@ -87,12 +114,12 @@ impl Peer {
 
     /// Its weight of this moment, less what failures took.
     pub fn weight_left(&self, scale: u32, now_ms: u64) -> i64 {
-        let left = self.server.weight.saturating_sub(self.record().deficit());
+        let left = self.weight.get().saturating_sub(self.record().deficit());
         self.ramped(u64::from(left) * u64::from(scale), now_ms) as i64
     }
 
     pub fn weight(&self, scale: u32, now_ms: u64) -> u64 {
-        self.ramped(u64::from(self.server.weight) * u64::from(scale), now_ms)
+        self.ramped(u64::from(self.weight.get()) * u64::from(scale), now_ms)
     }
 
     /// Less while it starts slowly.
@@ -117,16 +144,21 @@ impl Peer {
     /// One request more. None: others have taken the room meanwhile.
     pub(super) fn lease(self: &Rc<Self>, now_ms: u64) -> Option<Lease> {
         let (record, most) = (self.record(), self.server.max_conns);
-        self.account.begin();
+        let lease = self.join(now_ms);
         if most > 0 && record.active() > most {
-            self.account.end();
             return None;
         }
         record.look(seconds(now_ms), self.server.fail_timeout_s);
         record.requests.fetch_add(1, Relaxed);
+        Some(lease)
+    }
+
+    /// A request in progress, whoever has let it in.
+    pub(super) fn join(self: &Rc<Self>, begun_ms: u64) -> Lease {
+        self.account.begin();
         self.begun.set(self.begun.get() + 1);
-        self.begun_ms.set(self.begun_ms.get().wrapping_add(now_ms));
-        Some(Lease { peer: Rc::clone(self), begun_ms: now_ms })
+        self.begun_ms.set(self.begun_ms.get().wrapping_add(begun_ms));
+        Lease { peer: Rc::clone(self), begun_ms }
     }
 }
 
@@ -176,20 +208,28 @@ impl Lease {
             record.failures.fetch_add(1, Relaxed);
             return false;
         }
-        let fails = record.fail(seconds(now_ms), server.cost(), server.weight);
+        let weight = self.peer.weight.get();
+        // What a failure takes from the weight.
+        let cost = weight.checked_div(server.max_fails).unwrap_or(0);
+        let fails = record.fail(seconds(now_ms), cost, weight);
         server.max_fails > 0 && fails >= server.max_fails
     }
 
-    /// The head of the answer came so long after the request began.
-    pub fn took_header(&self, ms: u64) {
-        average(&self.peer.record().header_us, ms);
+    /// The head of the answer, with this status, came so long after the request began.
+    pub fn took_header(&self, ms: u64, status: u16) {
+        let record = self.peer.record();
+        average(&record.header_us, ms);
+        record.answered(status);
     }
 
-    /// The end of it, and its length.
-    pub fn took_last_byte(&self, ms: u64, bytes: u64) {
-        let record = self.peer.record();
-        average(&record.last_byte_us, ms);
-        record.add_received(bytes);
+    /// The end of it.
+    pub fn took_last_byte(&self, ms: u64) {
+        average(&self.peer.record().last_byte_us, ms);
+    }
+
+    /// What has gone there and come from there, in bytes.
+    pub fn carried(&self, sent: u64, received: u64) {
+        self.peer.record().carried(sent, received);
     }
 }
 

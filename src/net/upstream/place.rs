@@ -1,7 +1,31 @@
 //! `host:port` and `unix:/path`, as `server`, `proxy_pass` and the like have them.
 
 use crate::sys::addr::{Addr, BadAddr, UnixName};
+use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, SocketAddrV6};
+
+/// An address, and what DNS says of it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Spot {
+    pub addr: Addr,
+    /// 0: nothing.
+    pub weight: u16,
+    /// There are places of a better priority.
+    pub is_second: bool,
+}
+
+impl From<Addr> for Spot {
+    fn from(addr: Addr) -> Spot {
+        Spot { addr, weight: 0, is_second: false }
+    }
+}
+
+/// For the log.
+impl fmt::Debug for Spot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.addr)
+    }
+}
 
 /// An address that may be a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

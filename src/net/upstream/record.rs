@@ -8,6 +8,7 @@
 //! Requests in progress are counted by process, each in its own seat: what a process held
 //! when it died is known, and given back by whoever notices.
 
+use super::peer::Peer;
 use crate::mem::zone::{Record as _, record};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -17,6 +18,8 @@ pub const SEATS: usize = 30;
 /// What is found is kept for so many configurations: that of a reload that fails is not the
 /// one that serves on.
 pub const GENERATIONS: usize = 4;
+/// 1xx to 5xx.
+pub const CLASSES: usize = 5;
 const SHARED_SEAT: usize = SEATS - 1;
 /// The owner of the shared seat; no pid is that large.
 const EVERYBODY: u32 = u32::MAX;
@@ -35,6 +38,8 @@ record! {
         pub recovered_ms: AtomicU64,
         /// Seats below this have been taken.
         seats_used: AtomicU32,
+        /// Which line of the group it comes from.
+        pub line: AtomicU32,
         /// Averages, in microseconds.
         pub header_us: AtomicU64,
         pub last_byte_us: AtomicU64,
@@ -45,9 +50,32 @@ record! {
         pub requests: AtomicU64,
         pub failures: AtomicU64,
         pub received: AtomicU64,
+        pub sent: AtomicU64,
+        /// Heads of answers, by the first digit of their status.
+        pub responses: [AtomicU64; CLASSES],
+        pub checks: AtomicU32,
+        pub checks_failed: AtomicU32,
+        /// How often it became unhealthy.
+        pub unhealthy: AtomicU32,
+        /// What its line says, for who has read no configuration.
+        said: AtomicU32,
+        weight: AtomicU32,
+        max_fails: AtomicU32,
+        fail_timeout_s: AtomicU32,
+        /// Of the last check: 1 it has failed, 2 it has passed.
+        last_check: AtomicU32,
         /// Owner in the upper half, its requests in progress in the lower.
         seats: [AtomicU64; SEATS],
     }
+}
+
+/// Of what a line says: which of these it does.
+pub mod said {
+    pub const DOWN: u32 = 1;
+    pub const BACKUP: u32 = 2;
+    pub const DRAIN: u32 = 4;
+    /// Somebody checks its peers.
+    pub const CHECKED: u32 = 8;
 }
 
 /// What a checker found out.
@@ -231,8 +259,63 @@ impl Record {
         counts.fold(0, u32::saturating_add)
     }
 
-    pub fn add_received(&self, bytes: u64) {
-        self.received.fetch_add(bytes, Relaxed);
+    /// The peer has answered with this status.
+    pub fn answered(&self, status: u16) {
+        let class = usize::from(status / 100).wrapping_sub(1);
+        if let Some(responses) = self.responses.get(class) {
+            responses.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// So many bytes have gone there, and come from there.
+    pub fn carried(&self, sent: u64, received: u64) {
+        self.sent.fetch_add(sent, Relaxed);
+        self.received.fetch_add(received, Relaxed);
+    }
+
+    /// A check has come out.
+    pub fn checked(&self, passed: bool) {
+        self.checks.fetch_add(1, Relaxed);
+        self.checks_failed.fetch_add(u32::from(!passed), Relaxed);
+        self.last_check.store(1 + u32::from(passed), Relaxed);
+    }
+
+    /// None: there has been no check.
+    pub fn last_check(&self) -> Option<bool> {
+        match self.last_check.load(Relaxed) {
+            0 => None,
+            outcome => Some(outcome == 2),
+        }
+    }
+
+    /// Tells others what its line says.
+    pub fn describe(&self, peer: &Peer, is_checked: bool) {
+        let server = &peer.server;
+        let flag = |is: bool, flag: u32| if is { flag } else { 0 };
+        let said = flag(server.down, said::DOWN)
+            | flag(peer.is_backup.get(), said::BACKUP)
+            | flag(server.drain, said::DRAIN)
+            | flag(is_checked, said::CHECKED);
+        self.said.store(said, Relaxed);
+        self.line.store(server.line, Relaxed);
+        self.weight.store(peer.weight.get(), Relaxed);
+        self.max_fails.store(server.max_fails, Relaxed);
+        let window = u32::try_from(server.fail_timeout_s).unwrap_or(u32::MAX);
+        self.fail_timeout_s.store(window, Relaxed);
+    }
+
+    pub fn says(&self, what: u32) -> bool {
+        self.said.load(Relaxed) & what != 0
+    }
+
+    pub fn weight(&self) -> u32 {
+        self.weight.load(Relaxed)
+    }
+
+    /// As [`Record::is_out`], by what its line says.
+    pub fn is_failed(&self, now_s: u32) -> bool {
+        let window = self.fail_timeout_s.load(Relaxed);
+        self.is_out(now_s, self.max_fails.load(Relaxed), window.into())
     }
 }
 
@@ -242,6 +325,7 @@ fn owner(seat: &AtomicU64) -> u32 {
 
 /// Moves an average an eighth of the way. A time of so many milliseconds is taken for half
 /// a one more: of those below one nobody knows which is shorter.
+#[inline(always)]
 pub fn average(of: &AtomicU64, ms: u64) {
     let sample = ms.saturating_mul(1000).saturating_add(500);
     let old = of.load(Relaxed);

@@ -4,12 +4,12 @@
 //! refused a connection, and again and again when it has no address. Nobody waits for that;
 //! a request that finds a group without any address looks it up itself ([`Group::resolve`]).
 
+use super::place::Spot;
 use super::server::{Server, Target};
 use super::{Group, Peer};
 use crate::event::{self, Deadline, TaskId};
 use crate::log::{Level, log};
-use crate::net::resolver::{Failure, Found, LookUp, Services};
-use crate::sys::addr::Addr;
+use crate::net::resolver::{Failure, Found, LookUp, ServicePlace, Services};
 use crate::text::escape::Shown;
 use crate::time;
 use std::cell::Cell;
@@ -127,8 +127,8 @@ impl Line {
         self.asking = None;
         let now = time::now_ms();
         match outcome {
-            Ok((addresses, good_until_ms)) => {
-                self.found(&addresses);
+            Ok((spots, good_until_ms)) => {
+                self.found(&spots);
                 self.due_ms = good_until_ms.clamp(now + LEAST_MS, now + LONGEST_MS);
             }
             Err(failure) => {
@@ -139,13 +139,13 @@ impl Line {
         }
     }
 
-    fn found(&mut self, addresses: &[Addr]) {
+    fn found(&mut self, spots: &[Spot]) {
         if std::mem::take(&mut self.failures) > 0 {
             let name = Shown(&self.group.servers[self.index].text);
-            log!(Level::Notice, "host found in upstream \"{name}\": {addresses:?}");
+            log!(Level::Notice, "host found in upstream \"{name}\": {spots:?}");
         }
         self.gone_since = None;
-        self.group.set_addresses(self.index, addresses);
+        self.group.set_spots(self.index, spots);
     }
 
     fn missed(&mut self, failure: Failure) {
@@ -172,7 +172,8 @@ impl Line {
 /// A look-up of a name or of a service.
 pub(super) enum Asking {
     Name(LookUp<Found>, u16),
-    Service(LookUp<Services>),
+    /// And whether only the best places are wanted.
+    Service(LookUp<Services>, bool),
 }
 
 impl Asking {
@@ -182,7 +183,8 @@ impl Asking {
         let (resolver, within_ms) = (group.names.resolver_of(server), group.names.within_ms);
         match &server.target {
             Target::Name { host, service: Some(service), .. } => {
-                Asking::Service(resolver.look_up_service(service, host, within_ms))
+                let look_up = resolver.look_up_service(service, host, within_ms);
+                Asking::Service(look_up, server.backup)
             }
             Target::Name { host, port, .. } if anew => {
                 Asking::Name(resolver.look_up_again(host, within_ms), *port)
@@ -198,7 +200,7 @@ impl Asking {
 }
 
 /// Addresses, and how long they are good.
-type Looked = Result<(Vec<Addr>, u64), Failure>;
+type Looked = Result<(Vec<Spot>, u64), Failure>;
 
 impl Future for Asking {
     type Output = Looked;
@@ -209,18 +211,34 @@ impl Future for Asking {
                 let port = *port;
                 Pin::new(look_up).poll(context).map_ok(|found| {
                     let addresses = found.addresses.iter().filter_map(|ip| ip.at(port));
-                    (addresses.collect(), found.good_until_ms)
+                    (addresses.map(Spot::from).collect(), found.good_until_ms)
                 })
             }
-            Asking::Service(look_up) => Pin::new(look_up).poll(context).map_ok(|found| {
-                // The others are for when these are gone from DNS.
-                let best = found.places.first().map(|place| place.priority);
-                let places = found.places.iter().filter(|it| Some(it.priority) == best);
-                let addresses = places.filter_map(|place| place.ip.at(place.port));
-                (addresses.collect(), found.good_until_ms)
-            }),
+            Asking::Service(look_up, best_only) => {
+                let best_only = *best_only;
+                Pin::new(look_up).poll(context).map_ok(|found| {
+                    let mut spots = spots(&found.places);
+                    spots.retain(|spot| !(best_only && spot.is_second));
+                    (spots, found.good_until_ms)
+                })
+            }
         }
     }
+}
+
+/// Those of the best priority serve, all others are backups; with `backup` the best are backups
+/// and nobody needs the others (nginx). An address that is there twice is there once.
+fn spots(places: &[ServicePlace]) -> Vec<Spot> {
+    let best = places.iter().map(|place| place.priority).min();
+    let mut spots: Vec<Spot> = Vec::new();
+    for place in places {
+        let Some(addr) = place.ip.at(place.port) else { continue };
+        let is_second = Some(place.priority) != best;
+        if spots.iter().all(|spot| spot.addr != addr) {
+            spots.push(Spot { addr, weight: place.weight, is_second });
+        }
+    }
+    spots
 }
 
 /// No name of a group has an address: which name was looked up last, and why not.
@@ -289,9 +307,9 @@ async fn has_moved(group: Rc<Group>, peer: Rc<Peer>, within_ms: u64) -> bool {
     let Some(index) = group.servers.iter().position(is_meant) else { return false };
     let asking = Asking::begin(&group, index, true);
     match within(asking, event::after(within_ms)).await {
-        Ok((addresses, _)) => {
-            group.set_addresses(index, &addresses);
-            !addresses.contains(&peer.addr)
+        Ok((spots, _)) => {
+            group.set_spots(index, &spots);
+            spots.iter().all(|spot| spot.addr != peer.addr)
         }
         Err(_) => false,
     }
@@ -302,8 +320,8 @@ async fn find_first(group: Rc<Group>, within_ms: u64) -> Result<(), Unresolved> 
     let until = event::after(within_ms);
     for (index, server) in group.servers.iter().enumerate().filter(|(_, it)| it.is_named()) {
         match within(Asking::begin(&group, index, false), until).await {
-            Ok((addresses, _)) => {
-                group.set_addresses(index, &addresses);
+            Ok((spots, _)) => {
+                group.set_spots(index, &spots);
                 return Ok(());
             }
             Err(failure) => outcome = Err(Unresolved { server: Rc::clone(server), failure }),

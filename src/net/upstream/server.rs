@@ -10,6 +10,8 @@ pub struct Server {
     /// The address as the configuration has it.
     pub text: Box<[u8]>,
     pub target: Target,
+    /// Which line of its group it is.
+    pub(super) line: u32,
     pub weight: u32,
     /// 0: any number.
     pub max_conns: u32,
@@ -46,6 +48,7 @@ impl Server {
         Server {
             text: text.into(),
             target,
+            line: 0,
             weight: 1,
             max_conns: 0,
             max_fails: 1,
@@ -77,10 +80,5 @@ impl Server {
         }
         let digits = |byte: u8| [byte >> 4, byte & 15].map(|it| b"0123456789abcdef"[it as usize]);
         md5(&[name]).into_iter().flat_map(digits).collect()
-    }
-
-    /// What a failure takes from the weight.
-    pub(super) fn cost(&self) -> u32 {
-        self.weight.checked_div(self.max_fails).unwrap_or(0)
     }
 }

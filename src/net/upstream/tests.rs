@@ -134,7 +134,7 @@ fn a_peer_takes_so_many_at_a_time() {
 #[test]
 fn addresses_come_and_go() {
     let name = Target::Name { host: b"app"[..].into(), port: 80, service: None };
-    let group = Group::of(b"app", name);
+    let group = Group::of(b"app", name, Memory::Hidden);
     assert!(matches!(group.pick(&mut Tries::default(), &ask(0)), Err(Refusal::Unresolved)));
     let addr = |number: u8| *group_addr(&server(number));
     group.set_addresses(0, &[addr(1), addr(2)]);
@@ -165,8 +165,11 @@ fn group_addr(server: &Server) -> &Addr {
 
 #[test]
 fn a_refused_connection_casts_doubt_on_names() {
-    let group =
-        Group::of(b"app", Target::Name { host: b"app"[..].into(), port: 80, service: None });
+    let group = Group::of(
+        b"app",
+        Target::Name { host: b"app"[..].into(), port: 80, service: None },
+        Memory::Hidden,
+    );
     group.set_addresses(0, &[*group_addr(&server(1))]);
     let lease = group.pick(&mut Tries::default(), &ask(0)).ok().unwrap();
     assert!(!group.servers()[0].take_doubt());

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Write};
 
-use super::{Figures, Shown};
+use super::{Figures, Peer, Place, Shown};
 use crate::shm::scoreboard::{Asked, Outcome, Slot, Totals};
 use crate::text::escape;
 use crate::text::writer::Writer;
@@ -18,7 +18,7 @@ impl Display for Json<'_> {
             format!("{{\"address\":{},\"sockets\":{sockets}}}", Quoted(&address))
         });
         write!(f, ",\"listeners\":[{}]", joined(listeners))?;
-        let zones = shown.zones.iter().map(|zone| {
+        let zones = shown.zones().map(|zone| {
             let (bytes, pages, free) = (zone.bytes, zone.pages, zone.free_pages);
             format!(
                 "{{\"name\":{},\"bytes\":{bytes},\"pages\":{pages},\"free_pages\":{free},\
@@ -37,6 +37,9 @@ impl Display for Json<'_> {
             format!("{{{}}}", Numbers(&numbers))
         });
         write!(f, ",\"draining\":[{}]", joined(draining))?;
+        let upstreams = shown.upstreams();
+        let upstreams = upstreams.iter().map(|peers| upstream(peers));
+        write!(f, ",\"upstreams\":[{}]", joined(upstreams))?;
         write!(f, ",\"totals\":{{{}}}", totals(&board.totals()))?;
         let processes = board.used().map(|(index, slot)| process(index, slot));
         writeln!(f, ",\"processes\":[{}]}}", joined(processes))
@@ -86,6 +89,52 @@ fn totals(totals: &Totals) -> String {
     Numbers(&numbers).to_string()
 }
 
+fn upstream(peers: &[(&Place, &Peer)]) -> String {
+    let Some((place, _)) = peers.first() else { return String::new() };
+    let zone = match &*place.zone {
+        "" => "null".to_string(),
+        name => Quoted(name).to_string(),
+    };
+    let peers = joined(peers.iter().map(|(place, it)| peer(place, it)));
+    format!("{{\"name\":{},\"zone\":{zone},\"peers\":[{peers}]}}", Quoted(&place.group))
+}
+
+fn peer(place: &Place, peer: &Peer) -> String {
+    let texts =
+        [("server", &*place.server), ("address", &*place.address), ("state", peer.state.name())];
+    let texts = texts.map(|(name, text)| format!("\"{name}\":{}", Quoted(text)));
+    let responses: Vec<_> =
+        ["1xx", "2xx", "3xx", "4xx", "5xx"].into_iter().zip(peer.responses).collect();
+    let numbers = [
+        ("weight", peer.weight.into()),
+        ("active", peer.active),
+        ("requests", peer.requests),
+        ("fails", peer.fails),
+        ("received", peer.received),
+        ("sent", peer.sent),
+        ("header_us", peer.header_us),
+        ("last_byte_us", peer.last_byte_us),
+        ("processes", peer.processes),
+        ("unavail_in", peer.unavail_in),
+    ];
+    let checks = peer.checks.map_or("null".to_string(), |it| {
+        let numbers = [
+            ("checks", it.checks.into()),
+            ("fails", it.fails.into()),
+            ("unhealthy", it.unhealthy.into()),
+        ];
+        let last = it.last_passed.map_or("null".to_string(), |passed| passed.to_string());
+        format!("{{{},\"last_passed\":{last}}}", Numbers(&numbers))
+    });
+    format!(
+        "{{{},\"backup\":{},{},\"responses\":{{{}}},\"health_checks\":{checks}}}",
+        joined(texts.iter()),
+        place.is_backup,
+        Numbers(&numbers),
+        Numbers(&responses)
+    )
+}
+
 fn process(index: usize, slot: &Slot) -> String {
     let figures = Figures::of(slot);
     let numbers = [
@@ -101,6 +150,7 @@ fn process(index: usize, slot: &Slot) -> String {
         ("reading", slot.reading.get()),
         ("writing", slot.writing.get()),
         ("idle", slot.idle.get()),
+        ("kept", slot.kept.get()),
         ("requests", slot.requests.get()),
         ("handed_in", slot.handed_in.get()),
         ("handed_out", slot.handed_out.get()),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Age, Drained, Figures, Shown};
+use super::{Age, Drained, Figures, Shown, upstreams};
 use crate::shm::scoreboard::{Slot, Totals};
 
 pub struct Table<'a>(pub &'a Shown<'a>);
@@ -30,8 +30,12 @@ impl fmt::Display for Table<'_> {
             writeln!(f, "{workers} workers, {connections} connections")?;
         }
         totals(f, &board.totals())?;
+        if let kept @ 1.. = self.0.kept() {
+            writeln!(f, "connections to upstreams that rest: {kept}")?;
+        }
         head(f)?;
-        board.used().try_for_each(|(index, slot)| row(f, index, slot))
+        board.used().try_for_each(|(index, slot)| row(f, index, slot))?;
+        self.0.upstreams().iter().try_for_each(|peers| upstreams::put(f, peers))
     }
 }
 
@@ -49,7 +53,7 @@ impl Table<'_> {
     }
 
     fn zones(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for zone in &self.0.zones {
+        for zone in self.0.zones() {
             let (size, used) = (zone.bytes / 1024, zone.pages - zone.free_pages);
             let percent = used * 100 / zone.pages.max(1);
             write!(f, "zone {}: {size} KiB, {percent} % used", zone.name)?;

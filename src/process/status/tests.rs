@@ -30,7 +30,7 @@ fn a_board_as_table_and_as_json() {
     board.master.listeners.set("0.0.0.0:80 1\nunix:/a b 4\nnonsense");
     board.master.conclude(Asked::Reload, false, "reload failed: no");
     let zone = Seen { name: "one".into(), bytes: 32768, pages: 7, free_pages: 6, rebuilt: 0 };
-    let shown = Shown { board, zones: vec![zone] };
+    let shown = Shown { board, zones: vec![zone], peers: BTreeMap::new() };
     let table = table::Table(&shown).to_string();
     for line in [
         "last reload: reload failed: no, 0.0",

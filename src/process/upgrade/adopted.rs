@@ -3,10 +3,11 @@
 //! It takes the old workers over as the generation before its own first one, starts its own,
 //! and when they are ready quits the old. Until then all that it was left is kept as it came;
 //! what it works with are duplicates. An image that cannot start executes the one before it
-//! again, with the same descriptors, and that one goes on as if nothing had been.
+//! again, with the same descriptors, and that one goes on as if nothing had been. One that crashes
+//! or hangs meanwhile does so, too (`sys::guard`).
 
 use std::ffi::{CString, OsStr};
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -18,15 +19,22 @@ use crate::log::{Level, log};
 use crate::net::listen::Listening;
 use crate::process::channel::Channel;
 use crate::process::notify::Notifier;
+use crate::process::signals;
 use crate::process::table::{Job, Process, Spawn, Table};
 use crate::shm;
-use crate::sys::{Errno, Result, env, fd};
+use crate::sys::guard::{Guard, Way};
+use crate::sys::{self, Errno, Result, env, fd};
+
+/// How long an image may take until its workers are ready.
+const WITHIN_MS: u64 = 30_000;
 
 /// What the image before this one has left.
 pub struct Adopted {
     pub state: State,
     /// All that it names, as it came.
     _kept: Vec<OwnedFd>,
+    /// Against crashes, until this is dropped.
+    _guard: Option<Guard>,
     /// The executable of the image before this one.
     before: OwnedFd,
     /// Its sockets, until it is known which of them are to go.
@@ -42,6 +50,8 @@ pub struct Lost;
 /// it, that one comes back.
 pub fn adopt(args: &[CString]) -> std::result::Result<Option<Adopted>, Lost> {
     let Some((version, state, before)) = hand_over::announced() else { return Ok(None) };
+    // They are, unless a script came in between: its shell may let them through.
+    signals::block();
     let reason = env::get(FELL_BACK).map(|text| text.to_string_lossy().into_owned());
     [IN_PLACE, FELL_BACK].iter().for_each(env::remove);
     // What comes back is our own.
@@ -63,13 +73,16 @@ impl Adopted {
     fn read(state: RawFd, before: RawFd, reason: Option<String>) -> Result<Self> {
         let (memory, before) = (fd::inherit(state)?, fd::inherit(before)?);
         let state = State::unpack(&hand_over::read_all(&memory)?).ok_or(Errno::EINVAL)?;
+        let guard = || guard(&state, &memory, &before);
+        let _guard = if reason.is_none() { guard() } else { None };
         // What cannot be had is missed by who needs it.
-        let _kept = state.descriptors().filter_map(|number| fd::inherit(number).ok()).collect();
+        let kept = state.descriptors().filter_map(|number| fd::inherit(number).ok());
+        let _kept = kept.chain([memory]).collect();
         let copy =
             |(number, lent): &(RawFd, bool)| Some((fd::duplicate_number(*number).ok()?, *lent));
         let copies = state.listeners.iter().filter_map(copy);
         let listening = Listening::taken_over(copies);
-        Ok(Self { state, _kept, before, listening, reason })
+        Ok(Self { state, _kept, _guard, before, listening, reason })
     }
 
     /// What the first cycle of this image finds.
@@ -102,11 +115,12 @@ impl Adopted {
         self.state.pid_file.as_deref().map(|path| Path::new(OsStr::from_bytes(path)))
     }
 
-    /// The old children, in the slots that they had.
+    /// The old children, in the slots that they had. An image that has crashed may have seen the
+    /// end of some.
     pub fn table(&self) -> Table {
         let mut table = Table::new();
         for child in &self.state.children {
-            if table.get(child.slot).is_none() {
+            if table.get(child.slot).is_none() && sys::process::is_child(child.pid) {
                 table.put(child.slot, process(child));
             }
         }
@@ -122,6 +136,27 @@ impl Adopted {
         env::remove(FELL_BACK);
         e
     }
+}
+
+/// From here on a crash, or no end of the start, is a reason to give everything back as it came.
+fn guard(state: &State, memory: &OwnedFd, before: &OwnedFd) -> Option<Guard> {
+    let own = [memory.as_raw_fd(), before.as_raw_fd()];
+    let for_exec = |reason: &str| {
+        hand_over::announce(own);
+        env::set(FELL_BACK, reason);
+        let lines = env::for_exec();
+        [IN_PLACE, FELL_BACK].iter().for_each(env::remove);
+        lines
+    };
+    let way = Way {
+        executable: before.as_raw_fd(),
+        descriptors: state.descriptors().chain(own).collect(),
+        args: state.args.clone(),
+        crashed: for_exec("the new binary has crashed"),
+        late: for_exec(&format!("the new binary has not started within {} s", WITHIN_MS / 1000)),
+    };
+    let armed = Guard::arm(way, WITHIN_MS);
+    armed.inspect_err(|e| log!(Level::Alert, errno * e, "no way back after a crash")).ok()
 }
 
 fn process(child: &Child) -> Process {

@@ -19,7 +19,7 @@ use crate::process::table::MAX_PROCESSES;
 use crate::shm;
 use crate::shm::scoreboard::Asked;
 use crate::sys::process::{self, Pid};
-use crate::sys::{Result, env, fd, signal, socket};
+use crate::sys::{Result, env, fd, socket};
 use crate::time;
 
 const VARIABLE: &str = "LIMPET_BRIDGE";
@@ -154,8 +154,8 @@ impl Master {
         let ms = self.cycle.core.upgrade_timeout;
         log!(Level::Alert, "the new binary process {pid} is not ready after {ms} ms, it is killed");
         // It leads a session: what it has started goes with it.
-        if let Err(e) = process::kill(-pid, signal::KILL) {
-            log!(Level::Alert, errno e, "kill(-{pid}, SIGKILL) failed");
+        if let Err(e) = process::kill_session(pid) {
+            log!(Level::Alert, errno e, "kill({pid}, SIGKILL) failed");
         }
     }
 
@@ -183,7 +183,7 @@ impl Master {
     fn doubt_bridge(&mut self) {
         let Some(bridge) = &mut self.upgrade.bridge else { return };
         bridge.forged += 1;
-        log!(Level::Alert, "the other master sent a message that is not its to send");
+        log!(Level::Alert, bounded, "the other master sent a message that is not its to send");
         if bridge.forged >= FORGED_MOST {
             self.leave_bridge();
         }

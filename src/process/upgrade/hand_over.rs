@@ -26,6 +26,11 @@ pub fn announced() -> Option<(u32, RawFd, RawFd)> {
     Some((version, number()?, number()?))
 }
 
+/// Says where the state and the executable are.
+pub fn announce([state, executable]: [RawFd; 2]) {
+    env::set(IN_PLACE, format!("{VERSION};{state};{executable}"));
+}
+
 /// Leaves the state and calls `exec`, which returns only when it fails: then all is as before.
 pub fn leave(state: &State, executable: &OwnedFd, exec: impl FnOnce() -> Errno) -> Errno {
     let memory = match write_all(&state.pack()) {
@@ -41,7 +46,7 @@ pub fn leave(state: &State, executable: &OwnedFd, exec: impl FnOnce() -> Errno) 
     if let Err(e) = signal::setitimer_real(0, 0) {
         log!(Level::Alert, errno e, "setitimer() failed");
     }
-    env::set(IN_PLACE, format!("{VERSION};{};{}", own[0], own[1]));
+    announce(own);
     let e = exec();
     env::remove(IN_PLACE);
     close_on_exec(inherited());
@@ -72,7 +77,7 @@ pub fn refuse(
     fd::duplicate_number(before).map_or_else(|e| e, |before| resume(&before, args))
 }
 
-fn write_all(bytes: &[u8]) -> Result<OwnedFd> {
+pub fn write_all(bytes: &[u8]) -> Result<OwnedFd> {
     let memory = file::memfd(c"limpet:state")?;
     io::write_all(&memory, bytes)?;
     Ok(memory)

@@ -13,7 +13,7 @@ use super::state::{Child, State};
 use crate::cycle::PidFile;
 use crate::log::{Level, log};
 use crate::process::channel::{Channel, Command};
-use crate::process::master::{Due, Master};
+use crate::process::master::{Doomed, Due, Master};
 use crate::process::spawn::Step;
 use crate::process::table::Process;
 use crate::shm;
@@ -23,12 +23,17 @@ use crate::sys::{env, file, process};
 impl Master {
     /// The new binary has passed its trial: becomes it.
     pub(in crate::process) fn exec_in_place(&mut self) {
-        if self.upgrade.trial.take_if(|trial| trial.passed).is_none() {
+        if !self.upgrade.trial.as_ref().is_some_and(|trial| trial.passed) {
             return;
         }
         if self.is_draining() {
+            self.upgrade.trial = None;
             return self.not_upgraded("the server is going to stop");
         }
+        if !self.has_room_for_generation("upgrade") {
+            return;
+        }
+        self.upgrade.trial = None;
         log!(Level::Notice, "executing {}, the process stays", self.executable);
         let state = self.state();
         let (Some(own), Ok(path)) = (&self.executable.image, file::path(&self.executable.path))
@@ -59,7 +64,7 @@ impl Master {
     }
 
     /// What the next image has to know.
-    fn state(&self) -> State {
+    pub(super) fn state(&self) -> State {
         State {
             generation: self.cycle.generation,
             last_generation: self.generation,
@@ -90,8 +95,8 @@ impl Master {
     pub(in crate::process) fn take_children(&mut self) {
         let Some(adopted) = &self.upgrade.adopted else { return };
         self.table = adopted.table();
-        for (at, generation) in &adopted.state.kills {
-            self.deadlines.add(*at, Due::Kill { generation: *generation });
+        for (at, doomed) in &adopted.state.kills {
+            self.deadlines.add(*at, Due::Kill(*doomed));
         }
         // Who has ended meanwhile has told the image before.
         self.wanted.reap = true;
@@ -152,6 +157,10 @@ impl Master {
     /// The image that has got everything back goes on as if nothing had been.
     pub(in crate::process) fn go_on(&mut self, reason: &str) -> Step {
         let adopted = self.upgrade.adopted.take();
+        // The image in between may have had no time to clear up.
+        for (slot, _) in shm::board().used().filter(|(slot, _)| self.table.get(*slot).is_none()) {
+            shm::board().retire(slot);
+        }
         self.generation = adopted.as_ref().map_or(self.generation, |a| a.state.last_generation);
         self.noaccepting = adopted.is_some_and(|adopted| adopted.state.noaccepting);
         self.not_upgraded(reason);
@@ -178,9 +187,9 @@ fn child(slot: usize, process: &Process) -> Child {
     }
 }
 
-fn kill((at, due): (u64, &Due)) -> Option<(u64, u32)> {
+fn kill((at, due): (u64, &Due)) -> Option<(u64, Doomed)> {
     match due {
-        Due::Kill { generation } => Some((at, *generation)),
+        Due::Kill(doomed) => Some((at, *doomed)),
         _ => None,
     }
 }

@@ -7,13 +7,14 @@ use std::ffi::CString;
 use std::os::fd::RawFd;
 
 use crate::process::channel::{CARRIED, MESSAGE, Message};
+use crate::process::master::Doomed;
 use crate::process::table::Work;
 use crate::shm::directory::Left;
 use crate::shm::pack::{Packer, Unpacker};
 use crate::sys::limits::Limit;
 
 /// Raise it with every change of what is packed here.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 #[derive(Default, Debug, PartialEq, Eq)]
 pub struct State {
@@ -37,8 +38,8 @@ pub struct State {
     pub listeners: Vec<(RawFd, bool)>,
     pub zones: Vec<Left>,
     pub children: Vec<Child>,
-    /// When generations that were refused are killed.
-    pub kills: Vec<(u64, u32)>,
+    /// Who is killed, and when.
+    pub kills: Vec<(u64, Doomed)>,
 }
 
 /// A process of the table.
@@ -81,8 +82,12 @@ impl State {
         });
         packer.list(self.zones.iter(), put_zone);
         packer.list(self.children.iter(), put_child);
-        packer.list(self.kills.iter(), |packer, (at, generation)| {
-            packer.number(*at).number((*generation).into());
+        packer.list(self.kills.iter(), |packer, (at, doomed)| {
+            let (kind, number) = match doomed {
+                Doomed::Generation(number) => (0, u64::from(*number)),
+                Doomed::Process(pid) => (1, u64::from(pid.unsigned_abs())),
+            };
+            packer.number(*at).number(kind).number(number);
         });
         packer.into_bytes()
     }
@@ -104,7 +109,7 @@ impl State {
             listeners: from.list(|from| Some((from.number()?, from.flag()?)))?,
             zones: from.list(zone)?,
             children: from.list(child)?,
-            kills: from.list(|from| Some((from.number()?, from.number()?)))?,
+            kills: from.list(|from| Some((from.number()?, doomed(from)?)))?,
         };
         from.is_empty().then_some(state)
     }
@@ -185,6 +190,14 @@ fn child(from: &mut Unpacker<'_>) -> Option<Child> {
     })
 }
 
+fn doomed(from: &mut Unpacker<'_>) -> Option<Doomed> {
+    match from.number::<u64>()? {
+        0 => Some(Doomed::Generation(from.number()?)),
+        1 => Some(Doomed::Process(from.number()?)),
+        _ => None,
+    }
+}
+
 fn message(from: &mut Unpacker<'_>) -> Option<Message> {
     let bytes: &[u8; MESSAGE] = from.bytes()?.try_into().ok()?;
     // The end that comes along is looked up when the message goes out.
@@ -234,7 +247,7 @@ mod tests {
                 memory: 8,
             }],
             children: vec![child(0, Work::Worker { number: 4 }), child(1, Work::CacheManager)],
-            kills: vec![(12345, 1)],
+            kills: vec![(12345, Doomed::Generation(1)), (12346, Doomed::Process(101))],
         }
     }
 

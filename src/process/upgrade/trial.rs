@@ -1,15 +1,16 @@
 //! A new binary is tried before the master becomes it: a child runs it with `-t`.
 //!
-//! Not every program that likes the configuration can take over a running server, so a limpet
-//! that is tried tells, through a pipe, which version of the state it understands. A refusal,
-//! a crash, another version, or no answer within 10 s ends the upgrade where it is.
+//! Not every program that likes the configuration can take over a running server, so a limpet that
+//! is tried is given a copy of the state; it reads it, and tells, through a pipe, which version it
+//! understands. A refusal, a crash, another version, or no answer within 10 s ends the upgrade
+//! where it is.
 
 use std::ffi::CString;
 use std::ops::ControlFlow::{Break, Continue};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
-use super::Executable;
-use super::state::VERSION;
+use super::state::{State, VERSION};
+use super::{Executable, hand_over};
 use crate::log::{Level, log};
 use crate::process::master::{Due, Master};
 use crate::process::spawn::{End, Step};
@@ -21,7 +22,7 @@ use crate::time;
 /// How long a new binary may take to test the configuration.
 const WITHIN_MS: u64 = 10_000;
 
-/// Tells a binary that is tried where to say which state it understands.
+/// `PIPE;STATE`: tells a binary that is tried where to say which state it understands.
 const VARIABLE: &str = "LIMPET_TRIAL";
 
 /// A new binary that is being tried.
@@ -33,16 +34,27 @@ pub struct Trial {
     pub passed: bool,
 }
 
-/// In the child: the end that the new binary writes to.
-pub struct Try(OwnedFd);
+/// In the child: the end that the new binary writes to, and what it is to understand.
+pub struct Try {
+    tell: OwnedFd,
+    state: OwnedFd,
+}
 
 /// The tester, when all is well: another image of this binary may take a server over.
 pub fn vouch() {
-    let number = env::get(VARIABLE).and_then(|value| value.to_str()?.parse::<RawFd>().ok());
-    if let Some(Ok(pipe)) = number.map(fd::inherit) {
+    let Some([Ok(pipe), Ok(state)]) = given().map(|numbers| numbers.map(fd::inherit)) else {
+        return;
+    };
+    if hand_over::read_all(&state).is_ok_and(|bytes| State::unpack(&bytes).is_some()) {
         // Who does not read it does not want to know.
         let _ = io::write(&pipe, VERSION.to_string().as_bytes());
     }
+}
+
+fn given() -> Option<[RawFd; 2]> {
+    let value = env::get(VARIABLE)?.into_string().ok()?;
+    let (pipe, state) = value.split_once(';')?;
+    Some([pipe.parse().ok()?, state.parse().ok()?])
 }
 
 impl Master {
@@ -60,8 +72,9 @@ impl Master {
 
     fn fork_trial(&mut self) -> Result<Step> {
         let (word, tell) = io::pipe()?;
+        let state = hand_over::write_all(&self.state().pack())?;
         let Fork::Parent(pid) = process::fork()? else {
-            return Ok(Break(End::Trial(Try(tell))));
+            return Ok(Break(End::Trial(Try { tell, state })));
         };
         log!(Level::Notice, "{pid} tests the configuration with {}", self.executable);
         self.upgrade.trial = Some(Trial { pid, word, late: false, passed: false });
@@ -73,8 +86,8 @@ impl Master {
     pub(in crate::process) fn end_trial(&mut self, late: Pid) {
         if let Some(trial) = self.upgrade.trial.as_mut().filter(|trial| trial.pid == late) {
             trial.late = true;
-            if let Err(e) = process::kill(-late, signal::KILL) {
-                log!(Level::Alert, errno e, "kill(-{late}, SIGKILL) failed");
+            if let Err(e) = process::kill_session(late) {
+                log!(Level::Alert, errno e, "kill({late}, SIGKILL) failed");
             }
         }
     }
@@ -122,11 +135,12 @@ impl Trial {
 
 impl Executable {
     /// In the child: becomes the new binary that tests; the exit code if it cannot.
-    pub fn exec_trial(&self, Try(tell): &Try) -> i32 {
+    pub fn exec_trial(&self, Try { tell, state }: &Try) -> i32 {
         let become_it = || -> Result<()> {
             process::setsid()?;
             fd::set_cloexec(tell, false)?;
-            env::set(VARIABLE, tell.as_raw_fd().to_string());
+            fd::set_cloexec(state, false)?;
+            env::set(VARIABLE, format!("{};{}", tell.as_raw_fd(), state.as_raw_fd()));
             signal::set_mask(&SigSet::empty());
             let args: Vec<CString> =
                 self.args.iter().cloned().chain([c"-t", c"-q"].map(CString::from)).collect();

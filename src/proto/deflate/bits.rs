@@ -16,6 +16,7 @@ impl<'a> Out<'a> {
     }
 
     /// Copies what there is room for and says how much that was.
+    #[inline(always)]
     pub fn copy(&mut self, bytes: &[u8]) -> usize {
         let len = bytes.len().min(self.left());
         self.room[self.at..self.at + len].copy_from_slice(&bytes[..len]);

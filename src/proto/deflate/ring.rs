@@ -55,8 +55,8 @@ impl Ring {
     #[inline(always)]
     pub fn word(&self, at: u16) -> u32 {
         let at = usize::from(at);
-        let [a, b, c, d] = [0, 1, 2, 3].map(|i| self.bytes[at + i]);
-        u32::from_le_bytes([a, b, c, d])
+        let byte = |i| self.bytes[at + i];
+        u32::from_le_bytes([byte(0), byte(1), byte(2), byte(3)])
     }
 
     /// How many bytes from `a` and from `b` are the same, at most `most`.

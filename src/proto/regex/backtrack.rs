@@ -49,9 +49,12 @@ pub fn run(program: &Program, scratch: &mut Scratch, text: &[u8]) -> Outcome {
         return None;
     }
     let Scratch { memory, rows, slots, .. } = scratch;
-    memory.passed.clear();
-    memory.passed.resize(bits.div_ceil(64), 0);
     let Memory { passed, left } = memory;
+    let words = bits.div_ceil(64);
+    if passed.len() < words {
+        passed.resize(words, 0);
+    }
+    passed[..words].fill(0);
     let mut run = Run { program, text, rows, passed, left, slots };
     let hints = &program.hints;
     let last = text.len().checked_sub(hints.least);

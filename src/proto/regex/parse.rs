@@ -5,6 +5,7 @@
 use super::Error;
 use super::node::{Assert, Count, Node};
 use super::set::{self, Set};
+use crate::mem::sort::sort_by;
 
 /// PCRE's limit, too.
 const NESTING: usize = 250;
@@ -74,7 +75,7 @@ pub fn parse(pattern: &[u8], caseless: bool) -> Result<Parsed> {
         return parser.fail(0, "unmatched closing parenthesis");
     }
     let Parser { mut names, groups, .. } = parser;
-    names.sort_by_key(|(_, group)| *group);
+    sort_by(&mut names, |a, b| a.1.cmp(&b.1));
     Ok(Parsed { node, groups, names })
 }
 

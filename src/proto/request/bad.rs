@@ -22,6 +22,10 @@ pub enum Bad {
     TooManyHeaders,
     /// A line that is no header.
     Header,
+    /// A line without colon ([`super::Rules::colonless`]).
+    NoColon,
+    /// A control byte in a value ([`super::Rules::controls`]).
+    Control,
     /// A second line of a header that can be there once.
     DuplicateHeader,
     /// A second `Host`.
@@ -57,7 +61,24 @@ impl Bad {
 
     /// Whether the log line ends with the offending line in quotes.
     pub fn quotes_line(self) -> bool {
-        matches!(self, Bad::Header | Bad::TooLongHeader | Bad::DuplicateHeader | Bad::DuplicateHost)
+        matches!(
+            self,
+            Bad::Header
+                | Bad::NoColon
+                | Bad::Control
+                | Bad::TooLongHeader
+                | Bad::DuplicateHeader
+                | Bad::DuplicateHost
+        )
+    }
+
+    /// The directive that would let it pass.
+    pub fn directive(self) -> Option<&'static str> {
+        match self {
+            Bad::NoColon => Some("allow_colonless_headers"),
+            Bad::Control => Some("allow_control_bytes_in_headers"),
+            _ => None,
+        }
     }
 }
 
@@ -73,7 +94,7 @@ impl fmt::Display for Bad {
             Bad::TooLongHeader => "client sent too long header line",
             Bad::TooLarge => "client sent too large request",
             Bad::TooManyHeaders => "client sent too many header lines",
-            Bad::Header => "client sent invalid header line",
+            Bad::Header | Bad::NoColon | Bad::Control => "client sent invalid header line",
             Bad::DuplicateHeader => "client sent duplicate header line",
             Bad::DuplicateHost => "client sent duplicate host header",
             Bad::NoHost => "client sent HTTP/1.1 request without \"Host\" header",

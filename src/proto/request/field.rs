@@ -1,6 +1,7 @@
 //! Header lines: one pass that checks and recognises, and an iterator that
 //! reads a checked head again for whoever needs all of it.
-use super::{Bad, Connection, Head, Known, Rules, Stop, Token, eol};
+use super::{Bad, Connection, Form, Head, Known, Rules, Stop, Token, eol};
+use crate::proto::header_line::{self, Line, trim_blanks};
 use crate::proto::span::Span;
 use crate::text::{ascii, scan};
 
@@ -13,25 +14,27 @@ impl Head {
         start: usize,
         rules: &Rules,
     ) -> Result<usize, Stop> {
-        let name = name(line, start, rules)?;
-        let (value, value_end) = value(line, name.end + usize::from(name.colon), rules)?;
-        let end = eol(line, value_end, rules, Bad::Header)?;
+        let field = match header_line::usual(line.get(start..).unwrap_or_default()) {
+            Some(field) => field,
+            None => any_line(line, start, rules)?,
+        };
         if self.lines >= rules.headers {
             return Err(Stop::Bad(Bad::TooManyHeaders));
         }
         self.lines += 1;
-        if name.odd && rules.ignore_invalid {
+        if field.odd && rules.ignore_invalid {
             self.names = if rules.underscores { Names::Underscored } else { Names::Plain };
-        } else if let Some(known) = line.get(start..name.end).and_then(Known::of) {
-            self.note(line, known, value)?;
+        } else if let Some(known) = Known::of(field.name) {
+            let value = start + field.value_at;
+            self.note(known, field.value, Span::new(value, value + field.value.len()))?;
         }
-        Ok(end)
+        Ok(start + field.len)
     }
 
     #[inline(always)]
-    fn note(&mut self, line: &[u8], known: Known, value: Span) -> Result<(), Stop> {
+    fn note(&mut self, known: Known, text: &[u8], value: Span) -> Result<(), Stop> {
         if known == Known::Connection {
-            self.connection.add(value.of(line));
+            self.connection.add(text);
         }
         let place = &mut self.known[known as usize];
         if place.is_none() {
@@ -63,16 +66,27 @@ impl Head {
         })
     }
 
-    /// All header lines but those whose names are to be ignored, in order.
+    /// All header lines but those whose names are to be ignored, in order. `Host` is that of
+    /// the target, if there is one.
     pub fn fields<'a>(&self, buffer: &'a [u8]) -> Fields<'a> {
         let rest = Span { start: self.fields, end: self.len }.of(buffer);
-        Fields { rest, names: self.names }
+        let host = match self.form {
+            Form::Absolute => self.get(buffer, Known::Host),
+            _ => None,
+        };
+        Fields { rest, names: self.names, host }
     }
 }
 
 impl Connection {
     /// Adds the options of one line.
     pub fn add(&mut self, value: &[u8]) {
+        // Nearly always it is one of these alone.
+        match value {
+            b"keep-alive" => return self.keep_alive = true,
+            b"close" => return self.close = true,
+            _ => {}
+        }
         for option in ascii::list(value) {
             if ascii::eq_ignore_case(option, b"keep-alive") {
                 self.keep_alive = true;
@@ -87,6 +101,16 @@ impl Connection {
     }
 }
 
+/// The line at `start`, whatever is odd about it.
+#[cold]
+fn any_line<'a>(line: &'a [u8], start: usize, rules: &Rules) -> Result<Line<'a>, Stop> {
+    let Name { end: name_end, odd, colon } = name(line, start, rules)?;
+    let (value, value_end) = value(line, name_end + usize::from(colon), rules)?;
+    let len = eol(line, value_end, rules, Bad::Header)? - start;
+    let name = line.get(start..name_end).unwrap_or_default();
+    Ok(Line { name, odd, value: value.of(line), value_at: value.start as usize - start, len })
+}
+
 struct Name {
     end: usize,
     /// Has bytes that nginx calls invalid.
@@ -96,24 +120,17 @@ struct Name {
 }
 
 /// The name at `start`.
-#[inline(always)]
 fn name(line: &[u8], start: usize, rules: &Rules) -> Result<Name, Stop> {
-    let mut end = start;
-    while let Some(&b) = line.get(end)
-        && ascii::is(b, ascii::NAME)
-    {
-        end += 1;
-    }
+    let rest = line.get(start..).unwrap_or_default();
+    let end = start + scan::no_name(rest).ok_or(Stop::More(Token::Name))?;
     match line.get(end) {
         Some(b':') if end > start => Ok(Name { end, odd: false, colon: true }),
-        Some(_) => odd_name(line, start, end, rules),
-        None => Err(Stop::More(Token::Name)),
+        _ => odd_name(line, start, end, rules),
     }
 }
 
 /// A name with bytes beyond letters, digits and dashes: some are merely odd,
 /// to be ignored or passed on; others make the line none.
-#[cold]
 fn odd_name(line: &[u8], start: usize, mut end: usize, rules: &Rules) -> Result<Name, Stop> {
     loop {
         match *line.get(end).ok_or(Stop::More(Token::OddName))? {
@@ -122,6 +139,7 @@ fn odd_name(line: &[u8], start: usize, mut end: usize, rules: &Rules) -> Result<
                 let odd = !ascii::all(line.get(start..end).unwrap_or_default(), ascii::NAME);
                 return Ok(Name { end, odd, colon: false });
             }
+            b'\r' | b'\n' => return Err(Stop::Bad(Bad::NoColon)),
             b':' | 0..=b' ' | 0x7f.. => return Err(Stop::Bad(Bad::Header)),
             _ => end += 1,
         }
@@ -130,7 +148,6 @@ fn odd_name(line: &[u8], start: usize, mut end: usize, rules: &Rules) -> Result<
 
 /// The value behind the colon without blanks around it, and where its line end
 /// begins. Tabs stay, as in nginx.
-#[inline(always)]
 fn value(line: &[u8], after: usize, rules: &Rules) -> Result<(Span, usize), Stop> {
     let mut start = after;
     while line.get(start) == Some(&b' ') {
@@ -145,6 +162,7 @@ fn value(line: &[u8], after: usize, rules: &Rules) -> Result<(Span, usize), Stop
             Some(b'\r' | b'\n') => break,
             Some(b'\t') => line_end += 1,
             Some(1..) if rules.controls => line_end += 1,
+            Some(1..) => return Err(Stop::Bad(Bad::Control)),
             _ => return Err(Stop::Bad(Bad::Header)),
         }
     }
@@ -175,6 +193,7 @@ pub(super) enum Names {
 }
 
 impl Names {
+    #[inline(always)]
     fn include(self, name: &[u8]) -> bool {
         let plain = |&b: &u8| ascii::is(b, ascii::NAME);
         match self {
@@ -190,6 +209,8 @@ impl Names {
 pub struct Fields<'a> {
     rest: &'a [u8],
     names: Names,
+    /// What `Host` says, if not what was sent.
+    host: Option<&'a [u8]>,
 }
 
 impl<'a> Iterator for Fields<'a> {
@@ -207,20 +228,10 @@ impl<'a> Iterator for Fields<'a> {
             let colon = scan::byte(line, b':').unwrap_or(line.len());
             let (name, value) = line.split_at_checked(colon)?;
             if self.names.include(name) {
-                let value = value.strip_prefix(b":").unwrap_or(value);
-                return Some(Field { name, value: trim_blanks(value) });
+                let value = trim_blanks(value.strip_prefix(b":").unwrap_or(value));
+                let host = self.host.filter(|_| ascii::eq_ignore_case(name, b"host"));
+                return Some(Field { name, value: host.unwrap_or(value) });
             }
         }
     }
-}
-
-/// Blanks alone: a tab at either end is part of the value.
-fn trim_blanks(mut text: &[u8]) -> &[u8] {
-    while let [b' ', rest @ ..] = text {
-        text = rest;
-    }
-    while let [rest @ .., b' '] = text {
-        text = rest;
-    }
-    text
 }

@@ -124,25 +124,15 @@ impl Head {
 
     /// The path at `start` with what follows it, and whether it is plain.
     fn path_and_args(&mut self, line: &[u8], start: usize) -> Result<usize, Stop> {
-        let mut at = start;
-        loop {
-            let b = *line.get(at).ok_or(Stop::More(Token::Target))?;
-            if !ascii::is(b, ascii::PLAIN) {
-                match b {
-                    b'/' => self.complex |= matches!(line.get(at + 1), Some(b'/' | b'.')),
-                    b'.' => {}
-                    b'%' => self.complex = true,
-                    b'?' | b'#' => break,
-                    b' ' | b'\r' | b'\n' => {
-                        self.path = Span::new(start, at);
-                        return Ok(at);
-                    }
-                    _ => return Err(Stop::Bad(Bad::Request)),
-                }
-            }
-            at += 1;
-        }
+        let (len, complex) = scan::path(line.get(start..).unwrap_or_default());
+        let at = start + len.ok_or(Stop::More(Token::Target))?;
+        self.complex = complex;
         self.path = Span::new(start, at);
+        match line.get(at) {
+            Some(b' ' | b'\r' | b'\n') => return Ok(at),
+            Some(b'?' | b'#') => {}
+            _ => return Err(Stop::Bad(Bad::Request)),
+        }
         let end = word_end(line, at)?;
         if line.get(at) == Some(&b'?') {
             let args = line.get(at + 1..end).unwrap_or_default();

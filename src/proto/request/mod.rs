@@ -337,8 +337,14 @@ impl Head {
             return if needed { Err(Stop::Bad(Bad::NoHost)) } else { Ok(()) };
         };
         let host = host::parse(text).ok_or(Stop::Bad(Bad::Host))?;
-        if self.host.is_none() {
-            self.set_host(span.start, host);
+        match self.form {
+            // What a target says counts in the place of the line (RFC 9112 3.2.2).
+            Form::Absolute => {
+                let authority = Span { start: self.host.start, end: self.target.start };
+                self.known[Known::Host as usize] = authority;
+            }
+            _ if self.host.is_none() => self.set_host(span.start, host),
+            _ => {}
         }
         Ok(())
     }

@@ -12,8 +12,10 @@ pub enum Bad {
     TooBig,
     /// The first line is no status line ([`super::Rules::no_status_line`]).
     StatusLine,
-    /// A status that none is ([`super::Rules::any_status`]).
+    /// A status that none is.
     Status,
+    /// One above those that are known ([`super::Rules::any_status`]).
+    HighStatus,
     /// A line that is no header.
     Header,
     /// A line without colon ([`super::Rules::colonless`]).
@@ -37,11 +39,23 @@ impl Bad {
             _ => Stop::Bad(self),
         }
     }
+
+    /// The directive that would let it pass, behind the name of its protocol.
+    fn directive(self) -> Option<&'static str> {
+        Some(match self {
+            Bad::StatusLine => "allow_no_status_line",
+            Bad::HighStatus => "allow_any_status",
+            Bad::NoColon => "allow_colonless_headers",
+            Bad::Control => "allow_control_bytes_in_headers",
+            _ => return None,
+        })
+    }
 }
 
 /// nginx's words, with what was sent.
 pub struct Complaint<'a> {
     bad: Bad,
+    cgi: bool,
     /// The line it is about, as far as it is shown.
     line: &'a [u8],
     /// The byte that ends what is shown.
@@ -56,10 +70,12 @@ impl Head {
             _ => self.last_line(buffer),
         };
         let line = match bad {
-            Bad::ContentLength | Bad::TransferEncoding | Bad::Status => self.value_in(quoted),
+            Bad::ContentLength | Bad::TransferEncoding | Bad::Status | Bad::HighStatus => {
+                self.value_in(quoted)
+            }
             _ => quoted,
         };
-        Complaint { bad, line, byte: buffer.get(self.bad_at as usize).copied() }
+        Complaint { bad, cgi: self.cgi, line, byte: buffer.get(self.bad_at as usize).copied() }
     }
 
     /// What is quoted of a line: the value, or the status of a status line.
@@ -81,11 +97,22 @@ impl Head {
 
 impl fmt::Display for Complaint<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.words(f)?;
+        let Some(name) = self.bad.directive() else { return Ok(()) };
+        let protocol = if self.cgi { "fastcgi" } else { "proxy" };
+        write!(f, ", which \"{protocol}_{name}\" would allow")
+    }
+}
+
+impl Complaint<'_> {
+    fn words(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let line = Shown(self.line);
         match self.bad {
             Bad::TooBig => f.write_str("upstream sent too big header"),
             Bad::StatusLine => f.write_str("upstream sent no valid HTTP/1.0 header"),
-            Bad::Status => write!(f, "upstream sent invalid status \"{line}\""),
+            Bad::Status | Bad::HighStatus => {
+                write!(f, "upstream sent invalid status \"{line}\"")
+            }
             Bad::Header | Bad::NoColon | Bad::Control => {
                 let byte = self.byte.unwrap_or_default();
                 write!(f, "upstream sent invalid header: \"{line}\\x{byte:02x}...\"")

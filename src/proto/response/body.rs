@@ -26,6 +26,7 @@ pub struct Body {
 impl Head {
     /// The body of the response to a request of this method. What the headers
     /// say was made sure of when they were read.
+    #[inline(always)]
     pub fn body(&self, method: Method) -> Body {
         let framing = self.framing(method);
         Body { framing, keeps: self.keeps(method, framing) }

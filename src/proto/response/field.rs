@@ -1,8 +1,10 @@
 //! Header lines: one pass that checks and recognises, and an iterator that
 //! reads a checked head again for whoever needs all of it.
+use super::index::Place;
 use super::line::cgi_status;
 use super::{Again, Bad, Head, Known, Rules, Stop, Token, eol};
 use crate::proto::framing;
+use crate::proto::header_line::{self, Line, trim_blanks};
 use crate::proto::span::Span;
 use crate::text::{ascii, scan};
 
@@ -15,38 +17,39 @@ impl Head {
         start: usize,
         rules: &Rules,
     ) -> Result<usize, Stop> {
-        let name = name(buffer, start, rules)?;
-        let (value, value_end) = value(buffer, name.end + usize::from(name.colon), rules)?;
-        let end = eol(buffer, value_end, Bad::Header)?;
-        let text = buffer.get(start..name.end).unwrap_or_default();
-        if name.odd {
-            self.omits |= !is_kept(text);
-        } else if let Some(known) = Known::of(text) {
-            self.note(buffer, known, value, rules)?;
-        }
+        let line = match header_line::usual(buffer.get(start..).unwrap_or_default()) {
+            Some(line) => line,
+            None => any_line(buffer, start, rules)?,
+        };
+        let (value, end) = (start + line.value_at, start + line.len);
+        let value = Span::new(value, value + line.value.len());
+        let known = if line.odd { None } else { Known::of(line.name) };
+        let is_kept = match known {
+            Some(known) => self.note(known, line.value, value, rules)?,
+            None => !line.odd || is_kept(line.name),
+        };
+        self.omits |= !is_kept;
+        self.index.note((start, end), line.name.len(), value, is_kept.then_some(known));
         Ok(end)
     }
 
+    /// Takes in what a line says; false: it is left out.
     #[inline(always)]
     fn note(
         &mut self,
-        buffer: &[u8],
         known: Known,
+        text: &[u8],
         value: Span,
         rules: &Rules,
-    ) -> Result<(), Stop> {
+    ) -> Result<bool, Stop> {
         if self.has(known) {
             match known.again() {
                 Again::Bad => return Err(Stop::Bad(Bad::Duplicate)),
-                Again::LeftOut => {
-                    self.omits = true;
-                    return Ok(());
-                }
+                Again::LeftOut => return Ok(false),
                 Again::Kept => {}
             }
         }
         self.present |= known.bit();
-        let text = value.of(buffer);
         match known {
             Known::Connection => self.connection.add(text),
             Known::ContentLength => {
@@ -64,7 +67,7 @@ impl Head {
             Known::Status if rules.cgi => self.note_status(text, value, rules)?,
             _ => {}
         }
-        Ok(())
+        Ok(true)
     }
 
     fn note_status(&mut self, text: &[u8], value: Span, rules: &Rules) -> Result<(), Stop> {
@@ -83,23 +86,36 @@ impl Head {
     }
 
     /// All header lines in order, but those that are left out.
-    pub fn fields<'a>(&self, buffer: &'a [u8]) -> Fields<'a> {
-        let rest = Span { start: self.fields, end: self.len }.of(buffer);
-        Fields { lines: Lines { rest }, omits: self.omits, seen: 0 }
+    #[inline(always)]
+    pub fn fields<'h, 'a>(&'h self, buffer: &'a [u8]) -> Fields<'h, 'a> {
+        let noted = self.index.places();
+        let known = noted.iter().filter(|_| self.omits).filter_map(|place| place.known);
+        let seen = known.fold(0, |seen, known| seen | known.bit());
+        let lines = Lines { rest: Span { start: self.index.end, end: self.len }.of(buffer) };
+        Fields { buffer, noted: noted.iter(), lines, omits: self.omits, seen }
     }
 
     /// The header lines that [`Head::fields`] leaves out, whole: names that are
     /// none, and second lines of what can be there once.
     pub fn left_out<'a>(&self, buffer: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-        let Fields { mut lines, omits, mut seen } = self.fields(buffer);
-        if !omits {
-            lines.rest = b"";
-        }
+        let start = if self.omits { self.fields } else { self.len };
+        let lines = Lines { rest: Span { start, end: self.len }.of(buffer) };
+        let mut seen = 0;
         lines.filter(move |line| {
             let field = Field::of(line);
             !field.is_kept(&mut seen)
         })
     }
+}
+
+/// The line at `start`, whatever is odd about it.
+#[cold]
+fn any_line<'a>(buffer: &'a [u8], start: usize, rules: &Rules) -> Result<Line<'a>, Stop> {
+    let Name { end: name_end, odd, colon } = name(buffer, start, rules)?;
+    let (value, value_end) = value(buffer, name_end + usize::from(colon), rules)?;
+    let len = eol(buffer, value_end, Bad::Header)? - start;
+    let name = buffer.get(start..name_end).unwrap_or_default();
+    Ok(Line { name, odd, value: value.of(buffer), value_at: value.start as usize - start, len })
 }
 
 struct Name {
@@ -111,24 +127,17 @@ struct Name {
 }
 
 /// The name at `start`.
-#[inline(always)]
 fn name(buffer: &[u8], start: usize, rules: &Rules) -> Result<Name, Stop> {
-    let mut end = start;
-    while let Some(&b) = buffer.get(end)
-        && ascii::is(b, ascii::NAME)
-    {
-        end += 1;
-    }
+    let rest = buffer.get(start..).unwrap_or_default();
+    let end = start + scan::no_name(rest).ok_or(Stop::More(Token::Name))?;
     match buffer.get(end) {
         Some(b':') if end > start => Ok(Name { end, odd: false, colon: true }),
-        Some(_) => odd_name(buffer, start, end, rules),
-        None => Err(Stop::More(Token::Name)),
+        _ => odd_name(buffer, start, end, rules),
     }
 }
 
 /// A name with bytes beyond letters, digits and dashes: some are merely odd,
 /// others make the line none.
-#[cold]
 fn odd_name(buffer: &[u8], start: usize, mut end: usize, rules: &Rules) -> Result<Name, Stop> {
     loop {
         match *buffer.get(end).ok_or(Stop::More(Token::OddName))? {
@@ -150,7 +159,6 @@ fn odd_name(buffer: &[u8], start: usize, mut end: usize, rules: &Rules) -> Resul
 
 /// The value at `after` without blanks around it, and where its line end begins.
 /// Tabs stay, as in nginx.
-#[inline(always)]
 fn value(buffer: &[u8], after: usize, rules: &Rules) -> Result<(Span, usize), Stop> {
     let mut start = after;
     while buffer.get(start) == Some(&b' ') {
@@ -227,19 +235,32 @@ impl<'a> Iterator for Lines<'a> {
     }
 }
 
-/// The header lines of a complete head.
+/// The header lines of a complete head: those that were noted, and those behind them.
 #[derive(Clone)]
-pub struct Fields<'a> {
+pub struct Fields<'h, 'a> {
+    buffer: &'a [u8],
+    noted: std::slice::Iter<'h, Place>,
     lines: Lines<'a>,
     omits: bool,
     /// The known headers that have been yielded.
     seen: u64,
 }
 
-impl<'a> Iterator for Fields<'a> {
+impl<'a> Iterator for Fields<'_, 'a> {
     type Item = Field<'a>;
 
+    #[inline(always)]
     fn next(&mut self) -> Option<Field<'a>> {
+        match self.noted.next() {
+            Some(place) => Some(place.field(self.buffer)),
+            None => self.next_line(),
+        }
+    }
+}
+
+impl<'a> Fields<'_, 'a> {
+    #[inline(never)]
+    fn next_line(&mut self) -> Option<Field<'a>> {
         loop {
             let field = Field::of(self.lines.next()?);
             if !self.omits || field.is_kept(&mut self.seen) {
@@ -247,15 +268,4 @@ impl<'a> Iterator for Fields<'a> {
             }
         }
     }
-}
-
-/// Blanks alone: a tab at either end is part of the value.
-fn trim_blanks(mut text: &[u8]) -> &[u8] {
-    while let [b' ', rest @ ..] = text {
-        text = rest;
-    }
-    while let [rest @ .., b' '] = text {
-        text = rest;
-    }
-    text
 }

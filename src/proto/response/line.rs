@@ -61,10 +61,11 @@ fn read_status(buffer: &[u8], start: usize) -> Result<u16, Stop> {
 }
 
 fn check(status: u16, rules: &Rules) -> Result<(), Stop> {
-    let last = if rules.any_status { 999 } else { 599 };
-    match (100..=last).contains(&status) {
-        true => Ok(()),
-        false => Err(Stop::Bad(Bad::Status)),
+    match status {
+        100..=599 => Ok(()),
+        600..=999 if rules.any_status => Ok(()),
+        600..=999 => Err(Stop::Bad(Bad::HighStatus)),
+        _ => Err(Stop::Bad(Bad::Status)),
     }
 }
 

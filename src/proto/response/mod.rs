@@ -11,6 +11,7 @@
 mod bad;
 mod body;
 mod field;
+mod index;
 mod known;
 mod line;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub use known::{Again, Known};
 use crate::proto::request::{Connection, Version};
 use crate::proto::span::Span;
 use crate::text::ascii;
+use index::Index;
 
 /// Limits and leniencies, from the configuration.
 #[derive(Clone, Copy, Debug)]
@@ -93,6 +95,7 @@ pub struct Head {
     present: u64,
     /// Where the header lines begin.
     fields: u32,
+    index: Index,
     /// Start of the line that is being parsed.
     at: u32,
     /// Bytes that were there when parsing stopped.
@@ -206,7 +209,7 @@ impl Head {
             if !rules.cgi {
                 self.at = self.read_status_line(buffer, rules)? as u32;
             }
-            self.fields = self.at;
+            (self.fields, self.index.end) = (self.at, self.at);
             self.phase = Phase::Fields;
         }
         loop {
@@ -229,6 +232,10 @@ impl Head {
         if self.status == 0 {
             self.status = if self.has(Known::Location) { 302 } else { 200 };
         }
+        if self.index.end == self.at {
+            // All have been noted.
+            self.index.end = end as u32;
+        }
         self.len = end as u32;
         self.phase = Phase::Done;
         (self.at, self.seen, self.token) = (self.len, 0, Token::Short);
@@ -246,6 +253,7 @@ impl Head {
     }
 
     /// The value of a known header; of several the first.
+    #[inline(always)]
     pub fn get<'a>(&self, buffer: &'a [u8], known: Known) -> Option<&'a [u8]> {
         if !self.has(known) {
             return None;

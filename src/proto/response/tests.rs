@@ -1,5 +1,5 @@
 //! Tests of the response head parser: what is taken, what is refused, and that
-//! neither depends on how the bytes arrive.
+//! neither depends on how the bytes arrive. More than 500 lines: most of them are tables.
 use super::body::Body;
 use super::*;
 use crate::proto::request::Method;
@@ -25,11 +25,17 @@ fn str_of(span: Span, text: &str) -> &str {
 }
 
 /// What the log would say.
-fn complaint(text: &str, rules: &Rules) -> String {
+fn told(text: &str, rules: &Rules) -> String {
     match parse(text.as_bytes(), rules) {
         (Outcome::Bad(bad), head) => head.complain(text.as_bytes(), bad).to_string(),
         (outcome, head) => format!("{outcome:?} {}", head.status),
     }
+}
+
+/// The same without the directive that would allow it.
+fn complaint(text: &str, rules: &Rules) -> String {
+    let words = told(text, rules);
+    words.split_once(", which ").map_or(words.clone(), |(words, _)| words.into())
 }
 
 /// Names and values, as they would be forwarded.
@@ -190,6 +196,27 @@ fn header_lines() {
     }
     let text = "HTTP/1.1 200 OK\r\nA: b\r\n\rX";
     assert_eq!(complaint(text, &strict), "upstream sent invalid header: \"\\x0d...\"");
+}
+
+#[test]
+fn what_would_allow_it() {
+    for (text, own, name) in [
+        ("<html>", false, "proxy_allow_no_status_line"),
+        ("HTTP/1.1 600 X\r\n\r\n", false, "proxy_allow_any_status"),
+        ("Status: 999\r\n\r\n", true, "fastcgi_allow_any_status"),
+        ("HTTP/1.1 200 OK\r\nA\r\n\r\n", false, "proxy_allow_colonless_headers"),
+        ("A\r\n\r\n", true, "fastcgi_allow_colonless_headers"),
+        ("A: \x01\r\n\r\n", true, "fastcgi_allow_control_bytes_in_headers"),
+        ("HTTP/1.1 099 X\r\n\r\n", false, ""),
+        ("Status: 1000\r\n\r\n", true, ""),
+        ("A: \0\r\n\r\n", true, ""),
+        ("A b\r\n\r\n", true, ""),
+    ] {
+        let words = told(text, &Rules { cgi: own, ..Rules::default() });
+        let suffix = format!(", which \"{name}\" would allow");
+        assert_eq!(words.ends_with(&suffix), !name.is_empty(), "{words}");
+        assert_eq!(words.contains("would allow"), !name.is_empty(), "{words}");
+    }
 }
 
 #[test]

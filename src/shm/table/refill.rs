@@ -9,7 +9,7 @@ const KEYS_MOST: usize = 16 << 20;
 /// Fills the table of a new zone with what is in an old one, the newest records first where not
 /// all of them fit. Returns how many.
 pub fn refill<V: Record>(new: &Zone, old: &Zone) -> usize {
-    let records = with(old, |table: &Table<'_, V>| table.newest_records()).unwrap_or_default();
+    let records = with(old, |table: &Table<'_, V>| table.copies()).unwrap_or_default();
     with(new, |table: &Table<'_, V>| {
         // From the oldest on: so their order stays.
         records.iter().rev().try_for_each(|record| table.put(record))?;
@@ -24,8 +24,9 @@ pub(super) struct Copied {
     pub value: Vec<u8>,
 }
 
-impl<V: Record> Table<'_, V> {
-    fn newest_records(&self) -> Result<Vec<Copied>> {
+impl<'a, V: Record> Table<'a, V> {
+    /// Records with their keys, from the newest on: as many as anybody should want.
+    pub fn newest(&self) -> Result<Vec<(Vec<u8>, Found<'a, V>)>> {
         let mut records = Vec::new();
         let mut bytes = 0;
         let mut next = self.get_some(self.head.newest.load(Relaxed))?;
@@ -43,17 +44,22 @@ impl<V: Record> Table<'_, V> {
             if bytes > KEYS_MOST {
                 break;
             }
-            records.push(self.copy(found, len).ok_or(Fault::Corrupt)?);
+            let mut key = vec![0; len];
+            let at = found.at as usize * UNIT + key_at::<V>();
+            self.locked.read(at, &mut key).ok_or(Fault::Corrupt)?;
+            records.push((key, found));
             next = self.get_some(found.entry.older.load(Relaxed))?;
         }
         Ok(records)
     }
 
-    pub(super) fn copy(&self, found: Found<'_, V>, len: usize) -> Option<Copied> {
-        let (mut key, mut value) = (vec![0; len], vec![0; size_of::<V>()]);
-        self.locked.read(found.offset(), &mut value)?;
-        self.locked.read(found.at as usize * UNIT + key_at::<V>(), &mut key)?;
-        Some(Copied { key, value })
+    fn copies(&self) -> Result<Vec<Copied>> {
+        let copy = |(key, found): (Vec<u8>, Found<'_, V>)| {
+            let mut value = vec![0; size_of::<V>()];
+            self.locked.read(found.offset(), &mut value).ok_or(Fault::Corrupt)?;
+            Ok(Copied { key, value })
+        };
+        self.newest()?.into_iter().map(copy).collect()
     }
 
     fn put(&self, record: &Copied) -> Result<()> {

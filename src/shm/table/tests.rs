@@ -60,15 +60,11 @@ fn another_size_takes_over_the_newest_in_their_order() {
     let (old, large, small) = (zone(1 << 17), zone(1 << 18), zone(1 << 15));
     let all = |zone: &Zone| {
         with(zone, |table: &Table<'_, Count>| {
-            let mut seen = Vec::new();
-            let mut next = table.oldest()?;
-            while let Some(found) = next {
-                let len = found.entry.len.load(Relaxed) as usize;
-                let copied = table.copy(found, len).unwrap();
-                seen.push((copied.key, found.value.n.load(Relaxed)));
-                next = table.newer(found)?;
-            }
-            Ok(seen)
+            let newest = table.newest()?.into_iter();
+            Ok(newest
+                .rev()
+                .map(|(key, found)| (key, found.value.n.load(Relaxed)))
+                .collect::<Vec<_>>())
         })
         .unwrap()
     };

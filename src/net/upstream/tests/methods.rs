@@ -148,8 +148,8 @@ fn who_answers_soonest_is_next() {
     let group = time(false);
     let (slow, fast) =
         (group.pick(&mut Tries::default(), &ask(0)), group.pick(&mut Tries::default(), &ask(0)));
-    slow.ok().unwrap().took_header(90);
-    fast.ok().unwrap().took_header(10);
+    slow.ok().unwrap().took_header(90, 200);
+    fast.ok().unwrap().took_header(10, 200);
     assert_eq!(sequence(&group, 4, 0), "bbbb");
     let at_once: Vec<_> =
         (0..9).map(|_| group.pick(&mut Tries::default(), &ask(0)).ok().unwrap()).collect();
@@ -158,8 +158,8 @@ fn who_answers_soonest_is_next() {
     let group = time(true);
     let (held, other) =
         (group.pick(&mut Tries::default(), &ask(0)), group.pick(&mut Tries::default(), &ask(0)));
-    held.as_ref().ok().unwrap().took_header(10);
-    other.ok().unwrap().took_header(30);
+    held.as_ref().ok().unwrap().took_header(10, 200);
+    other.ok().unwrap().took_header(30, 200);
     assert_eq!(number(&group.pick(&mut Tries::default(), &ask(0)).ok().unwrap()), 'a');
     assert_eq!(number(&group.pick(&mut Tries::default(), &ask(9)).ok().unwrap()), 'b');
     drop(held);

@@ -17,7 +17,7 @@ fn shared(zone: &Handle, servers: Vec<Server>) -> Group {
     Group::new(Parts {
         name: b"u"[..].into(),
         servers,
-        zone: Some(zone.clone()),
+        memory: Memory::Shared(zone.clone()),
         ..Parts::default()
     })
 }
@@ -159,4 +159,42 @@ fn addresses_that_went_make_room() {
         picked += 1;
     }
     assert_eq!(picked, 200, "what has no room in the zone is counted by each worker");
+}
+
+#[test]
+fn peers_are_seen_from_outside() {
+    let mut directory = Directory::default();
+    let handle = opened(&mut directory, 65536);
+    let alone = directory.declare(unnamed()).unwrap();
+    directory.open(crate::shm::directory::Before::Nothing, |_, _| {}).unwrap();
+    let lines = || vec![Server { max_fails: 1, ..server(1) }, Server { down: true, ..server(2) }];
+    let group = |memory| {
+        Group::new(Parts { name: b"g"[..].into(), servers: lines(), memory, ..Parts::default() })
+    };
+    let (shared, own) = (group(Memory::Shared(handle)), group(Memory::Seen(alone.clone())));
+    shared.start();
+    let dead = in_child(|| {
+        let own = group(Memory::Seen(alone.clone()));
+        own.start();
+        drop(own.pick(&mut Tries::default(), &ask(0)));
+    });
+    own.start();
+    let lease = own.pick(&mut Tries::default(), &ask(0)).ok().unwrap();
+    lease.took_header(3, 204);
+    assert!(lease.failed_at(0));
+    let look = |zone: &str| {
+        let now = seen::Now { ms: 0, generation: 1 };
+        let peers = seen::peers(process::getpid(), now).into_iter();
+        peers.filter(|(at, _)| at.group == "g" && at.zone == zone).map(|(_, it)| it).collect()
+    };
+    let both: Vec<seen::Peer> = look("");
+    let first = &both[0];
+    assert_eq!((both.len(), first.state, first.requests), (2, seen::State::Unavail, 2));
+    assert_eq!((first.active, first.fails, first.responses), (1, 1, [0, 1, 0, 0, 0]));
+    assert_eq!((first.processes, first.unavail_in, both[1].state), (2, 1, seen::State::Down));
+    zone(&alone).forget(dead);
+    assert_eq!((look("")[0].processes, look("")[0].requests), (1, 1), "the dead take theirs along");
+    assert_eq!(look("peers").len(), 2);
+    shared.each(|peer| peer.account.close());
+    assert!(look("peers").is_empty(), "nobody has it open");
 }
