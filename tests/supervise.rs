@@ -38,15 +38,15 @@ fn a_master_that_was_stopped_itself_blames_nobody() {
     if drives_nginx() {
         return;
     }
-    let limpet =
-        Limpet::start(&format!("worker_stall_timeout 200ms; worker_processes 2; {SERVED}"));
+    let limpet = Limpet::start(&format!("worker_stall_timeout 2s; worker_processes 2; {SERVED}"));
     let workers = limpet.wait_workers(2);
     let all: Vec<_> = workers.iter().copied().chain([limpet.master()]).collect();
     all.iter().for_each(|process| process.stop());
-    std::thread::sleep(Duration::from_millis(700));
+    std::thread::sleep(Duration::from_millis(3500));
     // The master first: it finds heartbeats of long ago.
     all.iter().rev().for_each(|process| process.signal(libc::SIGCONT));
-    std::thread::sleep(Duration::from_millis(300));
+    // Until it has looked at them a few times.
+    std::thread::sleep(Duration::from_millis(1500));
     assert_eq!(limpet.wait_workers(2), workers);
 }
 

@@ -70,6 +70,8 @@ impl Master {
     }
 
     fn fork(&mut self, slot: Option<usize>, mut job: Job) -> Step {
+        // A thousand take seconds, and each of their lines has its own time.
+        time::update();
         let name = job.work.name();
         let Some(slot) = slot else {
             if !std::mem::replace(&mut self.full, true) {

@@ -246,7 +246,7 @@ impl<M: Converse> Worker<M> {
         {
             unwatch(self.reactor, &end);
         }
-        if fired.has(CHANNEL) && self.receive() {
+        if self.seat.handover.any_gone() && self.receive() {
             self.seat.handover.bury();
         }
         if fired.has(MASTER)

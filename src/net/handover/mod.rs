@@ -180,12 +180,14 @@ impl Handover {
         self.receivers.borrow_mut().close(slot, Some(pid));
     }
 
+    /// Whether somebody is to be buried.
+    pub fn any_gone(&self) -> bool {
+        self.receivers.borrow().any_gone()
+    }
+
     /// Who is gone has answered what it ever will, and its answers have been read: what it had
     /// not is ours again.
     pub fn bury(&self) {
-        if !self.receivers.borrow().any_gone() {
-            return;
-        }
         let (mut sent, mut receivers) = (self.sent.borrow_mut(), self.receivers.borrow_mut());
         let newest = receivers.newest(self.generation, self.peers_stay());
         receivers.bury(|gone| {

@@ -97,6 +97,11 @@ impl Receiver {
 #[derive(Default)]
 pub struct Receivers {
     list: Vec<Receiver>,
+    /// Slots that somebody in the list has, or had: a thousand workers that hear of each other
+    /// look for nobody who was never there.
+    slots: [u64; shm::scoreboard::SLOTS / 64],
+    /// Somebody in the list is gone.
+    any_gone: bool,
     last_serial: u32,
     /// Whose turn it was.
     turn: u32,
@@ -105,6 +110,9 @@ pub struct Receivers {
 impl Receivers {
     pub fn open(&mut self, slot: usize, pid: i32, generation: u32, door: OwnedFd) {
         self.close(slot, None);
+        if let Some(word) = self.slots.get_mut(slot / 64) {
+            *word |= 1 << (slot % 64);
+        }
         self.last_serial = self.last_serial.wrapping_add(1);
         self.list.push(Receiver {
             serial: self.last_serial,
@@ -123,9 +131,13 @@ impl Receivers {
 
     /// The process in this slot is gone; with a pid, only if it is that one.
     pub fn close(&mut self, slot: usize, pid: Option<i32>) {
+        if self.slots.get(slot / 64).is_some_and(|word| word & 1 << (slot % 64) == 0) {
+            return;
+        }
         for receiver in &mut self.list {
             if receiver.slot == slot && pid.is_none_or(|pid| pid == receiver.pid) {
                 receiver.gone = true;
+                self.any_gone = true;
                 receiver.left = std::mem::replace(&mut receiver.refuses, true);
             }
         }
@@ -139,6 +151,7 @@ impl Receivers {
             }
             !receiver.gone
         });
+        self.any_gone = false;
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Receiver> {
@@ -146,7 +159,7 @@ impl Receivers {
     }
 
     pub fn any_gone(&self) -> bool {
-        self.list.iter().any(|receiver| receiver.gone)
+        self.any_gone
     }
 
     pub fn get_mut(&mut self, at: usize) -> Option<&mut Receiver> {
