@@ -2,6 +2,11 @@
 
 use std::process::Command;
 
+/// What packs texts here is what unpacks them in the binary.
+#[allow(dead_code, reason = "the binary uses what a build does not")]
+#[path = "src/proto/deflate/mod.rs"]
+mod deflate;
+
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");
     set("LIMPET_TARGET", &env("TARGET"));
@@ -19,8 +24,20 @@ fn tell_directives() {
     let (told, _) = text.split_once("## What is refused").unwrap_or((&text, ""));
     let is_told = |line: &&str| line.starts_with("## ") || line.starts_with("| `");
     let told: Vec<&str> = told.lines().filter(is_told).collect();
-    let place = format!("{}/directives.md", env("OUT_DIR"));
-    std::fs::write(place, told.join("\n")).expect("the build's folder can be written to");
+    let place = format!("{}/directives.md.gz", env("OUT_DIR"));
+    std::fs::write(place, packed(told.join("\n").as_bytes()))
+        .expect("the build's folder can be written to");
+}
+
+fn packed(text: &[u8]) -> Vec<u8> {
+    println!("cargo:rerun-if-changed={}/src/proto/deflate", env("CARGO_MANIFEST_DIR"));
+    let mut room = vec![0; 2 * text.len()];
+    let mut coder = deflate::Coder::new();
+    coder.reset(9, Some(text.len() as u64));
+    let step = coder.step(text, &mut room, deflate::Flush::Finish);
+    assert_eq!(step.state, deflate::State::Done, "there is room for it as it is");
+    room.truncate(step.written);
+    room
 }
 
 /// Where the linker puts what (layout.ld says why). The kernel maps 64 KiB at a time, at

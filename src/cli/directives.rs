@@ -1,12 +1,28 @@
 //! `limpet -h directives`: the tables of REFERENCE.md, for a terminal.
 
-/// The titles and the rows (build.rs).
-const TABLES: &str = include_str!(concat!(env!("OUT_DIR"), "/directives.md"));
+use crate::proto::deflate::State;
+use crate::proto::deflate::inflate::Inflate;
+
+/// The titles and the rows, packed (build.rs).
+const TABLES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/directives.md.gz"));
+
+fn tables() -> String {
+    let (mut inflate, mut text, mut packed) = (Inflate::new(), Vec::new(), TABLES);
+    let mut room = [0; 4096];
+    while let Ok(step) = inflate.step(packed, &mut room) {
+        text.extend_from_slice(&room[..step.written]);
+        packed = &packed[step.taken..];
+        if step.state != State::Full {
+            break;
+        }
+    }
+    String::from_utf8_lossy(&text).into_owned()
+}
 
 /// Every directive: its name, contexts and default, and what it is.
 pub fn text() -> String {
     let (mut text, mut title) = (String::new(), None);
-    for line in TABLES.lines() {
+    for line in tables().lines() {
         if let Some(next) = line.strip_prefix("## ") {
             title = Some(next);
         } else if let Some([name, contexts, default, what]) = cells(line) {

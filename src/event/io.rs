@@ -90,7 +90,7 @@ impl Io {
     }
 
     /// What happens to it wakes this task from now on.
-    #[inline]
+    #[inline(always)]
     pub fn belongs_to(&self, task: TaskId) {
         self.slot().task.set(task.0 + 1);
     }
@@ -126,7 +126,7 @@ impl Io {
         &reactor().slots[self.slot as usize]
     }
 
-    #[inline]
+    #[inline(always)]
     fn spent(&self, what: u8) {
         let ready = &self.slot().ready;
         ready.set(ready.get() & !what);

@@ -174,12 +174,16 @@ impl Wheel {
         }
         let start = Wheel::bucket_at(self.cursor.get());
         // Word by word from the cursor's on; the first comes again for its low bits.
-        let ahead = (0..=WORDS).find_map(|step| {
-            let word = self.occupied[(start / 64 + step) % WORDS].get();
-            let ahead_only = if step == 0 { u64::MAX << (start % 64) } else { u64::MAX };
-            let bits = word & ahead_only;
-            (bits != 0).then(|| step * 64 + bits.trailing_zeros() as usize - start % 64)
-        })?;
+        let mut step = 0;
+        let mut bits = self.occupied[start / 64].get() & u64::MAX << (start % 64);
+        while bits == 0 {
+            if step == WORDS {
+                return None;
+            }
+            step += 1;
+            bits = self.occupied[(start / 64 + step) % WORDS].get();
+        }
+        let ahead = step * 64 + bits.trailing_zeros() as usize - start % 64;
         let due = self.cursor.get().wrapping_add(ahead as u32 * TICK);
         Some(if reached(now, due) { 0 } else { due.wrapping_sub(now) })
     }

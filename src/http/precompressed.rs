@@ -49,7 +49,7 @@ pub static LOC: &[Directive<LocRaw>] = &[
 
 impl Loc {
     pub fn is_off(&self) -> bool {
-        [self.brotli, self.zstd, self.gzip] == [When::Off; 3]
+        matches!((self.brotli, self.zstd, self.gzip), (When::Off, When::Off, When::Off))
     }
 }
 

@@ -125,7 +125,7 @@ impl<'r> Lines<'r> {
     }
 
     /// The first line of this name.
-    #[inline]
+    #[inline(always)]
     pub fn line(&self, name: &[u8]) -> Option<&'r Line<'r>> {
         self.iter().find(|line| ascii::eq_ignore_case(line.name, name))
     }
@@ -151,9 +151,14 @@ impl<'r> Lines<'r> {
     }
 
     /// Whether they can be written: no line breaks out of itself.
-    #[inline]
+    #[inline(always)]
     pub fn are_safe(&self) -> bool {
-        self.iter().all(|line| line.safe.get() || is_safe(line.name) && is_safe(line.value.get()))
+        for line in self.iter() {
+            if !(line.safe.get() || is_safe(line.name) && is_safe(line.value.get())) {
+                return false;
+            }
+        }
+        true
     }
 
     pub fn put(&self, out: &mut Writer<'_>) {
@@ -188,6 +193,7 @@ impl Response<'_> {
     }
 }
 
+#[inline(always)]
 pub fn is_safe(text: &[u8]) -> bool {
     match scan::control(text) {
         None => true,

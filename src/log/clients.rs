@@ -11,7 +11,7 @@ pub fn debug_clients(networks: &[Network]) {
     NETWORKS.replace(networks.to_vec());
 }
 
-#[inline]
+#[inline(always)]
 pub fn is_debugged(client: Ip) -> bool {
     ANY.get() && NETWORKS.with_borrow(|networks| networks.iter().any(|net| net.contains(client)))
 }

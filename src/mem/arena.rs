@@ -259,6 +259,7 @@ impl Rooms {
         Some(Held { rooms: self, index, value: PhantomData })
     }
 
+    #[inline(always)]
     fn space(&self, index: u32) -> *mut () {
         self.slots[index as usize].space.0.get().cast()
     }

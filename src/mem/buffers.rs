@@ -142,6 +142,7 @@ impl Scratch {
     }
 
     /// Notes that `len` bytes are not to be had.
+    #[inline(always)]
     fn reserve(&self, len: usize) -> Option<usize> {
         let at = self.front.get();
         if len > self.back.get() - at {
@@ -164,6 +165,7 @@ impl Scratch {
     }
 
     /// At most `most` bytes: as many as `write` says that it has filled.
+    #[inline(always)]
     pub fn write(&self, most: usize, write: impl FnOnce(&mut [u8]) -> usize) -> Option<&[u8]> {
         let room = self.take(most)?;
         let end = self.front.get();

@@ -81,9 +81,10 @@ pub fn is_token(text: &[u8]) -> bool {
 }
 
 /// Equal but for the case of ASCII letters.
-#[inline]
+#[inline(always)]
 pub fn eq_ignore_case(a: &[u8], b: &[u8]) -> bool {
-    a.eq_ignore_ascii_case(b)
+    // Most differ in their lengths already.
+    a.len() == b.len() && a.eq_ignore_ascii_case(b)
 }
 
 /// Whether `text` begins with `prefix`, ASCII case aside.

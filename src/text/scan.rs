@@ -62,13 +62,13 @@ fn controls(lanes: Lanes) -> Lanes {
 }
 
 /// Where `needle` first stands.
-#[inline]
+#[inline(always)]
 pub fn byte(bytes: &[u8], needle: u8) -> Option<usize> {
     find(bytes, |lanes| lanes.equal(needle).bits())
 }
 
 /// Where the first control byte stands: below 0x20, the tab included, or 0x7f.
-#[inline]
+#[inline(always)]
 pub fn control(bytes: &[u8]) -> Option<usize> {
     find(bytes, |lanes| controls(lanes).bits())
 }

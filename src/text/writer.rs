@@ -75,7 +75,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Decimal.
-    #[inline]
+    #[inline(always)]
     pub fn put_u64(&mut self, n: u64) {
         self.put(number::format_u64(n, &mut [0; number::DECIMAL]));
     }

@@ -66,6 +66,7 @@ pub trait Subject<'r> {
     }
 
     /// Writes a value into the scratch room; at most `most` bytes.
+    #[inline(always)]
     fn made(&self, most: usize, write: impl FnOnce(&mut Writer<'_>)) -> Value<'r>
     where
         Self: Sized,

@@ -113,11 +113,12 @@ fn may_upgrade(request: &Request<'_>) -> bool {
 /// Whether the configuration has a line of this name.
 #[inline(always)]
 pub(super) fn says(own: &Loc, name: &[u8]) -> bool {
-    own.headers.iter().any(|line| line.name.eq_ignore_ascii_case(name))
+    own.headers.iter().any(|line| ascii::eq_ignore_case(&line.name, name))
 }
 
 fn is_framing(name: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(b"content-length") || name.eq_ignore_ascii_case(b"transfer-encoding")
+    let is = |of: &[u8]| ascii::eq_ignore_case(name, of);
+    is(b"content-length") || is(b"transfer-encoding")
 }
 
 fn put_framing(payload: &Payload<'_>, tail: &[u8], out: &mut Writer<'_>) {

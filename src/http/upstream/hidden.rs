@@ -1,5 +1,7 @@
 //! Names of header lines, as `proxy_hide_header` and `proxy_pass_header` list them.
 
+use crate::text::ascii;
+
 /// Names without regard to case.
 #[derive(Clone, Default)]
 pub struct Names {
@@ -12,6 +14,6 @@ impl Names {
     }
 
     pub fn has(&self, name: &[u8]) -> bool {
-        self.names.iter().any(|known| known.eq_ignore_ascii_case(name))
+        self.names.iter().any(|known| ascii::eq_ignore_case(known, name))
     }
 }

@@ -1,5 +1,7 @@
 //! CRC-32 (RFC 1952 8), sixteen bytes at a time.
 
+use std::sync::LazyLock;
+
 /// Of bytes so far; starts as 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Crc32(u32);
@@ -11,57 +13,55 @@ impl Crc32 {
 
     #[inline(never)]
     pub fn add(&mut self, bytes: &[u8]) {
-        let (blocks, rest) = bytes.as_chunks::<16>();
+        let (words, _) = bytes.as_chunks::<4>();
+        let (blocks, rest) = (words.as_chunks::<4>().0, bytes.as_chunks::<16>().1);
+        let tables: &Tables = &TABLES;
+        let four = |bytes, behind| four(tables, bytes, behind);
         let mut crc = !self.0;
-        for block in blocks {
+        for &[now, a, b, c] in blocks {
             // The sum so far comes last: all else can be looked up while it is waited for.
-            let (now, later) = block.split_at(4);
-            let mut next = 0;
-            for (&byte, table) in later.iter().zip(TABLES[..12].iter().rev()) {
-                next ^= table[usize::from(byte)];
-            }
-            for ((&byte, of_crc), table) in
-                now.iter().zip(crc.to_le_bytes()).zip(TABLES[12..].iter().rev())
-            {
-                next ^= table[usize::from(byte ^ of_crc)];
-            }
-            crc = next;
+            let later = four(a, 8) ^ four(b, 4) ^ four(c, 0);
+            let now = u32::from_le_bytes(now) ^ crc;
+            crc = later ^ four(now.to_le_bytes(), 12);
         }
         for &byte in rest {
-            crc = crc >> 8 ^ TABLES[0][usize::from(crc as u8 ^ byte)];
+            crc = crc >> 8 ^ tables[0][usize::from(crc as u8 ^ byte)];
         }
         self.0 = !crc;
     }
 }
 
+/// What four bytes do to the sum when `behind` bytes follow them.
+#[inline(always)]
+fn four(tables: &Tables, [a, b, c, d]: [u8; 4], behind: usize) -> u32 {
+    let told = |byte: u8, behind: usize| tables[behind][usize::from(byte)];
+    told(a, behind + 3) ^ told(b, behind + 2) ^ told(c, behind + 1) ^ told(d, behind)
+}
+
 /// The reversed polynomial.
 const POLYNOMIAL: u32 = 0xedb8_8320;
 
-/// `TABLES[n][byte]`: what a byte does to the sum when `n` bytes follow it.
-static TABLES: [[u32; 256]; 16] = {
-    let mut tables = [[0; 256]; 16];
-    let mut byte = 0;
-    while byte < 256 {
-        let (mut crc, mut bit) = (byte as u32, 0);
-        while bit < 8 {
+/// `TABLES[n][byte]`: what a byte does to the sum when `n` bytes follow it. Made when first
+/// asked for: in the binary they would take 16 KiB.
+type Tables = [[u32; 256]; 16];
+
+static TABLES: LazyLock<Box<Tables>> = LazyLock::new(|| {
+    let mut tables: Box<Tables> = Box::new([[0; 256]; 16]);
+    for byte in 0..256 {
+        let mut crc = byte as u32;
+        for _ in 0..8 {
             crc = crc >> 1 ^ if crc & 1 == 1 { POLYNOMIAL } else { 0 };
-            bit += 1;
         }
         tables[0][byte] = crc;
-        byte += 1;
     }
-    let mut n = 1;
-    while n < 16 {
-        let mut byte = 0;
-        while byte < 256 {
+    for n in 1..16 {
+        for byte in 0..256 {
             let crc = tables[n - 1][byte];
             tables[n][byte] = crc >> 8 ^ tables[0][(crc & 255) as usize];
-            byte += 1;
         }
-        n += 1;
     }
     tables
-};
+});
 
 #[cfg(test)]
 mod tests {

@@ -34,10 +34,13 @@ pub fn search(finder: &mut Finder, ring: &Ring, block: &mut Block, keep: u32) {
         tally.copy(length, distance);
         // To enter all of its places would cost more than it finds, and a loop of a length
         // that cannot be foreseen costs most.
-        for i in [1, length - 2, length - 1] {
+        let mut enter = |i: u32| {
             let place = at.wrapping_add(i as u16);
             buckets.enter(place, ring.word(place));
-        }
+        };
+        enter(1);
+        enter(length - 2);
+        enter(length - 1);
         at = at.wrapping_add(length as u16);
         ahead -= length;
     }

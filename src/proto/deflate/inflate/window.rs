@@ -1,6 +1,6 @@
 //! What matches refer to: the output of this step, and the last 32 KiB before it.
-use crate::proto::deflate::bits::Out;
-use crate::proto::deflate::ring::zeroed;
+use super::super::bits::Out;
+use super::super::ring::zeroed;
 
 /// How far back a match may reach.
 const WINDOW: usize = 1 << 15;
