@@ -3,7 +3,7 @@ use crate::common::*;
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixListener;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// One worker behind `listen` lines.
@@ -157,6 +157,50 @@ impl Listener {
 
     fn is_nonblocking(&self) -> bool {
         kernel::is_nonblocking(&self.0)
+    }
+}
+
+/// Beyond nginx: `accept_defer`.
+#[test]
+fn listeners_wait_for_requests_while_short_connections_follow_each_other() {
+    if drives_nginx() {
+        return;
+    }
+    let Some(wrk) = program("wrk") else { return skip("wrk is not installed") };
+    let load = |limpet: &Limpet, path: &str| {
+        let url = format!("http://127.0.0.1:{}{path}", limpet.port(8080));
+        let mut wrk = Command::new(&wrk);
+        wrk.args(["-t1", "-c64", "-d8", &url]).stdout(Stdio::null()).spawn().unwrap()
+    };
+    for (setting, wanted) in [("", true), ("accept_defer off;", false)] {
+        let limpet = Limpet::start(&format!(
+            "worker_processes 1; error_log @DIR@/error.log notice; events {{ {setting} }}
+             http {{ access_log off; server {{
+                 listen 8080; location / {{ return 200 kept; }}
+                 location /short {{ keepalive_timeout 0; return 200 short; }}
+             }} }}"
+        ));
+        let worker = limpet.wait_workers(1)[0];
+        let listener = Listener::of(worker, limpet.port(8080));
+        let defers = || listener.option(libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT) > 0;
+        let loaded = |path: &str, most: u64| {
+            let mut wrk = load(&limpet, path);
+            let seen = within(Duration::from_secs(most), defers);
+            wrk.kill().unwrap();
+            wrk.wait().unwrap();
+            seen
+        };
+        assert!(!loaded("/", 1), "connections that stay: {setting:?}");
+        let most = if wanted { 7 } else { 1 };
+        assert_eq!(loaded("/short", most), wanted, "connections that do not: {setting:?}");
+        eventually("it ends with the load", || !defers());
+        let sockets = || worker.fds().values().filter(|name| name.starts_with("socket:")).count();
+        // Those of the load may be closing yet.
+        eventually("who says nothing is accepted", || {
+            let before = sockets();
+            let _silent = limpet.client();
+            within(Duration::from_millis(500), || sockets() > before)
+        });
     }
 }
 

@@ -65,6 +65,8 @@ settings! {
         /// Who has accepted more than its share hands new connections to others.
         pub worker_balance: bool = true,
         pub accept_mutex_delay: Msec = 500,
+        /// Under a load of short connections, whether the kernel holds them until they speak.
+        pub accept_defer: bool = true,
         pub debug_connection: Vec<Network> = Vec::new(),
         /// `use`: epoll, there is no other.
         pub method: () = (),
@@ -201,6 +203,7 @@ pub static EVENTS_TABLE: &[Directive<EventsRaw>] = &[
     }),
     Directive::flag("multi_accept", EVENTS, |raw| &mut raw.multi_accept),
     Directive::flag("accept_mutex", EVENTS, |raw| &mut raw.accept_mutex),
+    Directive::flag("accept_defer", EVENTS, |raw| &mut raw.accept_defer),
     Directive::flag("worker_balance", EVENTS, |raw| &mut raw.worker_balance),
     Directive::msec("accept_mutex_delay", EVENTS, |raw| &mut raw.accept_mutex_delay),
     Directive::call("debug_connection", EVENTS, Args::ONE, |raw, cx, node| {

@@ -198,9 +198,10 @@ impl<M: Converse> Conversations<M> {
         let rest =
             self.resting.get().map(|Deadline(at)| at.wrapping_sub(now).min(ACCEPT_REST as u32));
         let log = self.log_wait.get().map(|ms| ms as u32);
-        let waits = [self.reactor.wheel.wait(now), longest, rest, log];
-        let [timer, longest, rest, log] = waits.map(|ms| ms.unwrap_or(u32::MAX));
-        match timer.min(longest).min(rest).min(log) {
+        let defer = self.reactor.defer.wait(now);
+        let waits = [self.reactor.wheel.wait(now), longest, rest, log, defer];
+        let [timer, longest, rest, log, defer] = waits.map(|ms| ms.unwrap_or(u32::MAX));
+        match timer.min(longest).min(rest).min(log).min(defer) {
             u32::MAX => -1,
             ms => ms.min(wheel::LONGEST) as i32,
         }
@@ -272,12 +273,16 @@ impl<M: Converse> Conversations<M> {
         self.reactor.wheel.clear(task);
         if (task as usize) < self.tasks.capacity() {
             self.tasks.drop_in_place(task);
+            self.reactor.defer.ended();
             self.reactor.counters.active.set(self.tasks.used() as u64);
         }
     }
 
     fn expire(&self) {
         let now = self.reactor.now();
+        if self.reactor.defer.is_due(now) {
+            self.reactor.judge_defer();
+        }
         while let Some(task) = self.reactor.wheel.expire(now) {
             self.poll(task);
         }
@@ -320,7 +325,9 @@ impl<M: Converse> Conversations<M> {
                 (listener.number, socket::accept_with_peer(&*listener.fd))
             };
             match accepted {
-                Ok((fd, peer)) => self.begin(number, fd, peer, most == 1),
+                Ok((fd, peer)) => {
+                    self.begin(number, fd, peer, most == 1 || self.reactor.defer.is_on())
+                }
                 Err(Errno::EAGAIN | Errno::EINTR) => return,
                 Err(errno) => return self.accept_failed(errno),
             }
@@ -334,11 +341,12 @@ impl<M: Converse> Conversations<M> {
         if shared || !self.busy.get() { 1 } else { ALONE }
     }
 
-    /// Starts the conversation of a new connection. It reads at once; of a batch, when
-    /// the batch is complete, since by then its request has mostly come.
+    /// Starts the conversation of a new connection. It reads at once; of a batch, when the batch
+    /// is complete, since by then its request has mostly come, if it has not come before.
     fn begin(&self, listener: usize, fd: OwnedFd, peer: Peer, at_once: bool) {
         let counters = &self.reactor.counters;
         counters.accepted.set(counters.accepted.get() + 1);
+        self.reactor.defer.accepted();
         self.make_room();
         let Some(task) = self.tasks.take() else {
             let limit = self.tasks.capacity();

@@ -10,6 +10,7 @@
 //! handles stay small and signatures stay plain.
 
 mod conversations;
+mod defer;
 mod io;
 mod reactor;
 #[cfg(test)]

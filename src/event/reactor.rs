@@ -3,12 +3,14 @@
 //!
 //! INVARIANT: `current` names a task exactly while the loop polls it.
 
+use super::defer::Defer;
 use super::wheel::{Millis, Wheel, reached};
+use crate::log::{Level, log};
 use crate::mem::arena::{reserve, zeroed_record};
 use crate::mem::free_list::FreeList;
 use crate::sys::epoll::{self, Epoll};
 use crate::sys::errno::Result;
-use crate::sys::signal;
+use crate::sys::{signal, sockopt};
 use crate::time;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -52,6 +54,8 @@ pub(super) struct Listener {
     pub fd: Rc<OwnedFd>,
     pub number: usize,
     pub shared: bool,
+    /// Whether it may be made to wait for the first bytes.
+    pub may_defer: bool,
     pub armed: Cell<bool>,
 }
 
@@ -71,6 +75,7 @@ pub struct Reactor {
     pub(super) wheel: Wheel,
     pub(super) posted: RefCell<VecDeque<u32>>,
     pub(super) listeners: RefCell<Vec<Listener>>,
+    pub(super) defer: Defer,
     /// The task being polled, and the earliest deadline its waits have named.
     pub(super) current: Cell<u32>,
     pub(super) deadline: Cell<Option<Millis>>,
@@ -105,6 +110,7 @@ impl Reactor {
             wheel,
             posted: RefCell::new(VecDeque::with_capacity(1024)),
             listeners: RefCell::new(Vec::new()),
+            defer: Defer::new(now),
             current: Cell::new(0),
             deadline: Cell::new(None),
             idle: Cell::new(0),
@@ -205,10 +211,30 @@ impl Reactor {
     }
 
     /// Adds a listening socket; what it accepts carries `number`. A shared one
-    /// wakes one worker of several (EPOLLEXCLUSIVE).
-    pub fn add_listener(&self, fd: Rc<OwnedFd>, number: usize, shared: bool) {
+    /// wakes one worker of several (EPOLLEXCLUSIVE). `may_defer`: under a load of short
+    /// connections it may wait for their first bytes.
+    pub fn add_listener(&self, fd: Rc<OwnedFd>, number: usize, shared: bool, may_defer: bool) {
+        // A worker that was killed may have left it so.
+        if may_defer && sockopt::defer_accept(&*fd).is_ok_and(|secs| secs > 0) {
+            self.defer.found_on(self.now());
+        }
         let armed = Cell::new(false);
-        self.listeners.borrow_mut().push(Listener { fd, number, shared, armed });
+        self.listeners.borrow_mut().push(Listener { fd, number, shared, may_defer, armed });
+    }
+
+    /// Looks at the connections of late: whether listeners wait for their first bytes.
+    pub(super) fn judge_defer(&self) {
+        if let Some(wanted) = self.defer.judge(self.now()) {
+            self.set_defer(wanted);
+        }
+    }
+
+    fn set_defer(&self, wanted: bool) {
+        for listener in self.listeners.borrow().iter().filter(|listener| listener.may_defer) {
+            if let Err(e) = sockopt::set_defer_accept(&*listener.fd, i32::from(wanted)) {
+                log!(Level::Debug, errno e, "setsockopt(TCP_DEFER_ACCEPT) failed");
+            }
+        }
     }
 
     /// Starts accepting on every listener that is paused (shared ones, or all).
@@ -239,6 +265,9 @@ impl Reactor {
 
     /// Leaves the listeners for good and lets go of their descriptors.
     pub fn close_listeners(&self) {
+        if self.defer.is_on() {
+            self.set_defer(false);
+        }
         self.pause_listeners(false);
         self.listeners.borrow_mut().clear();
     }

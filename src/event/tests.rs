@@ -30,7 +30,7 @@ fn listen(reactor: &Reactor) -> u16 {
     socket::bind(&fd, &Addr::V4(any)).unwrap();
     socket::listen(&fd, 64).unwrap();
     let port = socket::getsockname(&fd).unwrap().port();
-    reactor.add_listener(Rc::new(fd), 7, false);
+    reactor.add_listener(Rc::new(fd), 7, false, false);
     reactor.arm_listeners().unwrap();
     port
 }

@@ -2,36 +2,53 @@
 //! copied from then on.
 
 use super::conf::Location;
+use super::response;
 use crate::text::date;
 use crate::text::writer::Writer;
 use crate::time;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-/// The head of an answer on a connection that lives on, perhaps with its body.
+/// The head of an answer, perhaps with its body, but for its date and for what becomes of the
+/// connection.
 pub struct ReadyHead {
     pub location: Rc<Location>,
-    pub head: Box<[u8]>,
-    /// Where the 29 bytes of the date are.
+    rest: Box<[u8]>,
+    /// Where in the rest these two belong.
     date_at: usize,
+    connection_at: usize,
 }
 
 impl ReadyHead {
     /// Keeps a head that has a date.
-    pub fn of(location: &Rc<Location>, head: &[u8]) -> Option<ReadyHead> {
-        const BEFORE: &[u8] = b"\r\nDate: ";
-        let date = head.windows(BEFORE.len()).position(|window| window == BEFORE)?;
-        let date_at = date + BEFORE.len();
-        Some(ReadyHead { location: Rc::clone(location), head: head.into(), date_at })
+    pub fn of(location: &Rc<Location>, keep_alive: bool, head: &[u8]) -> Option<ReadyHead> {
+        let (before, rest) = cut(head, b"\r\nDate: ", date::HTTP)?;
+        let mut room = [0; 64];
+        let mut connection = Writer::new(&mut room);
+        response::put_connection(location, keep_alive, &mut connection);
+        let (between, behind) = cut(rest, connection.written(), 0)?;
+        let between = &between[..between.len() - connection.len()];
+        let (date_at, connection_at) = (before.len(), before.len() + between.len());
+        let rest = [before, between, behind].concat().into();
+        Some(ReadyHead { location: Rc::clone(location), rest, date_at, connection_at })
     }
 
     /// Writes it with the date of now.
-    pub fn put(&self, out: &mut Writer<'_>) {
-        let (before, rest) = self.head.split_at(self.date_at);
+    pub fn put(&self, keep_alive: bool, out: &mut Writer<'_>) {
+        let (rest, behind) = self.rest.split_at(self.connection_at);
+        let (before, between) = rest.split_at(self.date_at);
         out.put(before);
         out.put(&time::http_date());
-        out.put(rest.get(date::HTTP..).unwrap_or_default());
+        out.put(between);
+        response::put_connection(&self.location, keep_alive, out);
+        out.put(behind);
     }
+}
+
+/// What there is up to the end of `of`, and behind the `len` bytes that follow it.
+fn cut<'a>(head: &'a [u8], of: &[u8], len: usize) -> Option<(&'a [u8], &'a [u8])> {
+    let at = head.windows(of.len()).position(|window| window == of)? + of.len();
+    Some((&head[..at], head.get(at + len..)?))
 }
 
 /// A built-in page with its head.
@@ -60,6 +77,7 @@ impl ReadyPages {
         &self,
         location: &Rc<Location>,
         key: (u16, bool),
+        keep_alive: bool,
         out: &mut Writer<'_>,
     ) -> Option<(usize, usize)> {
         let pages = self.pages.borrow();
@@ -67,13 +85,20 @@ impl ReadyPages {
         if page.key != key || !Rc::ptr_eq(&page.answer.location, location) {
             return None;
         }
-        page.answer.put(out);
-        Some((page.answer.head.len(), page.body_len))
+        let before = out.len();
+        page.answer.put(keep_alive, out);
+        Some((out.len() - before, page.body_len))
     }
 
-    pub fn keep(&self, location: &Rc<Location>, key: (u16, bool), answer: &[u8], body_len: usize) {
+    /// Keeps a page with its head.
+    pub fn keep(
+        &self,
+        location: &Rc<Location>,
+        key: (u16, bool),
+        answer: Option<ReadyHead>,
+        body_len: usize,
+    ) {
         if let Some(place @ None) = self.pages.borrow_mut().get_mut(place(location, key)) {
-            let answer = ReadyHead::of(location, answer);
             *place = answer.map(|answer| ReadyPage { key, answer, body_len });
         }
     }

@@ -150,7 +150,8 @@ fn whole_head(
     let before = output.len();
     write_head(request, output);
     if request.status == 200 && is_usual(request) && !request.response.chunked {
-        ready.replace(ReadyHead::of(request.location, output.tail(before)));
+        let head = output.tail(before);
+        ready.replace(ReadyHead::of(request.location, request.keep_alive, head));
     }
 }
 
@@ -211,8 +212,7 @@ fn send_file_answer(
 
 /// Whether the head depends on nothing but location and content, so that it can be kept.
 fn is_usual(request: &Request<'_>) -> bool {
-    request.keep_alive
-        && request.err_status == 0
+    request.err_status == 0
         && !request.body_only()
         && request.unsatisfied.is_none()
         && request.moved.is_none()
@@ -239,7 +239,7 @@ fn put_ready_head(
     request.status = 200;
     request.set_rate();
     let before = output.len();
-    let written = output.write(|out| ready.put(out));
+    let written = output.write(|out| ready.put(request.keep_alive, out));
     request.head_sent = (output.len() - before) as u64;
     written
 }
@@ -275,7 +275,8 @@ fn send_page(
         send::whole(request, &Source::Bytes(body), output).await?;
         if is_usual_page(request) {
             let pages = &request.worker.pages;
-            pages.keep(request.location, (status, padded), output.tail(before), body.len());
+            let answer = ReadyHead::of(request.location, request.keep_alive, output.tail(before));
+            pages.keep(request.location, (status, padded), answer, body.len());
         }
         Ok(())
     }
@@ -302,8 +303,9 @@ fn put_ready_page(
         return false;
     }
     let (mut found, key) = (None, (status, padded));
+    let keep_alive = request.keep_alive;
     let pages = &request.worker.pages;
-    let written = output.write(|out| found = pages.put(request.location, key, out));
+    let written = output.write(|out| found = pages.put(request.location, key, keep_alive, out));
     let Some((len, body_len)) = found.filter(|_| written) else { return false };
     request.status = request.status_of(status::sent(status));
     request.body_sent = body_len as u64;

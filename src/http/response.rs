@@ -1,5 +1,6 @@
 //! The head of an answer: what filters make of it, and how it is written.
 
+use super::conf::Location;
 use super::core::ServerTokens;
 use super::request::Request;
 use super::step::Target;
@@ -249,7 +250,10 @@ pub fn put(request: &Request<'_>, out: &mut Writer<'_>) {
     if response.chunked {
         out.put(b"\r\nTransfer-Encoding: chunked");
     }
-    put_connection(request, out);
+    match response.status {
+        101 => out.put(b"\r\nConnection: upgrade"),
+        _ => put_connection(request.location, request.keep_alive, out),
+    }
     if response.vary {
         out.put(b"\r\nVary: Accept-Encoding");
     }
@@ -264,15 +268,14 @@ pub fn put(request: &Request<'_>, out: &mut Writer<'_>) {
     out.put(b"\r\n");
 }
 
-fn put_connection(request: &Request<'_>, out: &mut Writer<'_>) {
-    if request.response.status == 101 {
-        return out.put(b"\r\nConnection: upgrade");
-    }
-    if !request.keep_alive {
+/// What becomes of the connection, with the line's end before it.
+#[inline(always)]
+pub fn put_connection(location: &Location, keep_alive: bool, out: &mut Writer<'_>) {
+    if !keep_alive {
         return out.put(b"\r\nConnection: close");
     }
     out.put(b"\r\nConnection: keep-alive");
-    let seconds = request.location.conf.core.keepalive_header;
+    let seconds = location.conf.core.keepalive_header;
     if seconds > 0 {
         out.put(b"\r\nKeep-Alive: timeout=");
         out.put_u64(seconds);

@@ -117,7 +117,12 @@ pub fn add_listeners(cycle: &Cycle, reactor: &Reactor, number: usize) {
         if let Some(socket) = listener.socket() {
             let alone = !cycle.core.master_process || cycle.workers < 2;
             let shared = listener.worker.is_none() && !alone;
-            reactor.add_listener(Rc::clone(socket), listener.index, shared);
+            // A client that waits in a socket of one worker's is lost with it.
+            let may_defer = cycle.events.accept_defer
+                && listener.worker.is_none()
+                && !listener.options.deferred
+                && !listener.addr.is_unix();
+            reactor.add_listener(Rc::clone(socket), listener.index, shared, may_defer);
         }
     }
 }
