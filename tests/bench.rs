@@ -25,8 +25,10 @@ fn wrk_tells(place: &Place, requests: u32, more: &str, rates: &str) {
         echo \"Requests/sec: $1\"",
         turn = place.path("turn").display(),
     );
-    let wrk = place.write("bin/wrk", script);
-    std::fs::set_permissions(wrk, PermissionsExt::from_mode(0o755)).unwrap();
+    let script = place.write("wrk", script);
+    std::fs::set_permissions(&script, PermissionsExt::from_mode(0o755)).unwrap();
+    place.write("bin/is-there", "");
+    copy_program(&script, &place.path("bin/wrk"));
 }
 
 /// busybox's applets are all that there is, and what has been put beside them.

@@ -297,7 +297,7 @@ fn with_busybox(root: &std::path::Path) {
     {
         let to = root.join(to);
         std::fs::create_dir_all(to.parent().unwrap()).unwrap();
-        std::fs::copy(from, to).unwrap();
+        copy_program(from, &to);
     }
     std::fs::create_dir(root.join("proc")).unwrap();
     for applet in ["init", "sh"] {

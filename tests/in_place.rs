@@ -3,7 +3,7 @@
 use crate::common::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,16 +19,11 @@ struct Server {
     binary: PathBuf,
 }
 
-/// By cp(1): what this process has open for writing cannot be executed meanwhile.
-fn copy(from: &Path, to: &Path) {
-    assert!(Command::new("cp").arg(from).arg(to).status().unwrap().success());
-}
-
 impl Server {
     fn start(config: &str) -> Self {
         let place = Place::new();
         let binary = place.path("limpet");
-        copy(&crate::common::binary(), &binary);
+        copy_program(&crate::common::binary(), &binary);
         let mut limpet = Limpet::prepare_binary(&binary, place, config);
         limpet.launch();
         eventually("it serves", || limpet.workers().len() == 2);
@@ -41,13 +36,13 @@ impl Server {
         let script = self.limpet.place.fill(&format!("#!/bin/sh\n{script}\n"));
         let new = self.limpet.place.write("new", script);
         fs::remove_file(&self.binary).unwrap();
-        copy(&new, &self.binary);
+        copy_program(&new, &self.binary);
         fs::set_permissions(&self.binary, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     fn restore(&self) {
         fs::remove_file(&self.binary).unwrap();
-        copy(&crate::common::binary(), &self.binary);
+        copy_program(&crate::common::binary(), &self.binary);
     }
 
     /// Upgrades, and waits until the old workers have gone.
@@ -246,7 +241,7 @@ fn a_binary_that_does_not_pass_its_trial_is_not_executed() {
     server.refuses("refuses the configuration (code 1)");
     fs::remove_file(&server.binary).unwrap();
     server.refuses("refuses the configuration (code 1)");
-    copy(&crate::common::binary(), &server.binary);
+    copy_program(&crate::common::binary(), &server.binary);
     server.limpet.configure("nonsense on;");
     server.refuses("refuses the configuration (code 1)");
     assert!(server.limpet.log.text().contains("unknown directive \"nonsense\""));
@@ -438,7 +433,7 @@ fn a_stop_while_the_new_workers_come_up_stops_all() {
 fn start_as_pid_1(config: &str) -> (Server, Process) {
     let place = Place::new();
     let binary = place.path("limpet");
-    copy(&crate::common::binary(), &binary);
+    copy_program(&crate::common::binary(), &binary);
     let mut limpet = Limpet::prepare_binary(&binary, place, config);
     let server = limpet.command();
     let mut command = Command::new("unshare");

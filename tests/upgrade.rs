@@ -2,7 +2,7 @@
 use crate::common::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 const TWO_WORKERS: &str = "
@@ -17,12 +17,6 @@ struct Daemon {
     binary: PathBuf,
 }
 
-/// By cp(1): a file that is open for writing in this process when another test forks cannot
-/// be executed until that child has done so.
-fn copy(from: &Path, to: &Path) {
-    assert!(Command::new("cp").arg(from).arg(to).status().unwrap().success());
-}
-
 impl Daemon {
     fn start() -> Self {
         Self::start_with("", &[])
@@ -33,7 +27,7 @@ impl Daemon {
         kernel::become_subreaper();
         let place = Place::new();
         let binary = place.path(&name());
-        copy(&crate::common::binary(), &binary);
+        copy_program(&crate::common::binary(), &binary);
         let mut limpet = Limpet::prepare(place, &format!("daemon on;{main}{TWO_WORKERS}"));
         let mut command = Command::new(&binary);
         command.args(limpet.command().get_args()).envs(variables.iter().copied());
@@ -48,13 +42,13 @@ impl Daemon {
     fn replace_binary(&self, content: &[u8], mode: u32) {
         let new = self.limpet.place.write("new", content);
         fs::remove_file(&self.binary).unwrap();
-        copy(&new, &self.binary);
+        copy_program(&new, &self.binary);
         fs::set_permissions(&self.binary, fs::Permissions::from_mode(mode)).unwrap();
     }
 
     fn restore_binary(&self) {
         fs::remove_file(&self.binary).unwrap();
-        copy(&crate::common::binary(), &self.binary);
+        copy_program(&crate::common::binary(), &self.binary);
     }
 
     fn old_pid_file(&self) -> String {
@@ -208,7 +202,7 @@ fn a_binary_that_cannot_start_is_survived_and_a_good_one_taken_then() {
     daemon.limpet.signal(libc::SIGUSR2);
     daemon.limpet.log.wait_count("start new binary process", broken.len() + 1);
     daemon.check_old_serves();
-    copy(&crate::common::binary(), &daemon.binary);
+    copy_program(&crate::common::binary(), &daemon.binary);
     daemon.upgrade();
 }
 
@@ -290,7 +284,7 @@ fn hup_brings_the_old_workers_back_without_reading_the_file() {
 fn a_relative_path_is_made_absolute_at_start() {
     kernel::become_subreaper();
     let place = Place::new();
-    copy(&crate::common::binary(), &place.path(&name()));
+    copy_program(&crate::common::binary(), &place.path(&name()));
     let mut limpet = Limpet::prepare(place, &format!("daemon on;{TWO_WORKERS}"));
     let mut command = Command::new(format!("./{}", name()));
     command.args(limpet.command().get_args());

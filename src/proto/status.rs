@@ -2,6 +2,7 @@
 //!
 //! The texts are nginx 1.22's, which are not those of RFC 9110: clients and
 //! scripts have been reading them for twenty years.
+use crate::text::scan;
 use crate::text::writer::Writer;
 
 /// What follows the number in a status line; empty where nginx has no words.
@@ -142,12 +143,11 @@ pub fn put_page(page: &str, server: &str, padded: bool, out: &mut Writer<'_>) {
 
 /// Whether `msie_padding` concerns this `User-Agent`: old MSIE and Chrome.
 pub fn wants_padding(user_agent: &[u8]) -> bool {
-    let has = |needle: &[u8]| user_agent.windows(needle.len()).any(|window| window == needle);
+    let has = |needle| scan::text(user_agent, needle).is_some();
     if has(b"Opera") {
         return false;
     }
-    let msie = user_agent.windows(5).position(|window| window == b"MSIE ");
-    match msie {
+    match scan::text(user_agent, b"MSIE ") {
         Some(at) if at + 7 < user_agent.len() => true,
         _ => !has(b"Gecko/") && has(b"Chrome/"),
     }

@@ -67,6 +67,19 @@ pub fn byte(bytes: &[u8], needle: u8) -> Option<usize> {
     find(bytes, |lanes| lanes.equal(needle).bits())
 }
 
+/// Where `needle`, which is not empty, first stands as a whole. For needles whose first byte is
+/// rare where it is looked for.
+pub fn text(bytes: &[u8], needle: &[u8]) -> Option<usize> {
+    let (mut rest, &first) = (bytes, needle.first()?);
+    loop {
+        rest = rest.get(byte(rest, first)?..)?;
+        if rest.starts_with(needle) {
+            return Some(bytes.len() - rest.len());
+        }
+        rest = rest.get(1..)?;
+    }
+}
+
 /// Where the first control byte stands: below 0x20, the tab included, or 0x7f.
 #[inline(always)]
 pub fn control(bytes: &[u8]) -> Option<usize> {
@@ -180,6 +193,16 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn texts_are_found_as_wholes() {
+        let bytes = b"MMSI MSIE MSIE 7.0; like Gecko";
+        for needle in [&b"M"[..], b"MSIE ", b"MMM", b"o", b"Gecko", b"Gecko/", b"0; like Gecko"] {
+            let at = bytes.windows(needle.len()).position(|window| window == needle);
+            assert_eq!(text(bytes, needle), at, "{}", needle.escape_ascii());
+        }
+        assert_eq!((text(b"", b"x"), text(b"x", b"xx")), (None, None));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use log::Log;
 pub use place::Place;
 pub use process::Process;
 pub use random::Random;
-pub use root::{empty_root, in_root};
+pub use root::{copy_program, empty_root, in_root};
 pub use upstream::Upstream;
 
 use std::fs::File;
