@@ -210,7 +210,9 @@ impl<'r> Reader<'_, 'r> {
     async fn sized(&mut self, length: u64) -> std::result::Result<(), u16> {
         while self.body.size < length {
             let left = usize::try_from(length - self.body.size).unwrap_or(usize::MAX);
-            if self.body.file.is_some() && self.body.len == 0 && left >= PIPED {
+            let is_full = self.body.len == self.most || self.body.file.is_some();
+            if is_full && left >= PIPED && self.ahead().is_empty() {
+                self.spill()?;
                 self.piped(length).await?;
                 continue;
             }
