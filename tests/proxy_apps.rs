@@ -4,6 +4,7 @@
 //! What limpet shares with nginx passes with LIMPET_TEST_BINARY=/usr/sbin/nginx, too.
 use crate::common::*;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// Debian's, which has the packages of Debian.
 const PYTHON: &str = "/usr/bin/python3";
@@ -85,7 +86,8 @@ fn client(limpet: &Limpet, script: &str) {
     let path = limpet.place.write("client.py", script);
     let mut command = Command::new(PYTHON);
     command.arg(path).arg(limpet.port(8080).to_string());
-    let output = output(&limpet.place, command);
+    // Ten thousand messages are a lot for Python on a busy machine.
+    let output = output_within(&limpet.place, command, Duration::from_secs(180));
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{told}\n{}", limpet.place.read("app.log"));
 }

@@ -35,7 +35,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 /// Longer than anything that is going to happen takes, on a busy machine too.
-pub const LIMIT: Duration = Duration::from_secs(15);
+pub const LIMIT: Duration = Duration::from_secs(30);
 
 /// Waits for what only /proc can tell, in fine steps.
 pub fn eventually(what: &str, happened: impl FnMut() -> bool) {
