@@ -336,9 +336,11 @@ impl<M: Converse> Conversations<M> {
 
     /// Connections taken from a listener in one turn: one, so that the other workers
     /// have their share (nginx); a batch under load where there is nobody to share with.
+    /// Where they wait for their first bytes there is such a load.
     fn at_once(&self, index: usize) -> usize {
         let shared = self.reactor.listeners.borrow().get(index).is_none_or(|it| it.shared);
-        if shared || !self.busy.get() { 1 } else { ALONE }
+        let batches = self.busy.get() || self.reactor.defer.is_on();
+        if shared || !batches { 1 } else { ALONE }
     }
 
     /// Starts the conversation of a new connection. It reads at once; of a batch, when the batch
