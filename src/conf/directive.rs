@@ -5,9 +5,7 @@ use super::error::Error;
 use super::tree::{Node, Nodes};
 use super::value::{self, Msec};
 use super::{Cx, unsupported};
-use crate::text::distance;
-use crate::text::hash::Build;
-use std::collections::HashMap;
+use crate::text::{distance, hash};
 use std::ops::BitOr;
 
 /// Where a directive may stand: bits, as in nginx.
@@ -264,28 +262,49 @@ pub fn put<T>(field: &mut Option<T>, node: Node, value: Result<T, Error>) -> Res
     Ok(())
 }
 
-/// Directives by name: which of several tables, and which entry, `T` says.
+/// Directives by name: which of several tables, and which entry, `T` says. Each start makes
+/// some, so they are two flat tables rather than a map of lists.
 pub struct Index<T: Copy> {
-    by_name: HashMap<&'static [u8], Vec<(&'static Shape, T)>, Build>,
+    /// Each with the place behind its own of the next entry whose name has the same hash.
+    entries: Vec<(&'static Shape, T, Link)>,
+    /// The first entry of each hash.
+    first: Vec<Link>,
 }
 
+/// A place in a list, counted from 1; 0 is none.
+type Link = u16;
+
 impl<T: Copy> Index<T> {
-    pub fn new(entries: impl Iterator<Item = (&'static Shape, T)>) -> Index<T> {
-        let mut by_name: HashMap<&'static [u8], Vec<_>, Build> = HashMap::default();
-        for (shape, tag) in entries {
-            by_name.entry(shape.name.as_bytes()).or_default().push((shape, tag));
+    pub fn new(all: impl ExactSizeIterator<Item = (&'static Shape, T)>) -> Index<T> {
+        let slots = all.len().next_power_of_two();
+        let mut first = vec![0; slots];
+        let mut entries: Vec<_> = all.map(|(shape, tag)| (shape, tag, 0)).collect();
+        // From behind, so that what comes first is found first.
+        for (at, (shape, _, next)) in entries.iter_mut().enumerate().rev() {
+            let same = &mut first[slot_of(shape.name.as_bytes(), slots)];
+            *next = std::mem::replace(same, at as Link + 1);
         }
-        Index { by_name }
+        Index { entries, first }
     }
 
     /// The entry that `node` means in this context, its shape checked.
     pub fn find(&self, cx: &Cx, context: Context, node: Node) -> Result<T, Error> {
-        let same_name = self.by_name.get(&*node.name()).map_or(&[][..], |found| found);
-        match same_name.iter().find(|(shape, _)| shape.contexts.meets(context)) {
-            Some((shape, tag)) => shape.check(node).map(|()| *tag),
-            None => Err(cx.refusal(context, node)),
+        let name = node.name();
+        let at = |link: Link| self.entries.get(usize::from(link).wrapping_sub(1));
+        let mut next = at(self.first[slot_of(&name, self.first.len())]);
+        while let Some((shape, tag, link)) = next {
+            if shape.contexts.meets(context) && shape.name.as_bytes() == &*name {
+                return shape.check(node).map(|()| *tag);
+            }
+            next = at(*link);
         }
+        Err(cx.refusal(context, node))
     }
+}
+
+/// Of `slots`, a power of two, that of a name.
+fn slot_of(name: &[u8], slots: usize) -> usize {
+    hash::hash(name) as usize & (slots - 1)
 }
 
 impl Shape {

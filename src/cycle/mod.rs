@@ -49,6 +49,8 @@ pub struct Cycle {
     /// How many; with `worker_processes auto` also why.
     pub workers: usize,
     pub auto: Option<Auto>,
+    /// Whom a root master's workers become.
+    pub worker_user: User,
     /// Workers bind addresses of other machines (`proxy_bind ... transparent`).
     pub transparent: bool,
     pub listening: Listening,
@@ -139,8 +141,9 @@ impl Cycle {
             (None, Workers::Count(count)) => count,
             (None, Workers::Auto) => 1,
         };
-        let owner = core.user.clone().unwrap_or_else(user::nobody).uid;
-        folders::make(&cx.folders, (crate::sys::user::geteuid() == 0).then_some(owner))?;
+        let worker_user = core.user.clone().unwrap_or_else(user::nobody);
+        let owner = (crate::sys::user::geteuid() == 0).then_some(worker_user.uid);
+        folders::make(&cx.folders, owner)?;
         let zones = cx.zones.directory;
         zones.open(before, |zone, origin| limit_req::refill(zone, origin)).map_err(|refusal| {
             log!(Level::Emerg, "{refusal}");
@@ -157,6 +160,7 @@ impl Cycle {
             http,
             workers,
             auto,
+            worker_user,
             transparent: cx.transparent,
             listening,
             pid_file: None,
@@ -228,11 +232,6 @@ impl Cycle {
     /// A daemon has no stdout any more, and must not keep the one of its terminal.
     pub fn leave_terminal(&self) {
         self.files.follow_stdout();
-    }
-
-    /// Whom a root master's workers become.
-    pub fn worker_user(&self) -> User {
-        self.core.user.clone().unwrap_or_else(user::nobody)
     }
 
     /// `env`: what a worker, or a new binary, finds in its environment: TZ, and what is listed.

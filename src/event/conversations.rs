@@ -54,11 +54,15 @@ pub struct Reserved<'a, M: Converse> {
 
 /// The watches that fired in a turn.
 #[derive(Clone, Copy, Default)]
-pub struct Fired(u32);
+pub struct Fired {
+    watches: u32,
+    /// How many events there were, those of connections and listeners among them.
+    pub count: usize,
+}
 
 impl Fired {
     pub fn has(self, id: WatchId) -> bool {
-        self.0 & (1 << id) != 0
+        self.watches & (1 << id) != 0
     }
 }
 
@@ -176,7 +180,7 @@ impl<M: Converse> Conversations<M> {
         };
         self.reactor.next_turn();
         self.busy.set(count > 1);
-        let mut fired = Fired::default();
+        let mut fired = Fired { count, ..Fired::default() };
         for at in 0..count {
             let event = self.events.borrow()[at];
             self.dispatch(event, &mut fired);
@@ -212,7 +216,7 @@ impl<M: Converse> Conversations<M> {
         let token = event.token();
         let index = token as u32;
         if index >= FIRST_WATCH {
-            fired.0 |= 1 << (index - FIRST_WATCH).min(31);
+            fired.watches |= 1 << (index - FIRST_WATCH).min(31);
             return;
         }
         if index >= FIRST_LISTENER {

@@ -18,7 +18,6 @@ use super::{helper, privileges, worker};
 use crate::cycle::Cycle;
 use crate::log::{self, Level, log};
 use crate::net::handover::Handover;
-use crate::sys::image;
 use crate::sys::limits::Limit;
 use crate::sys::process::{self, Pid};
 use crate::sys::{signal, socket};
@@ -221,7 +220,6 @@ impl Seat {
     pub fn ready(&self) {
         shm::own().ready();
         self.tell(Command::Ready);
-        image::release();
     }
 
     fn tell(&self, command: Command) {

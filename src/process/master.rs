@@ -375,10 +375,10 @@ impl Master {
         log!(Level::Notice, "reopening logs");
         let board = &shm::board().master;
         board.take_up(Asked::Reopen);
-        let user = (user::geteuid() == 0).then(|| self.cycle.worker_user());
+        let user = (user::geteuid() == 0).then_some(&self.cycle.worker_user);
         let ((), why) = log::reason_of(|| {
-            self.cycle.reopen_logs(user.as_ref());
-            self.stage.reopen_logs(user.as_ref());
+            self.cycle.reopen_logs(user);
+            self.stage.reopen_logs(user);
         });
         self.order(Command::Reopen, |_| true);
         board.conclude(Asked::Reopen, why.is_none(), why.as_deref().unwrap_or("logs reopened"));

@@ -32,7 +32,7 @@ pub fn init(cycle: &Cycle, seat: &mut Seat) -> Result<(), Fatal> {
         );
     }
     if user::geteuid() == 0 {
-        become_user(&cycle.worker_user(), cycle.transparent)?;
+        become_user(&cycle.worker_user, cycle.transparent)?;
     }
     watch_master(seat);
     if let Some(number) = seat.number {

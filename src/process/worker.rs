@@ -21,7 +21,7 @@ use crate::log::{self, Level, log};
 use crate::net::handover::{ANSWERS, DOOR};
 use crate::shm::scoreboard::State;
 use crate::sys::map::Mapping;
-use crate::sys::process;
+use crate::sys::{image, process};
 use crate::{http, shm, time};
 
 const CHANNEL: WatchId = 0;
@@ -138,6 +138,9 @@ pub struct Worker<M: Converse> {
     http: Option<&'static http::Worker>,
     /// A helper's work is done.
     pub done: Rc<Cell<bool>>,
+    /// It has had something to do ever since it was ready: who comes while a worker starts is
+    /// served before what only the start needed is let go of.
+    starting: bool,
     exiting: bool,
     /// When connections that are still open are closed.
     shutdown_at: Option<u64>,
@@ -159,6 +162,7 @@ impl<M: Converse> Worker<M> {
             accept_mutex: None,
             http: None,
             done,
+            starting: true,
             exiting: false,
             shutdown_at: None,
         }
@@ -186,6 +190,10 @@ impl<M: Converse> Worker<M> {
 
             log!(Level::Debug, "worker cycle");
             let fired = self.turn();
+            if self.starting && fired.count == 0 {
+                self.starting = false;
+                image::release();
+            }
             self.seat.take_signals();
             self.look_at(fired);
 
@@ -233,7 +241,8 @@ impl<M: Converse> Worker<M> {
         let timeout = self.cycle.core.worker_stall_timeout;
         let beat = (timeout > 0).then(|| (timeout / 3).max(1));
 
-        let longest = [shutdown, again, beat].into_iter().flatten().min();
+        let first = self.starting.then_some(0);
+        let longest = [shutdown, again, beat, first].into_iter().flatten().min();
         let fired = self.events.turn(longest.map(millis));
         if let Some(mutex) = mutex.filter(|_| held == Some(true)) {
             mutex.give_back();

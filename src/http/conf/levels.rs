@@ -39,14 +39,17 @@ enum Tag {
 
 /// Every directive of the http block.
 fn tags() -> Vec<(&'static Shape, Tag)> {
-    let mut all: Vec<(&'static Shape, Tag)> = Vec::new();
+    let mut all = Vec::with_capacity(COUNT);
     all.extend(LEVELS.iter().map(|level| (&level.shape, Tag::Level)));
     all.extend(IDENTITY.iter().map(|directive| (&directive.shape, Tag::Identity(directive))));
-    all.extend(MainRaws::directives().into_iter().map(|(shape, place)| (shape, Tag::Main(place))));
-    all.extend(SrvRaws::directives().into_iter().map(|(shape, place)| (shape, Tag::Srv(place))));
-    all.extend(LocRaws::directives().into_iter().map(|(shape, place)| (shape, Tag::Loc(place))));
+    MainRaws::directives(&mut all, Tag::Main);
+    SrvRaws::directives(&mut all, Tag::Srv);
+    LocRaws::directives(&mut all, Tag::Loc);
     all
 }
+
+/// More than there are: the list is not moved while it is made.
+const COUNT: usize = 400;
 
 pub fn directives() -> impl Iterator<Item = &'static Shape> {
     tags().into_iter().map(|(shape, _)| shape).chain(upstreams::shapes())

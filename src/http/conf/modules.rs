@@ -28,13 +28,14 @@ impl<R> Place<R> {
 
 /// Adds the table of a module, whose way in is `set`.
 #[inline(never)]
-fn list<R, S>(
-    all: &mut Vec<(&'static Shape, Place<R>)>,
+fn list<R, S, T>(
+    all: &mut Vec<(&'static Shape, T)>,
+    tag: fn(Place<R>) -> T,
     table: &'static [Directive<S>],
     set: fn(&mut R, usize, &mut Cx, Node) -> Result<(), Error>,
 ) {
     for (entry, directive) in table.iter().enumerate() {
-        all.push((&directive.shape, Place { set, entry }));
+        all.push((&directive.shape, tag(Place { set, entry })));
     }
 }
 
@@ -65,17 +66,15 @@ macro_rules! modules {
         }
 
         impl $raws {
-            /// Every directive of the level.
-            pub fn directives() -> Vec<(&'static Shape, Place<$raws>)> {
-                let mut all = Vec::new();
+            /// Adds every directive of the level.
+            pub fn directives<T>(all: &mut Vec<(&'static Shape, T)>, tag: fn(Place<$raws>) -> T) {
                 $( {
                     let set = |raws: &mut $raws, entry: usize, cx: &mut Cx, node: Node| {
                         let directive = &crate::http::$module::$table[entry];
                         directive.set(raws.$module.raw(), cx, node)
                     };
-                    list(&mut all, &crate::http::$module::$table, set);
+                    list(all, tag, &crate::http::$module::$table, set);
                 } )*
-                all
             }
 
             /// The settings of the block that said this; then it is ready for another.
