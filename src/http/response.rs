@@ -8,7 +8,7 @@ use crate::mem::buffers::Scratch;
 use crate::proto::range::{self, Part};
 use crate::proto::status;
 use crate::text::writer::Writer;
-use crate::text::{ascii, date, scan};
+use crate::text::{ascii, date, number, scan};
 use crate::time;
 use std::cell::Cell;
 
@@ -211,7 +211,7 @@ pub fn put(request: &Request<'_>, out: &mut Writer<'_>) {
     let (core, response) = (&request.location.conf.core, &request.response);
     out.put(b"HTTP/1.1 ");
     if response.status_line.is_empty() || request.err_status != 0 {
-        out.put_padded(u64::from(response.status), 3);
+        out.put(&number::three_digits(response.status));
         out.put(b" ");
         out.put(status::reason(response.status).as_bytes());
     } else {

@@ -83,13 +83,12 @@ impl Segments<'_> {
 /// What `types` looks up: after the last dot of the last segment, dots that
 /// begin a segment (up to three) not counted, as in nginx. May be empty.
 pub fn extension(path: &[u8]) -> &[u8] {
-    let start = path.iter().rposition(|&b| b == b'/').map_or(0, |slash| slash + 1);
-    let mut name = path.get(start..).unwrap_or_default();
-    for _ in 0..3 {
-        name = name.strip_prefix(b".").unwrap_or(name);
-    }
-    let dot = name.iter().rposition(|&b| b == b'.');
-    dot.and_then(|dot| name.get(dot + 1..)).unwrap_or_default()
+    let last = path.iter().rposition(|&b| matches!(b, b'/' | b'.'));
+    let (before, rest) = path.split_at(last.unwrap_or(path.len()));
+    let [b'.', extension @ ..] = rest else { return b"" };
+    let dots = before.iter().rev().take_while(|&&b| b == b'.').count();
+    let begins = matches!(before[..before.len() - dots], [] | [.., b'/']);
+    if begins && dots < 3 { b"" } else { extension }
 }
 
 #[cfg(test)]

@@ -75,6 +75,12 @@ pub fn two_digits(n: u8) -> [u8; 2] {
     PAIRS[usize::from(n % 100)]
 }
 
+/// The three digits of `n`, which is below 1000.
+pub fn three_digits(n: u16) -> [u8; 3] {
+    let [tens, ones] = two_digits((n % 100) as u8);
+    [b'0' + (n / 100 % 10) as u8, tens, ones]
+}
+
 /// Writes `n` in decimal at the end of `room` and returns the digits.
 pub fn format_u64(mut n: u64, room: &mut [u8; DECIMAL]) -> &[u8] {
     let mut at = DECIMAL;

@@ -165,6 +165,12 @@ pub fn common(a: &[u8], b: &[u8]) -> usize {
     len
 }
 
+/// The first eight bytes as a number in whose order texts are, as far as these tell.
+#[inline(always)]
+pub fn front(text: &[u8]) -> u64 {
+    word(text, 0).swap_bytes()
+}
+
 /// The eight bytes at `at`, with zeros behind them where there are fewer.
 #[inline(always)]
 fn word(bytes: &[u8], at: usize) -> u64 {

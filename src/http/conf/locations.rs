@@ -22,6 +22,8 @@ pub struct Locations {
 }
 
 struct Name {
+    /// How it begins, for comparison: most names differ there, and the search stays in one list.
+    front: u64,
     name: Box<[u8]>,
     /// The longest other name that is a prefix of this one.
     shorter: Option<u32>,
@@ -32,10 +34,12 @@ struct Name {
 impl Locations {
     /// The location at this level that `uri` belongs to.
     pub fn find(&self, uri: &[u8]) -> Option<&Rc<Location>> {
-        let above = self.names.partition_point(|name| {
-            let common = scan::common(&name.name, uri);
-            // They differ behind it, or the name ends there, or only the URI.
-            name.name.get(common) <= uri.get(common)
+        let front = scan::front(uri);
+        let above = self.names.partition_point(|name| match name.front == front {
+            false => name.front < front,
+            // One is all of the other's beginning.
+            true if name.name.len().min(uri.len()) <= 8 => name.name.len() <= uri.len(),
+            true => is_not_above(&name.name, uri),
         });
         let mut name = self.names.get(above.checked_sub(1)?)?;
         // What the URI and the nearest name have in common decides for the whole chain.
@@ -48,6 +52,14 @@ impl Locations {
         }
         name.prefix.as_ref()
     }
+}
+
+/// Of two that begin alike.
+#[inline(never)]
+fn is_not_above(name: &[u8], uri: &[u8]) -> bool {
+    let common = scan::common(name, uri);
+    // They differ behind it, or the name ends there, or only the URI.
+    name.get(common) <= uri.get(common)
 }
 
 /// `location [MODIFIER] NAME`, with the modifier before the name or at its front.
@@ -189,7 +201,8 @@ fn put(names: &mut Vec<Name>, location: Location) -> bool {
             shorter = names[at as usize].shorter;
         }
         let name = location.name.clone();
-        names.push(Name { name, shorter, exact: None, prefix: None });
+        let front = scan::front(&name);
+        names.push(Name { front, name, shorter, exact: None, prefix: None });
     }
     let Some(last) = names.last_mut() else { return false };
     let place = match location.kind {

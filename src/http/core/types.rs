@@ -26,6 +26,10 @@ impl Types {
 
     /// The type of `extension`, which may be in any case.
     pub fn find(&self, extension: &[u8]) -> Option<&Rc<[u8]>> {
+        // What has none is of the default type, whatever the table says, as in nginx.
+        if extension.is_empty() {
+            return None;
+        }
         let mut room = [0; EXTENSION_MAX];
         let lower = room.get_mut(..extension.len())?;
         lower.copy_from_slice(extension);

@@ -19,15 +19,22 @@ impl<'r> Request<'r> {
     /// Chooses the server whose name the request asks for.
     pub fn find_server(&mut self) {
         let host = self.head.host.of(self.bytes);
-        let mut lower = [0; 255];
-        let host = match self.head.host_has_upper {
-            false => host,
-            // Longer than any name can be: the default server.
-            true => match ascii::lower(host, &mut lower) {
-                Some(lower) => lower,
-                None => return,
-            },
-        };
+        match self.head.host_has_upper {
+            true => self.find_server_lowered(host),
+            false => self.find_server_of(host),
+        }
+    }
+
+    #[cold]
+    fn find_server_lowered(&mut self, host: &[u8]) {
+        // Longer than any name can be: the default server.
+        if let Some(lower) = ascii::lower(host, &mut [0; 255]) {
+            self.find_server_of(lower);
+        }
+    }
+
+    #[inline(always)]
+    fn find_server_of(&mut self, host: &[u8]) {
         self.server = match self.site.server(host) {
             Found::Name(server) => server,
             Found::Pattern([]) => &self.site.default_server,
