@@ -13,6 +13,7 @@ const SERVED: &str = "
             root @DIR@/html;
             location /nosendfile/ { sendfile off; alias @DIR@/html/; }
             location /sendfile/ { sendfile on; alias @DIR@/html/; }
+            location /trailed/ { add_trailer X-Trailer yes; alias @DIR@/html/; }
         }
     }
 ";
@@ -67,6 +68,31 @@ fn a_slow_reader_gets_every_byte() {
 }
 
 /// Whatever is kept of a file, a change is seen by the next request.
+/// A body with trailers leaves in chunks, one of several parts, too.
+#[test]
+fn several_ranges_leave_in_chunks_where_trailers_follow() {
+    let limpet = start(&[("few.txt", "0123456789")]);
+    limpet.place.write("html/many.txt", numbered(100_000));
+    let mut client = limpet.client();
+    for (name, all) in [("few", b"0123456789".to_vec()), ("many", numbered(100_000))] {
+        client.send(format!(
+            "GET /trailed/{name}.txt HTTP/1.1\r\nHost: localhost\r\nRange: bytes=1-2,5-\r\n\r\n"
+        ));
+        let response = client.response();
+        assert_eq!((response.status, response.header("transfer-encoding")), (206, "chunked"));
+        let body = response.text();
+        let text = String::from_utf8(all).unwrap();
+        assert!(body.contains(&format!("\r\n\r\n{}\r\n--", &text[1..3])), "{body:.300}");
+        assert!(body.contains(&format!("\r\n\r\n{}\r\n--", &text[5..])), "{body:.300}");
+        assert!(body.ends_with("--\r\n"), "{name}");
+    }
+    let response = exchange(
+        8080,
+        "GET /trailed/few.txt HTTP/1.1\r\nHost: a\r\nConnection: close\r\nRange: bytes=99-\r\n\r\n",
+    );
+    assert!(response.starts_with("HTTP/1.1 416 ") && !response.contains("X-Trailer"), "{response}");
+}
+
 #[test]
 fn changes_are_seen_at_once() {
     let limpet = start(&[("file.txt", "first")]);

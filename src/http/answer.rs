@@ -110,6 +110,7 @@ fn conclude<'r>(request: &mut Request<'r>, mut step: Step<'r>) -> Progress<'r> {
 fn begin(request: &mut Request<'_>) -> Result<(), u16> {
     match (request.method, request.head.form) {
         (Method::Trace, _) => {
+            request.normalise()?;
             request.log_reading(false, None, format_args!("client sent TRACE method"));
             return Err(405);
         }

@@ -1,6 +1,6 @@
 //! `charset`: which encoding a text is told to be in. Nothing is recoded.
 
-use crate::conf::{Args, Context, Directive, Error, Template, put, settings};
+use crate::conf::{Args, Context, Directive, Template, put, settings};
 use crate::http::core::TypeSet;
 use crate::http::request::Request;
 use crate::text::ascii;
@@ -41,10 +41,7 @@ pub static LOC: &[Directive<LocRaw>] = &[
         put(&mut raw.charset, node, Ok(charset))
     }),
     Directive::call("charset_types", Context::ALL, Args::ONE_MORE, |raw, cx, node| {
-        if raw.types.is_some() {
-            return Err(Error::directive(node, "is duplicate"));
-        }
-        raw.types = Some(Rc::new(TypeSet::read(cx, node)));
+        TypeSet::read(&mut raw.types, cx, node);
         Ok(())
     }),
     Directive::ignored(

@@ -75,9 +75,9 @@ fn custom<'r>(request: &mut Request<'r>, status: u16, page: &'r ErrorPage) -> St
     let Some(uri) = request.render(&page.uri) else {
         return Step::Answer(built_in(request, 500));
     };
+    request.keep_target();
     match uri.first() {
         Some(b'/') => {
-            request.keep_target();
             // The page is fetched, whatever the request wanted to do.
             if request.method != Method::Head {
                 request.method = Method::Get;

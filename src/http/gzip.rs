@@ -34,11 +34,18 @@ settings! {
         pub proxied: Proxied = Proxied::default(),
         pub disable: Rc<Disable> = Rc::default(),
     }
+    after(all, _parent) {
+        if all.proxied.off {
+            all.proxied = Proxied::default();
+        }
+    }
 }
 
 /// `gzip_proxied`: which answers are compressed for proxies.
 #[derive(Clone, Copy, Default)]
 pub struct Proxied {
+    /// None, whatever else is named.
+    off: bool,
     any: bool,
     auth: bool,
     expired: bool,
@@ -61,10 +68,7 @@ const ALL: Context = Context::ALL;
 pub static LOC: &[Directive<LocRaw>] = &[
     Directive::flag("gzip", ALL.or(Context::LIF), |raw| &mut raw.gzip),
     Directive::call("gzip_types", ALL, Args::ONE_MORE, |raw, cx, node| {
-        if raw.types.is_some() {
-            return Err(Error::directive(node, "is duplicate"));
-        }
-        raw.types = Some(Rc::new(TypeSet::read(cx, node)));
+        TypeSet::read(&mut raw.types, cx, node);
         Ok(())
     }),
     Directive::call("gzip_comp_level", ALL, Args::ONE, |raw, _, node| {
@@ -77,8 +81,7 @@ pub static LOC: &[Directive<LocRaw>] = &[
         put(&mut raw.http_version, node, choice(node, 0, &versions))
     }),
     Directive::call("gzip_proxied", ALL, Args::ONE_MORE, |raw, cx, node| {
-        let flags = proxied(cx, node);
-        put(&mut raw.proxied, node, flags)
+        proxied(raw.proxied.get_or_insert_default(), cx, node)
     }),
     Directive::call("gzip_disable", ALL, Args::ONE_MORE, |raw, cx, node| {
         let disable = Rc::make_mut(raw.disable.get_or_insert_default());
@@ -108,11 +111,11 @@ fn level(node: Node) -> std::result::Result<u64, Error> {
     }
 }
 
-fn proxied(cx: &mut Cx, node: Node) -> std::result::Result<Proxied, Error> {
-    let mut flags = Proxied::default();
+/// Several lines add up.
+fn proxied(flags: &mut Proxied, cx: &mut Cx, node: Node) -> std::result::Result<(), Error> {
     for word in node.args() {
         let flag = match word.bytes() {
-            b"off" => continue,
+            b"off" => &mut flags.off,
             b"expired" => &mut flags.expired,
             b"no-cache" => &mut flags.no_cache,
             b"no-store" => &mut flags.no_store,
@@ -127,7 +130,7 @@ fn proxied(cx: &mut Cx, node: Node) -> std::result::Result<Proxied, Error> {
             cx.warn(word, format!("duplicate value \"{word}\""));
         }
     }
-    Ok(flags)
+    Ok(())
 }
 
 /// What becomes of an answer.

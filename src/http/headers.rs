@@ -207,6 +207,7 @@ pub fn filter(request: &mut Request<'_>) -> Option<()> {
             name => request.response.late.add(request.scratch(), name, value)?,
         }
     }
+    let good = is_good(request.response.status);
     for line in conf.trailers.iter().filter(|line| good || line.always) {
         let value = request.render(&line.value)?;
         if value.is_empty() {

@@ -195,18 +195,29 @@ fn send_file_answer(
         let content_type = charset::of_parts(request).unwrap_or(content_type);
         let multipart = Multipart { boundary, content_type, whole: size };
         let made = request.made(content_type.len() + 64, |out| multipart.put_type(out));
+        let length = multipart.len(ranges.clone());
         let response = &mut request.response;
-        response.length = Some(multipart.len(ranges.clone()));
+        response.length = Some(length);
         response.content_type = made.unwrap_or(content_type);
         write_head(request, output);
         if request.head_only() {
             return Ok(());
         }
+        // Trailers make it a chunked body: of one chunk.
+        let chunked = request.response.chunked;
+        if chunked {
+            send::chunk_head(request, length, output).await?;
+        }
         for range in ranges {
             send::put(request, output, |out| multipart.put_part_head(range, out)).await?;
             send::part(request, &Source::File(file, range), output).await?;
         }
-        send::put(request, output, |out| multipart.put_end(out)).await
+        send::put(request, output, |out| multipart.put_end(out)).await?;
+        if chunked {
+            send::chunk_end(request, output).await?;
+            send::last_chunk(request, output).await?;
+        }
+        Ok(())
     }
 }
 

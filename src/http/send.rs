@@ -105,11 +105,27 @@ pub fn chunk(
     output: &mut Output,
 ) -> impl Future<Output = Result<()>> {
     async move {
-        let len = source.len();
-        put(request, output, |out| out.put(chunked::head(len, &mut [0; chunked::HEAD]))).await?;
+        chunk_head(request, source.len(), output).await?;
         part(request, source, output).await?;
-        put(request, output, |out| out.put(chunked::TAIL)).await
+        chunk_end(request, output).await
     }
+}
+
+/// What stands before a chunk of so many bytes.
+pub fn chunk_head(
+    request: &mut Request<'_>,
+    len: u64,
+    output: &mut Output,
+) -> impl Future<Output = Result<()>> {
+    put(request, output, move |out| out.put(chunked::head(len, &mut [0; chunked::HEAD])))
+}
+
+/// What stands behind it.
+pub fn chunk_end(
+    request: &mut Request<'_>,
+    output: &mut Output,
+) -> impl Future<Output = Result<()>> {
+    put(request, output, |out| out.put(chunked::TAIL))
 }
 
 /// Ends a chunked body: trailers, if there are any.

@@ -3,6 +3,7 @@
 use crate::conf::{Cx, Node};
 use crate::text::hash::Build;
 use std::collections::HashSet;
+use std::rc::Rc;
 
 /// Longer ones are never listed: so a look-up in any case needs no allocation.
 const MOST: usize = 128;
@@ -20,9 +21,11 @@ impl TypeSet {
         TypeSet { all: false, names }
     }
 
-    /// The types that `node` names, and `text/html`, which always is one (nginx).
-    pub fn read(cx: &mut Cx, node: Node) -> TypeSet {
-        let mut set = TypeSet::of(&["text/html"]);
+    /// Adds the types that `node` names to those of earlier lines, and to `text/html`, which
+    /// always is one (nginx).
+    pub fn read(types: &mut Option<Rc<TypeSet>>, cx: &mut Cx, node: Node) {
+        let set = types.get_or_insert_with(|| Rc::new(TypeSet::of(&["text/html"])));
+        let set = Rc::make_mut(set);
         for word in node.args() {
             if word.bytes() == b"*" {
                 set.all = true;
@@ -30,7 +33,6 @@ impl TypeSet {
                 cx.warn(word, format!("duplicate MIME type \"{word}\""));
             }
         }
-        set
     }
 
     pub fn has(&self, content_type: &[u8]) -> bool {

@@ -74,9 +74,15 @@ const NAMES: [(&str, Next); 13] = [
     ("off", Next::OFF),
 ];
 
-/// What the directive says; `statuses` are those that its protocol knows.
-pub fn next_upstream(cx: &mut Cx, node: Node, statuses: Next) -> Result<Next, Error> {
-    let mut next = Next(0);
+/// What the directive says beside its earlier lines; `statuses` are those that its protocol
+/// knows.
+pub fn next_upstream(
+    cx: &mut Cx,
+    node: Node,
+    statuses: Next,
+    earlier: Option<Next>,
+) -> Result<Next, Error> {
+    let mut next = earlier.unwrap_or(Next(0));
     for word in node.args() {
         let found = NAMES.iter().find(|(name, _)| name.as_bytes() == word.bytes());
         let flag = match found {
@@ -88,5 +94,5 @@ pub fn next_upstream(cx: &mut Cx, node: Node, statuses: Next) -> Result<Next, Er
         }
         next = next.or(flag);
     }
-    Ok(if next.has(Next::OFF) { Next(0) } else { next })
+    Ok(if next.has(Next::OFF) { Next::OFF } else { next })
 }

@@ -183,8 +183,8 @@ pub fn set_temp_path(raw: &mut LocRaw, cx: &mut Cx, node: Node) -> Result<(), Er
 
 /// `proxy_next_upstream CONDITION...`
 pub fn set_next(raw: &mut LocRaw, cx: &mut Cx, node: Node, known: Next) -> Result<(), Error> {
-    let next = next_upstream(cx, node, known);
-    put(&mut raw.next, node, next)
+    raw.next = Some(next_upstream(cx, node, known, raw.next)?);
+    Ok(())
 }
 
 /// `proxy_hide_header NAME`: several add up.
