@@ -114,16 +114,28 @@ fn no_end_blocks_or_survives_an_exec_and_end_0_wakes_the_master() {
     }
 }
 
+fn ends_of(limpet: &Limpet, worker: Process) -> Ends {
+    let workers = limpet.workers();
+    eventually("all know each other", || know_each_other(limpet, workers.len()));
+    let own = workers.iter().position(|sibling| *sibling == worker).unwrap();
+    channels(limpet, &workers).unwrap()[own]
+}
+
 /// End 0 of a worker's channel, as the master or a sibling holds it.
 struct Forger(OwnedFd);
 
 impl Forger {
     fn new(limpet: &Limpet, worker: Process) -> Self {
-        let workers = limpet.workers();
-        eventually("all know each other", || know_each_other(limpet, workers.len()));
-        let ends = channels(limpet, &workers).unwrap();
-        let own = workers.iter().position(|sibling| *sibling == worker).unwrap();
-        let fd = sockets(limpet.master())[&ends[own].end0];
+        Self::holding(limpet, ends_of(limpet, worker).end0)
+    }
+
+    /// End 1, as the worker holds it itself.
+    fn in_its_name(limpet: &Limpet, worker: Process) -> Self {
+        Self::holding(limpet, ends_of(limpet, worker).end1)
+    }
+
+    fn holding(limpet: &Limpet, end: u64) -> Self {
+        let fd = sockets(limpet.master())[&end];
         Self(kernel::descriptor_of(limpet.master().0, fd).unwrap())
     }
 
@@ -204,6 +216,28 @@ fn a_short_message_ends_the_channel_and_signals_take_its_place() {
     limpet.signal(libc::SIGQUIT);
     assert_eq!(limpet.wait_end(), Ended::Code(0));
     limpet.log.wait(&format!("kill ({}, 3)", worker.0));
+}
+
+/// What it says of its channel is not heard either.
+#[test]
+fn who_is_not_listened_to_any_more_gets_signals_too() {
+    if drives_nginx() {
+        return;
+    }
+    let mut limpet = Limpet::start(&serving(2));
+    let worker = limpet.wait_workers(2)[0];
+    let voice = Forger::in_its_name(&limpet, worker);
+    let forger = Forger::new(&limpet, worker);
+    let own = Process(std::process::id() as i32);
+    let wakes = |forger: &Forger| own.flags(forger.0.as_raw_fd()) & libc::O_ASYNC != 0;
+    for _ in 0..8 {
+        voice.send([QUIT, 0, 0, -1], &[]);
+    }
+    eventually("its end 0 wakes nobody", || !wakes(&forger));
+    forger.send_bytes(b"short", &[]);
+    limpet.log.wait("the channel is broken");
+    limpet.signal(libc::SIGQUIT);
+    assert_eq!(limpet.wait_end(), Ended::Code(0));
 }
 
 /// A stopped worker whose channel is full, and how many messages filled it.

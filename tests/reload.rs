@@ -225,6 +225,24 @@ fn a_changed_pid_path_moves_the_file() {
 }
 
 #[test]
+fn a_stop_in_the_middle_of_a_reload_leaves_no_pid_file() {
+    if drives_nginx() {
+        return;
+    }
+    let mut limpet = Limpet::start(&serving("one", ""));
+    limpet.wait_workers(2);
+    limpet.master().set_limit("--as=16777216");
+    limpet.configure(&format!("pid @DIR@/other.pid; {}", serving("two", "")));
+    limpet.signal(libc::SIGHUP);
+    limpet.log.wait("not enough address space");
+    assert!(!limpet.place.read("other.pid").is_empty(), "the next generation comes up");
+    limpet.signal(libc::SIGQUIT);
+    assert_eq!(limpet.wait_end(), Ended::Code(0));
+    assert_eq!(limpet.pid_file(), None);
+    assert_eq!(limpet.place.read("other.pid"), "");
+}
+
+#[test]
 fn a_changed_error_log_is_written_from_then_on() {
     let limpet = Limpet::start(&serving("one", ""));
     limpet.wait_workers(2);

@@ -17,6 +17,27 @@ fn one_process_serves() {
     assert_eq!(limpet.pid_file(), Some(limpet.master().0));
 }
 
+/// nginx's foreground has left before.
+#[test]
+fn a_daemon_of_one_process_says_that_it_serves() {
+    let limpet = Limpet::daemonize(Place::new(), SINGLE);
+    assert_eq!(limpet.get("/").text(), "one");
+    assert!(limpet.master().children().is_empty());
+}
+
+#[test]
+fn an_upgrade_is_refused_in_words() {
+    if drives_nginx() {
+        return;
+    }
+    let limpet = Limpet::start(SINGLE);
+    let output = limpet.run(&["-s", "upgrade"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("upgrade failed: there is no master"), "{text}");
+    assert_eq!(limpet.get("/").text(), "one");
+}
+
 #[test]
 fn it_ends_on_term_int_and_quit() {
     for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGQUIT] {

@@ -133,3 +133,28 @@ fn nothing_is_reloaded_once_stopping() {
     assert_eq!(limpet.log.exactly("reopening logs"), 0);
     assert_eq!(limpet.log.count("start worker process "), 2);
 }
+
+/// nginx removes it, and `-s` finds nobody any more.
+#[test]
+fn a_master_that_goes_leaves_the_next_ones_pid_file() {
+    if drives_nginx() {
+        return;
+    }
+    let mut limpet = Limpet::start(TWO_WORKERS);
+    limpet.wait_workers(2);
+    let mut client = limpet.client();
+    client.send("GET / HTTP/1.1\r\nHost: x\r\n");
+    limpet.signal(libc::SIGQUIT);
+    limpet.log.wait_count("gracefully shutting down", 2);
+    let mut next = limpet.command().stderr(std::process::Stdio::null()).spawn().unwrap();
+    let pid = next.id() as i32;
+    let took = within(LIMIT, || limpet.pid_file() == Some(pid));
+    client.send("\r\n");
+    assert_eq!(client.response().text(), "served");
+    let ended = limpet.wait_end();
+    let left = limpet.pid_file();
+    Process(pid).signal(libc::SIGTERM);
+    next.wait().unwrap();
+    assert_eq!((took, ended, left), (true, Ended::Code(0), Some(pid)));
+    assert_eq!(limpet.pid_file(), None);
+}

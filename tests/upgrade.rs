@@ -260,6 +260,13 @@ fn a_second_usr2_is_ignored_by_both_masters() {
         assert_eq!(daemon.limpet.log.count("start new binary process"), count);
     }
     assert_eq!(daemon.limpet.get("/").text(), "served");
+    if !drives_nginx() {
+        let output = daemon.limpet.run(&["-s", "upgrade"]);
+        assert_eq!(output.status.code(), Some(1));
+        let why = format!("the old binary, process {}, is there yet", daemon.limpet.master().0);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert!(text.contains(&why), "{text}");
+    }
 }
 
 /// HUP to the old master beside a new one starts its workers again and reads no file.

@@ -286,6 +286,11 @@ impl Cycle {
     /// sockets are removed by the process that owns them.
     pub fn retire(&mut self, stays: &Cycle, owns_names: bool) {
         self.listening.retire(&stays.listening, owns_names);
+        self.drop_pid_file(stays);
+    }
+
+    /// Removes the pid file that the other cycle does not have.
+    pub fn drop_pid_file(&mut self, stays: &Cycle) {
         if let Some(file) = self.pid_file.take_if(|file| Some(&*file) != stays.pid_file.as_ref()) {
             file.remove();
         }

@@ -26,8 +26,11 @@ impl PidFile {
 
     /// Whether it says that this process is the master.
     pub fn names(&self, pid: Pid) -> bool {
-        let text = std::fs::read_to_string(&self.0).unwrap_or_default();
-        text.trim_end().parse() == Ok(pid)
+        self.pid() == Some(pid)
+    }
+
+    fn pid(&self) -> Option<Pid> {
+        std::fs::read_to_string(&self.0).ok()?.trim_end().parse().ok()
     }
 
     pub fn path(&self) -> &Path {
@@ -41,8 +44,15 @@ impl PidFile {
         name.into()
     }
 
+    /// Another master's stays: it may have been started when this one had closed its listeners.
     pub fn remove(&self) {
-        unlink(&self.0);
+        if !self.is_anothers() {
+            unlink(&self.0);
+        }
+    }
+
+    fn is_anothers(&self) -> bool {
+        self.pid().is_some_and(|pid| pid != process::getpid())
     }
 
     pub fn remove_oldbin(&self) {

@@ -56,7 +56,11 @@ impl Herald {
         let reason = reason.as_bytes();
         let reason = &reason[..reason.len().min(MESSAGE_MAX - 1)];
         match &self {
-            Herald::Foreground(pipe) => tell(pipe, &[b"-", reason].concat()),
+            Herald::Foreground(pipe) => {
+                tell(pipe, &[b"-", reason].concat());
+                // It is closed by the end of the process, which is waited for.
+                std::mem::forget(self);
+            }
             Herald::Terminal(stderr) => {
                 tell(stderr, &[b"limpet: [emerg] ", reason, b"\n"].concat());
             }
@@ -122,7 +126,11 @@ fn wait(reader: &OwnedFd) -> Result<Verdict> {
     Ok(match &message[..len] {
         [] => Verdict::Gone,
         [b'+', ..] => Verdict::Started,
-        [_, reason @ ..] => Verdict::Failed(String::from_utf8_lossy(reason).into_owned()),
+        [_, reason @ ..] => {
+            // Whoever starts it again finds its ports free, and no pid file.
+            becomes_readable(reader)?;
+            Verdict::Failed(String::from_utf8_lossy(reason).into_owned())
+        }
     })
 }
 

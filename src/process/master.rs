@@ -108,7 +108,7 @@ pub struct Master {
     pub(super) nofile: Option<Limit>,
     pub(super) daemonized: bool,
     /// Who started us: while that process is there, we are a new binary beside an old one.
-    parent: i32,
+    pub(super) parent: i32,
     pub(super) stop: Stopping,
     exit_code: i32,
     pub(super) ready_time_is_up: bool,
@@ -200,6 +200,9 @@ impl Master {
         let role = self.role();
         self.wanted.take_signals(role);
         self.begin_to_stop();
+        if take(&mut self.wanted.refused) {
+            self.refuse_upgrade();
+        }
         log!(Level::Debug, "wake up, sigio {}", u8::from(self.wanted.io));
 
         if take(&mut self.wanted.reap) {
@@ -407,6 +410,7 @@ impl Master {
     /// The last of the children has gone.
     fn exit(&mut self) -> i32 {
         self.drop_what_was_left();
+        self.stage.drop_old(&self.cycle);
         match &self.cycle.pid_file {
             Some(file) if self.new_binary.is_some() => file.remove_oldbin(),
             Some(file) => file.remove(),

@@ -65,8 +65,11 @@ impl Master {
             if skipped {
                 continue;
             }
-            let told = self.post(slot, Message::order(command))
-                || self.kill(slot, self.signal_for(command));
+            let unheard = process.ignored;
+            let posted = self.post(slot, Message::order(command));
+            // Of one that is not heard nobody knows whether its channel is broken.
+            let told =
+                if posted && !unheard { true } else { self.kill(slot, self.signal_for(command)) };
             if let Some(process) = self.table.get_mut(slot)
                 && told
                 && command != Command::Reopen
@@ -175,7 +178,7 @@ impl Master {
         }
     }
 
-    /// Its writes wake nobody any more; it still gets its orders.
+    /// Its writes wake nobody any more; it still gets its orders, by signal as well.
     fn stop_hearing(&mut self, slot: usize) {
         let Some(process) = self.table.get_mut(slot) else { return };
         process.ignored = true;

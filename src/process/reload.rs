@@ -86,6 +86,13 @@ impl Stage {
         }
     }
 
+    /// The end of the master has come before that of a reload.
+    pub fn drop_old(&mut self, current: &Cycle) {
+        if let Stage::Reloading { old, .. } = self {
+            old.drop_pid_file(current);
+        }
+    }
+
     /// Closes what a second cycle has open.
     pub fn close_listening(&mut self, unlink: bool) {
         if let Stage::Reloading { old: cycle, .. } | Stage::Binding { next: cycle, .. } = self {

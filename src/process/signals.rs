@@ -143,6 +143,8 @@ pub struct Wanted {
     pub reconfigure: bool,
     pub reopen: bool,
     pub change_binary: bool,
+    /// That was asked for when it cannot be had.
+    pub refused: bool,
     pub noaccept: bool,
     pub reap: bool,
     pub io: bool,
@@ -176,12 +178,22 @@ impl Wanted {
             Some(NoAccept) => self.noaccept = true,
             Some(Reap) => self.reap = true,
             Some(Io) => self.io = true,
-            Some(Ignored) if matches!(role, Role::Master { .. }) => log!(
+            Some(Ignored) => self.refuse(role, signal),
+            Some(Alarm) | None => {}
+        }
+    }
+}
+
+impl Wanted {
+    /// Who waits for a new binary is to be told that none will come.
+    fn refuse(&mut self, role: Role, signal: &Signal) {
+        self.refused |= signal.master == ChangeBinary;
+        if matches!(role, Role::Master { .. }) {
+            log!(
                 Level::Crit,
                 "the changing binary signal is ignored: you should shutdown or terminate before \
                  either old or new binary's process"
-            ),
-            Some(Alarm | Ignored) | None => {}
+            );
         }
     }
 }

@@ -4,8 +4,10 @@
 //! events, stop, reload, reopen. WINCH and USR2 are logged and ignored. It stays
 //! whom it was started as. A stop is a stop: QUIT does not wait, as in nginx.
 
+use super::daemon::Herald;
 use super::notify::Notifier;
 use super::signals::{Role, Wanted};
+use super::start::Start;
 use super::worker::{add_listeners, coarse_time, connections, next_connection, reactor};
 use crate::cycle::{Cycle, Refused};
 use crate::event::{Conversations, Converse, Reactor};
@@ -17,14 +19,14 @@ use crate::{http, shm, time};
 use std::mem::take;
 
 /// Serves until it is told to stop; the exit code.
-pub fn run(cycle: Cycle, notifier: Notifier) -> i32 {
+pub fn run(cycle: Cycle, start: Start) -> i32 {
     cycle.set_environment();
     shm::board().prepare(0, Kind::Single, 0, cycle.generation.into());
     shm::enter(0);
-    serve(cycle, notifier).unwrap_or(1)
+    serve(cycle, start.notifier, start.herald).unwrap_or(1)
 }
 
-fn serve(cycle: Cycle, notifier: Notifier) -> Option<i32> {
+fn serve(cycle: Cycle, notifier: Notifier, herald: Option<Herald>) -> Option<i32> {
     let http = cycle.http();
     let connections = connections(&cycle, &http)?;
     let reactor = reactor(connections)?;
@@ -36,7 +38,7 @@ fn serve(cycle: Cycle, notifier: Notifier) -> Option<i32> {
     add_listeners(&cycle, reactor, 0);
     coarse_time(&cycle, reactor);
     let single = Single { cycle, notifier, reactor, http, events, wanted: Wanted::default() };
-    Some(single.cycle())
+    Some(single.cycle(herald))
 }
 
 struct Single<M: Converse> {
@@ -49,7 +51,7 @@ struct Single<M: Converse> {
 }
 
 impl<M: Converse> Single<M> {
-    fn cycle(mut self) -> i32 {
+    fn cycle(mut self, herald: Option<Herald>) -> i32 {
         self.arm();
         log::batch(true);
         shm::own().ready();
@@ -57,6 +59,9 @@ impl<M: Converse> Single<M> {
         shm::board().master.listeners.set(&self.cycle.listening.told());
         shm::board().master.conclude(Asked::Start, true, text);
         self.notifier.ready(text);
+        if let Some(herald) = herald {
+            herald.started();
+        }
         image::release();
         loop {
             log!(Level::Debug, "worker cycle");
@@ -65,6 +70,9 @@ impl<M: Converse> Single<M> {
 
             if self.wanted.terminate || self.wanted.quit {
                 return self.exit();
+            }
+            if take(&mut self.wanted.refused) {
+                shm::board().master.refuse(Asked::Upgrade, "upgrade failed: there is no master");
             }
             if take(&mut self.wanted.reconfigure) {
                 self.reconfigure();

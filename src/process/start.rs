@@ -122,7 +122,7 @@ fn refused(start: &Start) -> i32 {
 fn run(mut cycle: Cycle, mut start: Start) -> i32 {
     match begin(&mut cycle, &mut start) {
         Ok(Begun::Here) if cycle.core.master_process => Master::new(cycle, start).run(),
-        Ok(Begun::Here) => single::run(cycle, start.notifier),
+        Ok(Begun::Here) => single::run(cycle, start),
         Ok(Begun::InBackground(code)) => code,
         Err(Refused) => {
             cycle.listening.close(!start.executable.inherited && start.adopted.is_none());

@@ -198,6 +198,15 @@ impl Master {
         Continue(())
     }
 
+    /// USR2 beside another binary. Of one that we have started ourselves the verdict is to come.
+    pub(super) fn refuse_upgrade(&self) {
+        if self.new_binary.is_none() && !self.upgrade.is_on() {
+            let text =
+                format!("upgrade failed: the old binary, process {}, is there yet", self.parent);
+            shm::board().master.refuse(Asked::Upgrade, &text);
+        }
+    }
+
     /// It has ended, and we have not: what had been given up for it comes back.
     pub(super) fn new_binary_gone(&mut self, pid: i32) {
         if self.new_binary != Some(pid) {

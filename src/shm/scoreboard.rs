@@ -144,6 +144,12 @@ impl Master {
         matter.ended.publish(matter.begun.get());
     }
 
+    /// It is not begun, and this is why.
+    pub fn refuse(&self, asked: Asked, text: &str) {
+        self.take_up(asked);
+        self.conclude(asked, false, text);
+    }
+
     /// How often it has been taken up.
     pub fn begun(&self, asked: Asked) -> u64 {
         self.matters[asked as usize].begun.get()

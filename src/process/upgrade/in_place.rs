@@ -43,7 +43,6 @@ impl Master {
         };
         let args = &self.executable.args;
         self.notifier.export();
-        self.notifier.export();
         let e = hand_over::leave(&state, own, || process::execve(&path, args, &env::for_exec()));
         self.notifier.withdraw();
         log!(
