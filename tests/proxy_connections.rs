@@ -221,6 +221,30 @@ fn a_connection_that_ends_when_it_is_used_again_is_replaced() {
     assert_eq!(ask(&mut client, post).0.status, 200);
 }
 
+/// nginx takes the peer for broken then, for ten seconds.
+#[test]
+fn a_connection_that_ends_when_it_is_used_again_is_no_failure_of_the_peer() {
+    if drives_nginx() {
+        return;
+    }
+    let place = Place::new();
+    let once = |peer: &mut Peer| {
+        peer.request();
+        peer.send(GOOD);
+        peer.request();
+    };
+    let (_first, second) = (Upstream::tcp(&place, 8091, once), Upstream::tcp(&place, 8092, once));
+    let servers = "server 127.0.0.1:8091; server 127.0.0.1:8092;";
+    let servers = config("", "").replace("server 127.0.0.1:8090 max_fails=0;", servers);
+    let limpet = Limpet::start_in(place, &servers);
+    let mut client = limpet.client();
+    for round in 0..8 {
+        assert_eq!(client.get("/").status, 200, "round {round}");
+    }
+    assert_eq!(limpet.log.count("temporarily disabled"), 0);
+    assert_eq!(second.connections(), 4);
+}
+
 #[test]
 fn connections_end_when_their_answers_say_so() {
     for answer in [

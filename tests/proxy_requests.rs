@@ -28,6 +28,7 @@ const SERVED: &str = "
             }
             location /target/ { proxy_pass http://app$uri; }
             location ~ ^/target_group/(.*)$ { proxy_pass http://app/$1; }
+            location /set/ { set $args k=$arg_a; proxy_pass http://app; }
             location /rewritten/ { rewrite ^/rewritten/(.*)$ /new/$1 break; proxy_pass http://app; }
         }
     }
@@ -361,4 +362,12 @@ fn targets_are_paths() {
         }
         assert_eq!(status == 400, target.starts_with("/%2e"), "{target}");
     }
+}
+
+#[test]
+fn arguments_that_were_set_are_passed_on() {
+    let (limpet, upstream) = start();
+    assert_eq!(limpet.get("/set/x%20y?a=1&b=2").status, 200);
+    let lines: Vec<_> = upstream.take_requests().iter().map(|it| it.line().to_owned()).collect();
+    assert_eq!(lines, ["GET /set/x%20y?k=1 HTTP/1.1"]);
 }

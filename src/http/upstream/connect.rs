@@ -30,7 +30,9 @@ pub fn connect<'r>(
         let pool = &request.worker.pool;
         let bind = local(request, upstream.conf);
         let from = bind.map(|(local, _)| local.peer());
-        if let Some(used) = pool.take(upstream.owner(), lease.addr(), from) {
+        if !upstream.stale
+            && let Some(used) = pool.take(upstream.owner(), lease.addr(), from)
+        {
             let crate::net::pool::Used { io, requests, since, .. } = used;
             let requests = requests + 1;
             upstream.link =
@@ -111,7 +113,10 @@ fn left(request: &Request<'_>) {
 fn fail(request: &Request<'_>, errno: Errno) {
     // Of what is not there nginx says less.
     let level = match errno {
-        Errno::ECONNREFUSED
+        Errno::EAGAIN
+        | Errno::ECONNREFUSED
+        | Errno::ECONNRESET
+        | Errno::ETIMEDOUT
         | Errno::ENETDOWN
         | Errno::ENETUNREACH
         | Errno::EHOSTDOWN

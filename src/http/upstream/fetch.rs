@@ -136,6 +136,7 @@ fn begin<'r>(
         tail: plan.tail,
         head_only: plan.head_only,
         upgrades: plan.upgrades,
+        stale: false,
         streamed: false,
         attempt: None,
         link: None,
@@ -160,6 +161,7 @@ async fn ask<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>) -> Resu
     let (mut tries, mut resolved) = (upstream.tries(), false);
     let mut looked_again = false;
     loop {
+        let before = upstream.tries;
         let lease = match pick(request, upstream) {
             Ok(lease) => lease,
             Err(Refusal::Unresolved) if !resolved => {
@@ -181,8 +183,13 @@ async fn ask<'r>(request: &mut Request<'r>, upstream: &mut Upstream<'r>) -> Resu
             Err(failure) => failure,
         };
         // What was closed while it rested says nothing of the peer.
-        let stale = failure == Failure::Error && upstream.link.as_ref().is_some_and(|it| it.reused);
-        tries = tries.saturating_sub(u32::from(!stale));
+        upstream.stale = failure == Failure::Error
+            && upstream.filled == 0
+            && upstream.link.as_ref().is_some_and(|it| it.reused);
+        match upstream.stale {
+            true => upstream.tries = before,
+            false => tries = tries.saturating_sub(1),
+        }
         upstream.blame(request, failure);
         let again = tries > 0 && upstream.may_go_on(request, failure);
         let lost = upstream.lost_peer(failure);
@@ -341,7 +348,7 @@ impl<'r> Upstream<'r> {
         let lease = self.link.as_ref().map(|link| &link.lease).or(self.unconnected.as_ref());
         let failed = match failure.next() {
             None => false,
-            Some(next) => next.is_failure(),
+            Some(next) => next.is_failure() && !self.stale,
         };
         if failed
             && unconnected

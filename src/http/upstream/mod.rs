@@ -93,6 +93,8 @@ pub struct Upstream<'r> {
     head_only: bool,
     /// It asks for another protocol.
     upgrades: bool,
+    /// A connection was closed while it rested: now a new one is made.
+    stale: bool,
     /// A peer has begun to get the body that is read from the client meanwhile.
     streamed: bool,
     attempt: Option<&'r Attempt<'r>>,

@@ -8,7 +8,10 @@ use crate::text::number::DECIMAL;
 use crate::vars::Value;
 
 pub static TABLE: &[BuiltIn] = &[
-    settable("args", arguments, |request, value| request.args = value),
+    settable("args", arguments, |request, value| {
+        // The line is no longer what is asked for.
+        (request.args, request.raw_uri) = (value, false);
+    }),
     built_in("query_string", arguments),
     built_in("is_args", |request| Some(if request.args.is_empty() { b"" } else { b"?" })),
     built_in("uri", path),
