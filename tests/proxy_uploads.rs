@@ -279,6 +279,46 @@ fn an_answer_may_come_before_the_body() {
 }
 
 /// The client is asked by the proxy, and the upstream is not.
+/// What has been read of a body cannot be read again, so nothing behind it is taken for a rest of
+/// it, nor is a rest of it taken for a request.
+#[test]
+fn an_upload_that_fails_halfway_ends_its_connection_at_once() {
+    let (limpet, _upstream) = start("", |peer| {
+        peer.head();
+        peer.exact(0x1000);
+    });
+    for body in ["Content-Length: 30000", "Transfer-Encoding: chunked"] {
+        let mut client = limpet.client();
+        client.send(format!("POST /unbuffered/ HTTP/1.1\r\nHost: a\r\n{body}\r\n\r\n"));
+        let evil = "0\r\n\r\nGET /ping HTTP/1.1\r\nHost: a\r\n\r\n";
+        client.send(format!("6000\r\n{}{evil}", "x".repeat(0x2000)));
+        let response = client.response();
+        assert_eq!((response.status, response.header("connection")), (502, "close"), "{body}");
+        assert_eq!(client.rest(), b"", "{body}");
+    }
+}
+
+/// The answer has come before the reset that nothing can be sent after.
+#[test]
+fn an_answer_that_ends_an_upload_arrives() {
+    let (limpet, _upstream) = start("", |peer| {
+        peer.head();
+        peer.exact(100_000);
+        peer.send("HTTP/1.1 403 No\r\nConnection: close\r\nContent-Length: 2\r\n\r\nno");
+    });
+    for location in ["", "unbuffered/"] {
+        for round in 0..8 {
+            let mut client = limpet.client();
+            let length = 3_000_000;
+            client.send(format!(
+                "POST /{location} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"
+            ));
+            send_zeros(&mut client, length);
+            assert_eq!(client.response().status, 403, "/{location}, round {round}");
+        }
+    }
+}
+
 #[test]
 fn clients_that_wait_to_be_asked_are_asked() {
     let (limpet, upstream) = start("", |peer| while peer.request().is_some() && peer.send(GOOD) {});

@@ -109,6 +109,12 @@ impl Io {
         self.slot().ready.get() & (READ | CLOSED) == 0
     }
 
+    /// The kernel knows more than the loop has heard: the next read asks it.
+    pub fn look_again(&self) {
+        let ready = &self.slot().ready;
+        ready.set(ready.get() | READ);
+    }
+
     /// Whether it may have any of this: [`READ`], [`WRITE`], [`CLOSED`].
     #[inline]
     pub fn may(&self, want: u8) -> bool {

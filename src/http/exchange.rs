@@ -194,11 +194,12 @@ fn one(
             return ending;
         }
         input.consume(head.len as usize);
+        let mut is_cut = false;
         if let Some(received) = received.into_inner() {
             received.settle(input);
-            head.framing = Framing::None;
+            (head.framing, is_cut) = (Framing::None, received.is_cut);
         }
-        limits.unread = head.framing != Framing::None || !input.is_empty();
+        limits.unread = is_cut || head.framing != Framing::None || !input.is_empty();
         match ending {
             Ending::Kept => body::discard(conn, input, output, head.framing, limits).await,
             ending => ending,

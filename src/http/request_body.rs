@@ -100,9 +100,11 @@ pub struct Received {
     /// The same with the framing of chunks.
     pub raw: u64,
     /// Bytes of the connection's input that belong to it.
-    taken: usize,
+    taken: u32,
     /// What of `buffer` belongs to the next request.
     beyond: Range<usize>,
+    /// The rest of it was not read.
+    pub is_cut: bool,
 }
 
 /// A body in memory, where nothing is said.
@@ -126,7 +128,9 @@ pub fn behind<'r>(request: &Request<'r>) -> &'r [u8] {
     let ahead = request.bytes.get(request.head.len as usize..).unwrap_or_default();
     match request.body.get() {
         None => ahead,
-        Some(body) if body.beyond.is_empty() => ahead.get(body.taken..).unwrap_or_default(),
+        Some(body) if body.beyond.is_empty() => {
+            ahead.get(body.taken as usize..).unwrap_or_default()
+        }
         Some(body) => body.buffer.get(body.beyond.clone()).unwrap_or_default(),
     }
 }
@@ -139,7 +143,9 @@ impl Received {
         taken: usize,
         beyond: Range<usize>,
     ) -> Received {
-        Received { buffer, len: 0, file: None, size, raw, taken, beyond }
+        // No input has room for more.
+        let taken = taken as u32;
+        Received { buffer, len: 0, file: None, size, raw, taken, beyond, is_cut: false }
     }
 
     /// The body, if it is in memory.
@@ -152,7 +158,7 @@ impl Received {
 
     /// Takes what belongs to it out of the connection's input, and puts back what does not.
     pub fn settle(&self, input: &mut Input) {
-        input.consume(self.taken);
+        input.consume(self.taken as usize);
         let beyond = self.buffer.get(self.beyond.clone()).unwrap_or_default();
         if let Some(room) = input.room().get_mut(..beyond.len()) {
             room.copy_from_slice(beyond);
@@ -184,7 +190,7 @@ pub async fn read(request: &mut Request<'_>) -> std::result::Result<(), u16> {
     let buffer = request.worker.body_buffer().ok_or(500_u16)?;
     let wanted = usize::try_from(request.location.conf.request_body.buffer_size);
     let most = wanted.unwrap_or(BUFFER_MOST).clamp(BUFFER_LEAST, buffer.len());
-    let body = Received { buffer, len: 0, file: None, size: 0, raw: 0, taken: 0, beyond: 0..0 };
+    let body = Received::passed_on(buffer, (0, 0), 0, 0..0);
     let mut reader = Reader { request, body, most };
     match request.head.framing {
         Framing::None => return Ok(()),
@@ -203,7 +209,7 @@ pub async fn read(request: &mut Request<'_>) -> std::result::Result<(), u16> {
 impl<'r> Reader<'_, 'r> {
     /// What came behind the head.
     fn ahead(&self) -> &'r [u8] {
-        let start = self.request.head.len as usize + self.body.taken;
+        let start = self.request.head.len as usize + self.body.taken as usize;
         self.request.bytes.get(start..).unwrap_or_default()
     }
 
@@ -282,7 +288,7 @@ impl<'r> Reader<'_, 'r> {
                 self.body.raw -= (count - used) as u64;
                 match self.body.taken - before {
                     0 => self.body.beyond = start + used..start + count,
-                    _ => self.body.taken = before + used,
+                    _ => self.body.taken = before + used as u32,
                 }
                 return Ok(());
             }
@@ -303,7 +309,7 @@ impl<'r> Reader<'_, 'r> {
         if !ahead.is_empty() {
             let count = ahead.len().min(most);
             room[..count].copy_from_slice(&ahead[..count]);
-            body.taken += count;
+            body.taken += count as u32;
             body.raw += count as u64;
             return Ok(count);
         }

@@ -30,9 +30,8 @@ pub fn connect<'r>(
         let pool = &request.worker.pool;
         let bind = local(request, upstream.conf);
         let from = bind.map(|(local, _)| local.peer());
-        if !upstream.stale
-            && let Some(used) = pool.take(upstream.owner(), lease.addr(), from)
-        {
+        let used = pool.take(upstream.owner(), lease.addr(), from);
+        if let Some(used) = used.filter(|_| !upstream.stale) {
             let crate::net::pool::Used { io, requests, since, .. } = used;
             let requests = requests + 1;
             upstream.link =
@@ -40,8 +39,7 @@ pub fn connect<'r>(
             note_connected(upstream);
             return Ok(());
         }
-        let opened = open(bind, upstream.conf, lease.addr());
-        let io = match opened {
+        let io = match open(bind, upstream.conf, lease.addr()) {
             Ok(io) => io,
             Err(errno) => {
                 fail(request, errno);

@@ -120,6 +120,11 @@ pub(super) async fn pull<'r>(
     upstream: &mut Upstream<'r>,
     broken: Option<Errno>,
 ) -> std::result::Result<bool, Failure> {
+    if broken.is_some()
+        && let Some(link) = &upstream.link
+    {
+        link.io.look_again();
+    }
     let mut complete = read(request, upstream, broken)?;
     while upstream.hints.is_some() {
         interim::send(request, upstream).await?;

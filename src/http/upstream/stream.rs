@@ -60,6 +60,22 @@ pub async fn run<'r>(
     upstream: &mut Upstream<'r>,
 ) -> Result<bool, Failure> {
     let mut source = Source::new(request, upstream).ok_or(Failure::Local(500))?;
+    let outcome = pass(request, upstream, &mut source).await;
+    let is_cut = outcome != Ok(false);
+    if outcome.is_err() && source.raw == 0 {
+        return outcome;
+    }
+    // What has been read nobody gets again, and where the next request begins is not known.
+    request.keep_alive &= !is_cut;
+    source.settle(request, is_cut);
+    outcome
+}
+
+async fn pass<'r>(
+    request: &mut Request<'r>,
+    upstream: &mut Upstream<'r>,
+    source: &mut Source<'r>,
+) -> Result<bool, Failure> {
     let mut piece = Piece::default();
     let mut ended = false;
     if request.head.expects_continue && source.has_nothing_yet(request) {
@@ -79,20 +95,13 @@ pub async fn run<'r>(
             }
         }
         match piece.push(upstream, &source.buffer) {
-            Ok(()) if ended => {
-                source.settle(request);
-                return Ok(false);
-            }
+            Ok(()) if ended => return Ok(false),
             Ok(()) if request.conn.io.may(event::READ) && !upstream.has_news() => continue,
             Ok(()) | Err(Errno::EAGAIN) => {}
-            Err(errno) => {
-                request.keep_alive = false;
-                return send::pull(request, upstream, Some(errno)).await;
-            }
+            Err(errno) => return send::pull(request, upstream, Some(errno)).await,
         }
         if send::pull(request, upstream, None).await? {
             // Nobody wants the rest of the body.
-            request.keep_alive = false;
             return Ok(true);
         }
         wait(request, upstream, piece.is_out()).await?;
@@ -255,11 +264,13 @@ impl<'r> Source<'r> {
         })
     }
 
-    /// All of it is out: what came behind it is the next request's.
-    fn settle(self, request: &Request<'_>) {
+    /// It has been read: what came behind it is the next request's, unless it `is_cut`.
+    fn settle(self, request: &Request<'_>, is_cut: bool) {
         let Source { buffer, size, raw, taken, beyond, .. } = self;
+        let mut passed = Received::passed_on(buffer, (size, raw), taken, beyond);
+        passed.is_cut = is_cut;
         // It is read once.
-        let _ = request.body.set(Received::passed_on(buffer, (size, raw), taken, beyond));
+        let _ = request.body.set(passed);
     }
 }
 
