@@ -262,6 +262,33 @@ fn lingering_ends_in_time() {
     eventually("the worker closes its end", || connections() < all);
 }
 
+/// The last read took as much as was wanted, so nobody knows what is behind it.
+#[test]
+fn what_follows_a_body_that_was_read_resets_nothing() {
+    let inside = "location /read { mirror /copy; alias @DIR@/html/file.txt; keepalive_timeout 0; }
+                  location /copy { internal; return 204; }";
+    let limpet = start("", inside);
+    let (mut client, mut pace) = (limpet.client(), limpet.client());
+    client.send("GET /read HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nsome");
+    pace.get("/one");
+    client.send("thing").send("a".repeat(100)).finish();
+    let rest = String::from_utf8(client.rest()).unwrap();
+    assert!(rest.ends_with("\r\n\r\na file\n"), "{rest}");
+}
+
+#[test]
+fn who_expects_to_be_asked_for_no_body_stays() {
+    let limpet = start("", "");
+    let mut client = limpet.client();
+    for fields in ["", "Content-Length: 0\r\n"] {
+        client
+            .send(format!("GET /one HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\n{fields}\r\n"));
+        let response = client.response();
+        assert_eq!((response.status, response.header("connection")), (200, "keep-alive"));
+    }
+    client.get("/two");
+}
+
 #[test]
 fn discarded_bodies_leave_the_connection_usable() {
     let limpet = start("client_max_body_size 10m;", "");

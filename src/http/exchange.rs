@@ -230,8 +230,9 @@ fn answered<'r>(
         let (head, conn) = (request.head, request.conn);
         // A body that waits to be asked for, and is not: whether it comes, nobody knows, so
         // nothing can follow it (RFC 9110 10.1.1).
-        let is_alone = request.bytes.len() == head.len as usize;
-        if head.expects_continue && is_alone && request.body.get().is_none() {
+        let is_awaited = !matches!(head.framing, Framing::None | Framing::Length(0))
+            && request.bytes.len() == head.len as usize;
+        if head.expects_continue && is_awaited && request.body.get().is_none() {
             request.keep_alive = false;
         }
         let line = Shown(head.line.of(request.bytes));

@@ -14,7 +14,8 @@ use crate::sys::socket::{self, Shutdown};
 pub async fn close(conn: Conn, mut input: Input, limits: &Limits) {
     let wanted = match limits.lingering_close {
         Lingering::Off => false,
-        Lingering::On => limits.unread,
+        // What was read to the last byte that was wanted may have more behind it.
+        Lingering::On => limits.unread || conn.io.may(event::READ),
         Lingering::Always => true,
     };
     if !wanted || socket::shutdown(&conn.io, Shutdown::Write).is_err() {
