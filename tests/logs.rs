@@ -335,3 +335,29 @@ fn an_error_log_of_a_location_is_its_own() {
     assert!(limpet.place.read("own.log").contains("/own\" failed"));
     assert_eq!(limpet.log.count("/own\" failed"), 0);
 }
+
+#[test]
+fn rewriting_is_told_where_rewrite_log_is_on() {
+    let inside = "rewrite ^/none /x;
+                  if ($arg_a ~ ^b) { rewrite ^/(told) /new/$1?c=$arg_a last; }
+                  rewrite ^/moved /there redirect; return 204;";
+    let limpet = Limpet::start(&format!(
+        "error_log @DIR@/error.log notice; events {{ }}
+         http {{ server {{ listen 8080; location / {{ rewrite_log on; {inside} }}
+                           location /new {{ if ($uri ~ new) {{ return 200; }} }} }} }}"
+    ));
+    for target in ["/told?a=b", "/moved?a=d"] {
+        limpet.get(target);
+    }
+    limpet.log.wait("rewritten redirect");
+    limpet.log.has_in_order(&[
+        "\"^/none\" does not match \"/told\", client: 127.0.0.1",
+        "\"^b\" matches \"b\"",
+        "\"^/(told)\" matches \"/told\"",
+        "rewritten data: \"/new/told\", args: \"c=b&a=b\"",
+        "\"^b\" does not match \"d\"",
+        "\"^/moved\" matches \"/moved\"",
+        "rewritten redirect: \"/there?a=d\"",
+    ]);
+    assert_eq!(limpet.log.count("\"new\" matches"), 0);
+}

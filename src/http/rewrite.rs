@@ -120,6 +120,9 @@ fn answer(cx: &mut Cx, node: Node) -> Result<Return, Error> {
 
 fn rewrite(cx: &mut Cx, node: Node) -> Result<Rewrite, Error> {
     let to = node.arg(1);
+    if to.is_empty() {
+        return Err(Error::at(to, "empty replacement"));
+    }
     let urls: [&[u8]; 3] = [b"http://", b"https://", b"$scheme"];
     let is_url = urls.iter().any(|begin| to.starts_with(begin));
     let then = match (node.args_len(), node.arg(2).bytes()) {

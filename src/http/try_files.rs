@@ -59,7 +59,7 @@ fn list(cx: &mut Cx, node: Node) -> Result<List, Error> {
     let last = match word.bytes() {
         [b'=', code @ ..] => match parse_number(code) {
             Some(code @ 0..=999) => Last::Status(code as u16),
-            _ => return Err(Error::at(word, format!("invalid code \"{}\"", word.part(1)))),
+            _ => return Err(Error::at(word, format!("invalid code \"{word}\""))),
         },
         _ => Last::Uri(cx.template(word)?),
     };

@@ -1,6 +1,6 @@
 //! Conditions of `if`, as nginx has them: one test, no and, no or.
 
-use super::replace;
+use super::{replace, run};
 use crate::conf::{Cx, Error, Node, Pattern, Template, VarId, Word};
 use crate::http::request::Request;
 use crate::sys::errno::Errno;
@@ -107,7 +107,7 @@ impl Condition {
                 (value(*id) == replace::value(request, text, quotes)?) == *wanted
             }
             Condition::Matches(id, pattern, wanted) => {
-                request.tests(pattern, value(*id)) == *wanted
+                run::matches(request, pattern, value(*id)) == *wanted
             }
             Condition::File(test, path, wanted) => {
                 test.holds(request, replace::value(request, path, quotes)?) == *wanted

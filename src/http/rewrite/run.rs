@@ -2,6 +2,7 @@
 
 use super::replace::value;
 use super::{Code, Return, Rewrite, Then};
+use crate::conf::Pattern;
 use crate::http::conf::Location;
 use crate::http::filters;
 use crate::http::request::Request;
@@ -104,16 +105,21 @@ fn returned<'r>(request: &mut Request<'r>, answer: &'r Return) -> Step<'r> {
     }
 }
 
+/// Whether a text matches, which `rewrite_log` tells.
+pub fn matches<'r>(request: &Request<'r>, pattern: &'r Pattern, text: &'r [u8]) -> bool {
+    let matches = request.tests(pattern, text);
+    if request.location.conf.rewrite.rewrite_log {
+        let (pattern, text) = (Shown(&pattern.text), Shown(text));
+        let verb = if matches { "matches" } else { "does not match" };
+        request.log(Level::Notice, None, format_args!("\"{pattern}\" {verb} \"{text}\""));
+    }
+    matches
+}
+
 /// Whether it has matched, if the program goes on.
 fn rewritten<'r>(request: &mut Request<'r>, rewrite: &'r Rewrite) -> ControlFlow<Step<'r>, bool> {
     let told = request.location.conf.rewrite.rewrite_log;
-    let matches = request.tests(&rewrite.pattern, request.uri);
-    if told {
-        let (text, uri) = (Shown(&rewrite.pattern.text), Shown(request.uri));
-        let verb = if matches { "matches" } else { "does not match" };
-        request.log(Level::Notice, None, format_args!("\"{text}\" {verb} \"{uri}\""));
-    }
-    if !matches {
+    if !matches(request, &rewrite.pattern, request.uri) {
         return Continue(false);
     }
     if let Then::Redirect(status) = rewrite.then {
