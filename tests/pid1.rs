@@ -11,6 +11,10 @@ const SERVED: &str = "
 
 /// Process 1 of a namespace of its own; None where there can be none.
 fn start(config: &str) -> Option<Limpet> {
+    start_until(config, "2 of 2 workers ready")
+}
+
+fn start_until(config: &str, line: &str) -> Option<Limpet> {
     let Some(unshare) = program("unshare").filter(|_| kernel::is_root()) else {
         skip("needs root and unshare");
         return None;
@@ -22,7 +26,7 @@ fn start(config: &str) -> Option<Limpet> {
     command.arg(plain.get_program()).args(plain.get_args()).current_dir(limpet.place.dir());
     Birth::default().apply(&mut command);
     let around = limpet.launch_as(command);
-    limpet.log.wait("2 of 2 workers ready");
+    limpet.log.wait(line);
     limpet.adopt(around.children()[0]);
     Some(limpet)
 }
@@ -129,6 +133,20 @@ fn orphans_are_reaped() {
     let states = || limpet.master().children().into_iter().map(Process::state);
     eventually("no zombie", || states().all(|state| !state.starts_with('Z')));
     limpet.wait_workers(2);
+}
+
+#[test]
+fn a_single_process_reaps_them_too() {
+    if drives_nginx() {
+        return;
+    }
+    let config = format!("master_process off; {SERVED}");
+    let Some(limpet) = start_until(&config, "one process") else { return };
+    let ran = inside(&limpet, "sh", &["-c", "sleep 0.2 &"]);
+    assert!(ran.status.success(), "{ran:?}");
+    limpet.log.wait("signal 17 (SIGCHLD) received");
+    eventually("no zombie", || limpet.master().children().is_empty());
+    assert_eq!(limpet.get("/").text(), "served");
 }
 
 #[test]

@@ -67,6 +67,33 @@ fn it_reloads_in_place() {
     assert_eq!(get(limpet.port(8081), "/").text(), "two");
 }
 
+/// What a server is, only its start decides.
+#[test]
+fn a_reload_makes_no_master_of_it_and_no_single_process_of_a_master() {
+    let single = Limpet::start(SINGLE);
+    single.configure(
+        &SINGLE.replace("master_process off", "worker_processes 2").replace("one", "two"),
+    );
+    single.signal(libc::SIGHUP);
+    eventually("the new text", || single.get("/").text() == "two");
+    assert!(single.master().children().is_empty());
+    if drives_nginx() {
+        return;
+    }
+    let config = SINGLE.replace("master_process off", "worker_processes 2");
+    let master = Limpet::start(&config);
+    master.wait_workers(2);
+    master.reload(&format!("daemon on; master_process off; {config}"));
+    master.wait_workers(2);
+    // Nor does an upgrade in place, which comes back to what it was.
+    let upgrade = master.run(&["-s", "upgrade"]);
+    assert_eq!(upgrade.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&upgrade.stderr);
+    assert!(text.contains("upgrade failed: the new binary cannot start"), "{text}");
+    assert_eq!(master.get("/").text(), "one");
+    master.wait_workers(2);
+}
+
 #[test]
 fn it_reopens_its_logs() {
     let limpet = Limpet::start(SINGLE);

@@ -99,6 +99,11 @@ pub enum TermAction {
 }
 
 impl Core {
+    /// What a server is, only its start decides.
+    pub fn goes_on_as(&mut self, master_process: bool, daemon: bool) {
+        (self.master_process, self.daemon) = (master_process, daemon);
+    }
+
     /// Process 1 is a container's: what it serves ends with it, and nobody else looks after it.
     pub fn is_term_graceful(&self, master: Pid) -> bool {
         let usual = if master == 1 { TermAction::Graceful } else { TermAction::Fast };

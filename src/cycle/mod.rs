@@ -120,7 +120,8 @@ impl Cycle {
 
     /// The same source again, for a reload.
     pub fn next(&self, generation: u32) -> Result<Self, Refused> {
-        let config = read(&self.source)?;
+        let mut config = read(&self.source)?;
+        config.core.goes_on_as(self.core.master_process, self.core.daemon);
         let zones = Before::Directory(&self.zones);
         Self::make(self.source.clone(), config, generation, &self.listening, zones)
     }

@@ -14,7 +14,7 @@ use crate::event::{Conversations, Converse, Reactor};
 use crate::log::{self, Level, log};
 use crate::net::handover::Handover;
 use crate::shm::scoreboard::{Asked, Kind, MasterState};
-use crate::sys::image;
+use crate::sys::{image, process};
 use crate::{http, shm, time};
 use std::mem::take;
 
@@ -70,6 +70,10 @@ impl<M: Converse> Single<M> {
 
             if self.wanted.terminate || self.wanted.quit {
                 return self.exit();
+            }
+            if take(&mut self.wanted.reap) {
+                // Orphans of a namespace whose pid 1 this is.
+                while let Ok(Some(_)) = process::waitpid_any() {}
             }
             if take(&mut self.wanted.refused) {
                 shm::board().master.refuse(Asked::Upgrade, "upgrade failed: there is no master");

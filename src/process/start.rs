@@ -104,7 +104,15 @@ fn load(mut source: Source, start: &Start, sockets: Option<Listening>) -> Result
     let nothing = Inherited { listening: &sockets, zones: &[], generation: 1 };
     let before = start.adopted.as_ref().map_or(nothing, Adopted::inherited);
     source.conf.kept = start.adopted.as_ref().and_then(Adopted::texts).map(Rc::new);
-    let cycle = cycle::read(&source).and_then(|config| Cycle::new(source, config, &before))?;
+    let mut config = cycle::read(&source)?;
+    if let Some(adopted) = &start.adopted {
+        if adopted.reason.is_none() && !config.core.master_process {
+            log!(Level::Emerg, "\"master_process off\" cannot take a running server over");
+            return Err(Refused);
+        }
+        config.core.goes_on_as(true, false);
+    }
+    let cycle = Cycle::new(source, config, &before)?;
     sockets.tell_unused();
     Ok(cycle)
 }
@@ -139,10 +147,6 @@ enum Begun {
 
 fn begin(cycle: &mut Cycle, start: &mut Start) -> Result<Begun, Refused> {
     cycle.make_current();
-    if start.adopted.is_some() && !cycle.core.master_process {
-        log!(Level::Emerg, "\"master_process off\" cannot take a running server over");
-        return Err(Refused);
-    }
     say_what_runs(start.nofile);
     cycle.open()?;
     if start.adopted.is_none() {
