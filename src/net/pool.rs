@@ -116,7 +116,8 @@ impl Pool {
         let until = event::after(keep.timeout);
         // The keeper sleeps as long as nothing is too old or too many.
         let in_time = self.wakes_at.get().is_some_and(|at| at.earlier(until) == at);
-        if !in_time || others == keep.connections {
+        let is_new = others == keep.connections && self.trim_at.get().is_none();
+        if !in_time || is_new {
             event::wake(keeper);
         }
         idle.push(Idle { used, owner, addr: *addr, keep: keep.connections, until });
@@ -141,8 +142,7 @@ impl Pool {
 
     /// Closes the oldest of those that are too many, if they have been for a while.
     fn trim(&self, idle: &mut Vec<Idle>) {
-        let of = |idle: &[Idle], owner| idle.iter().filter(|it| it.owner == owner).count();
-        if !idle.iter().any(|it| of(idle, it.owner) > it.keep) {
+        if too_many(idle).is_none() {
             return self.trim_at.set(None);
         }
         let due = *self.trim_at.get().get_or_insert_with(|| event::after(TRIM_MS));
@@ -151,10 +151,20 @@ impl Pool {
             return;
         }
         self.trim_at.set(None);
-        while let Some(at) = idle.iter().position(|it| of(idle, it.owner) > it.keep) {
+        while let Some(at) = too_many(idle) {
             idle.remove(at);
         }
     }
+}
+
+/// The oldest connection of a group that has too many. Each group is counted once, at its
+/// first connection.
+fn too_many(idle: &[Idle]) -> Option<usize> {
+    let is_over = |(at, it): (usize, &Idle)| {
+        let is_first = idle[..at].iter().all(|other| other.owner != it.owner);
+        is_first && idle[at..].iter().filter(|other| other.owner == it.owner).count() > it.keep
+    };
+    idle.iter().enumerate().position(is_over)
 }
 
 /// For the scoreboard.
