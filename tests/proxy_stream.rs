@@ -230,3 +230,32 @@ fn two_hundred_streams_are_served_by_one_worker() {
         assert!(all.contains("data: last\n\n"), "{all}");
     }
 }
+
+/// One file, sent by itself and where an upstream has led: each time with its own type.
+#[test]
+fn a_type_that_an_upstream_says_is_for_its_own_answers() {
+    let place = Place::new();
+    std::fs::create_dir(place.path("html")).unwrap();
+    std::fs::write(place.path("html/file.txt"), "hello").unwrap();
+    let moved = "HTTP/1.1 200 OK\r\nContent-Type: text/x\r\nX-Accel-Redirect: /file.txt\r\n\
+                 Connection: close\r\nContent-Length: 0\r\n\r\n";
+    let _upstream = Upstream::answering(&place, 8090, moved);
+    let limpet = Limpet::start_in(
+        place,
+        "events { }
+         http {
+             types { text/plain txt; }
+             server {
+                 listen 8080; root @DIR@/html;
+                 location /app { proxy_pass http://127.0.0.1:8090; }
+             }
+         }",
+    );
+    // What is young is not kept.
+    for _ in 0..50 {
+        for (target, said) in [("/app", "text/x"), ("/file.txt", "text/plain")] {
+            let response = limpet.get(target);
+            assert_eq!((&*response.text(), response.header("content-type")), ("hello", said));
+        }
+    }
+}

@@ -223,6 +223,18 @@ fn tunnels_that_are_silent_end() {
     }
     assert!(client.is_closed_within(LIMIT));
     upstream.wait_ended(0);
+    assert_eq!(limpet.log.wait("upstream timed out").level, "info");
+}
+
+/// What it is that has to be spoken, the client must hear (RFC 9110 15.5.22).
+#[test]
+fn an_upstream_says_what_to_upgrade_to() {
+    let (limpet, _upstream) = start(|peer| {
+        peer.request();
+        peer.send("HTTP/1.1 426 No\r\nUpgrade: echo\r\nContent-Length: 0\r\n\r\n");
+    });
+    let response = limpet.get("/");
+    assert_eq!((response.status, response.header("upgrade")), (426, "echo"));
 }
 
 /// An upstream that says no answers as any other.

@@ -143,13 +143,15 @@ fn whole_head(
     ready: &RefCell<Option<ReadyHead>>,
     output: &mut Output,
 ) {
-    if put_ready_head(request, ready, output) {
+    // An upstream that led here may have said another type than the file's.
+    let is_typed = !request.response.content_type.is_empty();
+    if !is_typed && put_ready_head(request, ready, output) {
         return;
     }
     describe(request, file, length);
     let before = output.len();
     write_head(request, output);
-    if request.status == 200 && is_usual(request) && !request.response.chunked {
+    if !is_typed && request.status == 200 && is_usual(request) && !request.response.chunked {
         let head = output.tail(before);
         ready.replace(ReadyHead::of(request.location, request.keep_alive, head));
     }

@@ -53,7 +53,7 @@ fn known_line<'r>(
         | Known::ContentLength
         | Known::TransferEncoding
         | Known::Trailer => return Some(()),
-        Known::Upgrade if request.response.status != 101 => return Some(()),
+        Known::Upgrade if !matches!(request.response.status, 101 | 426) => return Some(()),
         // A CGI program's are those of its server; its status is a status line.
         Known::Date | Known::Server | Known::XPad if is_http && !is_shown => return Some(()),
         Known::Status if !is_http && !is_shown => return Some(()),

@@ -147,8 +147,8 @@ async fn pass(request: &mut Request<'_>, tunnel: &mut Tunnel, far: &Far<'_>) -> 
     match ended {
         Ended::Closed => {}
         Ended::TimedOut => {
-            let errno = Some(Errno::ETIMEDOUT);
-            request.log(Level::Error, errno, format_args!("upstream timed out"));
+            // Nothing is wrong: nobody has said anything.
+            request.log_info(Some(Errno::ETIMEDOUT), format_args!("upstream timed out"));
         }
         Ended::ClientFailed(errno) => {
             request.log(Level::Info, Some(errno), format_args!("recv() failed"));
