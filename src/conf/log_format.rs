@@ -20,6 +20,8 @@ pub enum Escape {
     Default,
     /// For the inside of a JSON string.
     Json,
+    /// The same, and UTF-8 in any case.
+    JsonText,
     /// As they are.
     None,
 }

@@ -195,6 +195,17 @@ pub fn json(text: &[u8], out: &mut Writer<'_>) {
     });
 }
 
+/// The same with `\\xNN` for what is no UTF-8, so that it is JSON whatever the bytes are.
+pub fn json_text(text: &[u8], out: &mut Writer<'_>) {
+    for chunk in text.utf8_chunks() {
+        json(chunk.valid().as_bytes(), out);
+        for byte in chunk.invalid() {
+            let [high, low] = upper_hex(*byte);
+            out.put(&[b'\\', b'\\', b'x', high, low]);
+        }
+    }
+}
+
 /// Bytes from outside in a message: text as it is, anything else as `\xNN`.
 pub struct Shown<'a>(pub &'a [u8]);
 
@@ -270,6 +281,11 @@ mod tests {
         check(html, html_len, b"<a href=\"x\">&'", "&lt;a href=&quot;x&quot;&gt;&amp;'");
         check(json, json_len, b"\"\\\n\r\t\x08\x0c\x01\x1f/", r#"\"\\\n\r\t\b\f\u0001\u001F/"#);
         check(json, json_len, "é\x7f".as_bytes(), "é\x7f");
+        let mut room = [0; 64];
+        let mut out = Writer::new(&mut room);
+        json_text(b"\xc3\xa9\"\xc3\xff\xe2\x82", &mut out);
+        let len = out.finish().unwrap();
+        assert_eq!(std::str::from_utf8(&room[..len]), Ok(r#"é\"\\xC3\\xFF\\xE2\\x82"#));
     }
 
     /// The escaped characters of 0x21 to 0x7e, as nginx 1.22's tables have them.

@@ -171,7 +171,7 @@ fn format(cx: &mut Cx, word: Word) -> Result<Rc<LogFormat>, Error> {
         (Some(format), _) => Ok(Rc::clone(format)),
         (None, b"combined") => Ok(combined(cx)),
         (None, b"main") => Ok(cx.own_log_format("main", Escape::Default, MAIN)),
-        (None, b"json") => Ok(cx.own_log_format("json", Escape::Json, JSON)),
+        (None, b"json") => Ok(cx.own_log_format("json", Escape::JsonText, JSON)),
         _ => Err(Error::at(word, format!("unknown log format \"{word}\""))),
     }
 }

@@ -284,6 +284,7 @@ impl Variables {
             (None, _) => {}
             (Some(value), Escape::Default) => escape::log(value, out),
             (Some(value), Escape::Json) => escape::json(value, out),
+            (Some(value), Escape::JsonText) => escape::json_text(value, out),
             (Some(value), Escape::None) => out.put(value),
         }
     }
