@@ -4,6 +4,7 @@ use crate::conf::{
     Args, Context, Cx, Directive, Error, Node, Template, choice, parse_time, put, settings,
 };
 use crate::http::request::Request;
+use crate::http::response::Response;
 use crate::text::date;
 use crate::time;
 use crate::vars::Subject;
@@ -263,12 +264,14 @@ fn add<'r>(request: &mut Request<'r>, expires: &'r [u8], control: &'r [u8]) -> O
     set(request, b"Cache-Control", control)
 }
 
-/// In the place of what an upstream has said, if it has.
+/// In the place of what an upstream, or an earlier line, has said.
 fn set<'r>(request: &mut Request<'r>, name: &'r [u8], value: &'r [u8]) -> Option<()> {
-    match request.response.early.replace(name, value) {
-        true => Some(()),
-        false => request.response.late.add(request.scratch(), name, value),
+    let scratch = request.scratch();
+    let Response { early, late, .. } = &mut request.response;
+    if early.replace(name, value) || late.replace(name, value) {
+        return Some(());
     }
+    late.add(scratch, name, value)
 }
 
 /// When it is this second of a day next, in local time.

@@ -49,17 +49,15 @@ pub fn send(
             }
             Answer::Text { status, text } => {
                 request.response.status = request.status_of(*status);
-                if request.response.status != 204 {
-                    request.response.content_type = request.content_type();
-                    request.response.length = Some(text.len() as u64);
-                }
+                request.response.content_type = request.content_type();
+                request.response.set_length(text.len());
                 write_head(request, output);
                 send::whole(request, &Source::Bytes(text), output).await
             }
             Answer::Own { content_type, text } => {
                 request.response.status = request.status_of(200);
                 request.response.content_type = content_type;
-                request.response.length = Some(text.len() as u64);
+                request.response.set_length(text.len());
                 write_head(request, output);
                 send::whole(request, &Source::Bytes(text), output).await
             }
@@ -67,7 +65,9 @@ pub fn send(
                 request.response.status = request.status_of(200);
                 request.response.content_type = made.content_type;
                 request.response.charset = made.charset;
-                request.response.length = made.counted.then_some(made.body.len() as u64);
+                if made.counted {
+                    request.response.set_length(made.body.len());
+                }
                 write_head(request, output);
                 send::whole(request, &Source::Bytes(&made.body), output).await
             }
@@ -125,13 +125,8 @@ fn describe(request: &mut Request<'_>, file: &File, length: u64) {
     let response = &mut request.response;
     response.content_encoding = request.precompressed;
     response.status = status;
-    if status != 204 {
-        response.content_type = content_type;
-        response.length = Some(length);
-    }
-    if !matches!(status, 200 | 206 | 304) {
-        response.last_modified = None;
-    }
+    response.content_type = content_type;
+    response.set_length(length as usize);
     response.accept_ranges = status == 200 && ranges;
 }
 
@@ -283,7 +278,7 @@ fn send_page(
         let body = made.unwrap_or_default();
         request.response.status = request.status_of(status::sent(status));
         request.response.content_type = if page.is_some() { b"text/html" } else { b"" };
-        request.response.length = (status != 204).then_some(body.len() as u64);
+        request.response.set_length(body.len());
         write_head(request, output);
         send::whole(request, &Source::Bytes(body), output).await?;
         if is_usual_page(request) {
@@ -370,6 +365,13 @@ fn filter(request: &mut Request<'_>) -> Option<()> {
 fn frame(request: &mut Request<'_>) {
     let has_trailers = !request.response.trailers.is_empty();
     let status = request.response.status;
+    // What has been made into another answer is not told by its own lines any more (nginx).
+    if !matches!(status, 200 | 206 | 304) {
+        request.response.last_modified = None;
+    }
+    if status == 204 {
+        request.response.content_type = b"";
+    }
     if matches!(status, 204 | 304) || status < 200 || request.head.method == Method::Head {
         return;
     }

@@ -183,6 +183,11 @@ impl<'r> Response<'r> {
 }
 
 impl Response<'_> {
+    /// The length of a body of ours; 204 has none.
+    pub fn set_length(&mut self, length: usize) {
+        self.length = (self.status != 204).then_some(length as u64);
+    }
+
     /// What came from requests and configuration keeps to its line.
     pub fn is_safe(&self) -> bool {
         is_safe(self.content_type)
