@@ -142,3 +142,22 @@ fn a_broken_one_can_be_drained() {
     assert!(drained.status.success(), "{}", String::from_utf8_lossy(&drained.stderr));
     assert_eq!(limpet.wait_end(), Ended::Code(0));
 }
+
+/// By the binary that comes, and by the one that comes back.
+#[test]
+fn it_is_watched_after_an_upgrade_too() {
+    if drives_nginx() {
+        return;
+    }
+    let limpet = Limpet::start(&saying("one"));
+    answers(&limpet, "one");
+    let upgrade = || limpet.run(&["-s", "upgrade"]).status.code();
+    assert_eq!(upgrade(), Some(0));
+    limpet.configure(&saying("two"));
+    answers(&limpet, "two");
+    limpet.configure(&format!("working_directory @DIR@/nowhere; {}", saying("three")));
+    limpet.log.wait("reload failed: ");
+    assert_eq!(upgrade(), Some(1));
+    limpet.configure(&saying("four"));
+    answers(&limpet, "four");
+}

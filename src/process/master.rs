@@ -175,7 +175,6 @@ impl Master {
     }
 
     fn start_alone(&mut self) -> Step {
-        self.watch_config();
         self.start_workers(Spawn::Respawn)?;
         self.start_helpers(false)
     }

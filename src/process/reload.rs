@@ -237,6 +237,7 @@ impl Master {
     fn started(&mut self, coming: &Coming, count: Count) {
         let text = self.announce(coming, count);
         let asked = self.complete_upgrade();
+        self.watch_config();
         shm::board().master.conclude(asked, true, &text);
         self.tell_ready();
         self.notifier.ready(&text);

@@ -162,6 +162,7 @@ impl Master {
         }
         self.generation = adopted.as_ref().map_or(self.generation, |a| a.state.last_generation);
         self.noaccepting = adopted.is_some_and(|adopted| adopted.state.noaccepting);
+        self.watch_config();
         self.not_upgraded(reason);
         self.notifier.ready(reason);
         if self.noaccepting { Continue(()) } else { self.start_missing() }
