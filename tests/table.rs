@@ -49,6 +49,30 @@ fn a_table_that_does_not_fit_is_refused_with_the_figure() {
     }
 }
 
+/// Else the spawns that fail take every descriptor, and no reload mends it.
+#[test]
+fn a_reload_to_a_table_that_does_not_fit_is_refused_with_the_figure() {
+    if drives_nginx() {
+        return;
+    }
+    let mut limpet = Limpet::prepare(Place::new(), &workers(2));
+    let mut command = limpet.command();
+    Birth { limits: vec![(libc::RLIMIT_NOFILE, 100, 100)], ..Birth::default() }.apply(&mut command);
+    limpet.launch_as(command);
+    let before = limpet.wait_workers(2);
+    limpet.configure(&workers(40));
+    let output = limpet.run(&["-s", "reload"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("open files in the master, RLIMIT_NOFILE allows 100"), "{text}");
+    assert_eq!(limpet.wait_workers(2), before);
+    // As many as fit, if not beside the old ones.
+    limpet.reload(&workers(20));
+    limpet.wait_workers(20);
+    limpet.reload(&workers(20));
+    limpet.wait_workers(20);
+}
+
 #[test]
 fn a_respawned_worker_keeps_its_slot_and_its_cpu() {
     let limpet = Limpet::start(&format!("worker_cpu_affinity 01 10; {}", workers(2)));

@@ -15,6 +15,7 @@ use std::ops::ControlFlow::Continue;
 use super::channel::Command;
 use super::master::{Doomed, Due, Master};
 use super::spawn::Step;
+use super::start::check_table;
 use super::table::Job;
 use super::verdict::{Count, Verdict};
 use crate::cycle::user::User;
@@ -120,7 +121,14 @@ impl Master {
         self.notifier.reloading();
         let generation = self.generation + 1;
         match log::reason_of(|| self.cycle.next(generation)) {
-            (Ok(next), _) => self.bind(Box::new(next), BIND_TRIES),
+            (Ok(next), _) => {
+                let (next, older) = (Box::new(next), self.table.iter().count());
+                match log::reason_of(|| check_table(&next, self.nofile, older)) {
+                    (Ok(()), _) => return self.bind(next, BIND_TRIES),
+                    (Err(_), why) => self.refuse(next, why),
+                }
+                Continue(())
+            }
             (Err(_), why) => {
                 self.serves_on(&why.unwrap_or("the new configuration is refused".into()));
                 Continue(())

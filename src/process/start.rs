@@ -26,6 +26,10 @@ use crate::sys::{fd, io};
 
 /// Descriptors for all else that a master opens: configs, logs, a scoreboard.
 const RESERVE: u64 = 16;
+/// A master holds both ends of a child's channel and the one of its door that is written to, a
+/// sibling the two that are written to.
+const OF_CHILD: u64 = 3;
+const OF_SIBLING: u64 = 2;
 
 /// What the loops know of how they were started.
 pub struct Start {
@@ -176,7 +180,7 @@ fn begin(cycle: &mut Cycle, start: &mut Start) -> Result<Begun, Refused> {
     }
     shm::board().master.config.set(&cycle.source.to_string());
     raise_nofile(start.nofile);
-    check_table(cycle, start.nofile)?;
+    check_table(cycle, start.nofile, 0)?;
     if let Some(path) = start.adopted.as_ref().and_then(Adopted::pid_file) {
         cycle.keep_pid_file(path);
     }
@@ -239,7 +243,7 @@ fn must_daemonize(cycle: &Cycle, start: &Start) -> bool {
     cycle.core.daemon && !goes_on && process::getpid() != 1
 }
 
-/// The master holds two descriptors for each child.
+/// The master holds some descriptors for each child.
 fn raise_nofile(limit: Option<Limit>) {
     let Some(limit) = limit.filter(|limit| limit.soft < limit.hard) else { return };
     let raised = limits::setrlimit(Resource::Nofile, Limit { soft: limit.hard, ..limit });
@@ -248,21 +252,25 @@ fn raise_nofile(limit: Option<Limit>) {
     }
 }
 
-/// Each child takes two of our descriptors, and one of each sibling: a limit may be too low for
-/// all of them, or leave a worker none for a connection.
-fn check_table(cycle: &Cycle, started_with: Option<Limit>) -> Result<(), Refused> {
+/// Each child takes three of our descriptors, and two of each sibling: a limit may be too low for
+/// all of them, or leave a worker none for a connection. Those of an older generation go.
+pub(super) fn check_table(
+    cycle: &Cycle,
+    started_with: Option<Limit>,
+    older: usize,
+) -> Result<(), Refused> {
     // The lowest number that is free now tells how many are in use.
     let (Ok(limit), Ok(free)) = (limits::getrlimit(Resource::Nofile), fd::duplicate(fd::STDERR))
     else {
         return Ok(());
     };
-    let used = u64::try_from(free.as_raw_fd()).unwrap_or(0);
+    let used = u64::try_from(free.as_raw_fd()).unwrap_or(0).saturating_sub(OF_CHILD * older as u64);
     let children = cycle.workers.min(MAX_PROCESSES) as u64;
     let of_worker = cycle.core.worker_rlimit_nofile.or(started_with.map(|limit| limit.soft));
     let of_worker = of_worker.unwrap_or(limit.soft);
-    let (whose, needed, allowed) = match 2 * children + used + RESERVE {
+    let (whose, needed, allowed) = match OF_CHILD * children + used + RESERVE {
         needed if needed > limit.soft => ("the master", needed, limit.soft),
-        _ => ("each worker", children + used + 1, of_worker),
+        _ => ("each worker", OF_SIBLING * children + used + 1, of_worker),
     };
     if !cycle.core.master_process || needed <= allowed {
         return Ok(());
