@@ -28,6 +28,10 @@ const SERVED: &str = "
             }
             location /target/ { proxy_pass http://app$uri; }
             location ~ ^/target_group/(.*)$ { proxy_pass http://app/$1; }
+            location /copied/ {
+                mirror /copy; mirror_request_body off; proxy_pass http://app;
+            }
+            location = /copy { internal; proxy_pass http://app/copy; }
             location /set/ { set $args k=$arg_a; proxy_pass http://app; }
             location /rewritten/ { rewrite ^/rewritten/(.*)$ /new/$1 break; proxy_pass http://app; }
         }
@@ -370,4 +374,23 @@ fn arguments_that_were_set_are_passed_on() {
     assert_eq!(limpet.get("/set/x%20y?a=1&b=2").status, 200);
     let lines: Vec<_> = upstream.take_requests().iter().map(|it| it.line().to_owned()).collect();
     assert_eq!(lines, ["GET /set/x%20y?k=1 HTTP/1.1"]);
+}
+
+/// nginx promises it a length, and never sends it.
+#[test]
+fn a_copy_without_body_has_none() {
+    if drives_nginx() {
+        return;
+    }
+    let (limpet, upstream) = start();
+    let post = "POST /copied/ HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+    assert_eq!(status_of(&limpet, post), 200);
+    upstream
+        .wait("the copy", |seen| seen.iter().map(|seen| seen.requests.len()).sum::<usize>() == 2);
+    let seen = upstream.take_requests();
+    let bodies = |target: &str| {
+        let requests = seen.iter().filter(|it| it.target() == target);
+        requests.map(|it| String::from_utf8_lossy(&it.body).into_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!((bodies("/copied/"), bodies("/copy")), (vec!["hello".into()], vec!["".into()]));
 }

@@ -260,3 +260,18 @@ fn peers_change_with_a_reload_and_no_request_fails() {
         assert!(load.join().unwrap() > 5);
     });
 }
+
+/// What cannot be done here would fail with any peer, so none is blamed, and no other asked.
+#[test]
+fn what_is_wrong_here_is_no_failure_of_a_peer() {
+    let place = Place::new();
+    let _good = (named(&place, 8090), named(&place, 8091));
+    let peers = "server 127.0.0.1:8090; server 127.0.0.1:8091; keepalive 0;";
+    let limpet = Limpet::start_in(place, &config(peers, "proxy_bind $arg_from;"));
+    for _ in 0..3 {
+        assert_eq!(limpet.get("/?from=192.0.2.1").status, 500);
+    }
+    limpet.log.wait("bind(192.0.2.1");
+    assert_eq!(limpet.get("/?from=127.0.0.1").status, 200);
+    assert_eq!(limpet.log.count("temporarily disabled"), 0);
+}

@@ -177,7 +177,7 @@ impl<'r> Request<'r> {
             internal: true,
             raw_uri: false,
             is_inner: true,
-            repeats_body: ask.same_method,
+            repeats_body: ask.same_method && self.mirrors.is_some_and(|it| it.request_body),
             trailers: if ask.same_method { self.trailers.clone() } else { Cell::default() },
             limited: self.limited.inner(),
             slots,

@@ -13,6 +13,8 @@ use crate::sys::{socket, sockopt};
 use crate::text::escape::Shown;
 use crate::time;
 use crate::vars::Subject;
+use std::fmt;
+use std::os::fd::OwnedFd;
 
 /// A host that is gone leaves connections without an answer for half a minute: so the name of a
 /// peer is looked up when it has been silent for so many milliseconds.
@@ -39,12 +41,13 @@ pub fn connect<'r>(
             note_connected(upstream);
             return Ok(());
         }
-        let io = match open(bind, upstream.conf, lease.addr()) {
+        let io = match open(request, upstream.conf, bind, &lease) {
             Ok(io) => io,
-            Err(errno) => {
-                fail(request, errno);
-                upstream.refused(lease);
-                return Err(Failure::Unconnected);
+            Err(failure) => {
+                if failure == Failure::Unconnected {
+                    upstream.refused(lease);
+                }
+                return Err(failure);
             }
         };
         upstream.link = Some(Link {
@@ -84,7 +87,7 @@ pub fn connect<'r>(
         if link.io.is_closed()
             && let Ok(Some(errno)) = sockopt::take_error(&link.io)
         {
-            fail(request, errno);
+            fail(request, errno, format_args!("connect() failed"));
             return Err(Failure::Unconnected);
         }
         note_connected(upstream);
@@ -108,7 +111,7 @@ fn left(request: &Request<'_>) {
     request.log(Level::Warn, None, text);
 }
 
-fn fail(request: &Request<'_>, errno: Errno) {
+fn fail(request: &Request<'_>, errno: Errno, what: fmt::Arguments<'_>) {
     // Of what is not there nginx says less.
     let level = match errno {
         Errno::EAGAIN
@@ -121,7 +124,7 @@ fn fail(request: &Request<'_>, errno: Errno) {
         | Errno::EHOSTUNREACH => Level::Error,
         _ => Level::Crit,
     };
-    request.log(level, Some(errno), format_args!("connect() failed"));
+    request.log(level, Some(errno), what);
 }
 
 /// Where connections come from, and whether that may be another machine's (`proxy_bind`).
@@ -136,22 +139,49 @@ fn local<'r>(request: &Request<'r>, conf: &'r settings::Loc) -> Option<(Addr, bo
     Some((local?, *transparent))
 }
 
-/// A socket on its way to `addr`.
-fn open(from: Option<(Addr, bool)>, conf: &settings::Loc, addr: &Addr) -> Result<Io> {
-    let fd = socket::socket(addr.family(), socket::STREAM)?;
-    if conf.socket_keepalive {
-        sockopt::set_keepalive(&fd, true)?;
+/// A socket on its way to the peer. What is wrong here, and not there, is no failure of it: it
+/// would be the same with any other.
+fn open(
+    request: &Request<'_>,
+    conf: &settings::Loc,
+    from: Option<(Addr, bool)>,
+    lease: &Lease,
+) -> std::result::Result<Io, Failure> {
+    let local = |level, errno, what: fmt::Arguments<'_>| {
+        request.log(level, errno, what);
+        Failure::Local(500)
+    };
+    let addr = lease.addr();
+    let fd = socket_to(addr, conf.socket_keepalive)
+        .map_err(|errno| local(Level::Alert, Some(errno), format_args!("socket() failed")))?;
+    if let Some((from, transparent)) = from {
+        bind(&fd, &from, transparent).map_err(|errno| {
+            local(Level::Crit, Some(errno), format_args!("bind({from}) failed"))
+        })?;
     }
-    if let Some((local, transparent)) = from {
-        bind(&fd, &local, transparent)?;
+    Io::connect(fd, addr).map_err(|errno| match errno {
+        Errno::EMFILE => {
+            local(Level::Alert, None, format_args!("worker_connections are not enough"))
+        }
+        errno => {
+            fail(request, errno, format_args!("connect() to {} failed", Shown(lease.name())));
+            Failure::Unconnected
+        }
+    })
+}
+
+fn socket_to(addr: &Addr, keepalive: bool) -> Result<OwnedFd> {
+    let fd = socket::socket(addr.family(), socket::STREAM)?;
+    if keepalive {
+        sockopt::set_keepalive(&fd, true)?;
     }
     if !addr.is_unix() {
         sockopt::set_nodelay(&fd, true)?;
     }
-    Io::connect(fd, addr)
+    Ok(fd)
 }
 
-fn bind(fd: &std::os::fd::OwnedFd, local: &Addr, transparent: bool) -> Result<()> {
+fn bind(fd: &OwnedFd, local: &Addr, transparent: bool) -> Result<()> {
     if transparent {
         sockopt::set_transparent(fd, local.family())?;
     }
