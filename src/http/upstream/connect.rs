@@ -44,9 +44,7 @@ pub fn connect<'r>(
         let io = match open(request, upstream.conf, bind, &lease) {
             Ok(io) => io,
             Err(failure) => {
-                if failure == Failure::Unconnected {
-                    upstream.refused(lease);
-                }
+                upstream.refused(lease);
                 return Err(failure);
             }
         };
