@@ -69,8 +69,12 @@ fn a_reload_to_a_table_that_does_not_fit_is_refused_with_the_figure() {
     // As many as fit, if not beside the old ones.
     limpet.reload(&workers(20));
     limpet.wait_workers(20);
-    limpet.reload(&workers(20));
-    limpet.wait_workers(20);
+    limpet.reload(&workers(10));
+    let first = limpet.wait_workers(10);
+    assert_eq!(limpet.run(&["-s", "upgrade"]).status.code(), Some(0));
+    wait_all(&first);
+    limpet.wait_workers(10);
+    assert_eq!(limpet.get("/").text(), "served");
 }
 
 #[test]

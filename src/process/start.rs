@@ -180,7 +180,8 @@ fn begin(cycle: &mut Cycle, start: &mut Start) -> Result<Begun, Refused> {
     }
     shm::board().master.config.set(&cycle.source.to_string());
     raise_nofile(start.nofile);
-    check_table(cycle, start.nofile, 0)?;
+    let older = start.adopted.as_ref().map_or(0, |adopted| adopted.state.children.len());
+    check_table(cycle, start.nofile, older)?;
     if let Some(path) = start.adopted.as_ref().and_then(Adopted::pid_file) {
         cycle.keep_pid_file(path);
     }
