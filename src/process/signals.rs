@@ -187,7 +187,7 @@ impl Wanted {
 impl Wanted {
     /// Who waits for a new binary is to be told that none will come.
     fn refuse(&mut self, role: Role, signal: &Signal) {
-        self.refused |= signal.master == ChangeBinary;
+        self.refused |= signal.master == ChangeBinary && !matches!(role, Role::Worker { .. });
         if matches!(role, Role::Master { .. }) {
             log!(
                 Level::Crit,
@@ -270,8 +270,9 @@ mod tests {
             none
         );
         let upgrading = Role::Master { winch: true, graceful: false, upgrading: true };
-        assert_eq!(asked(upgrading, signal::USR2), none);
-        assert_eq!(asked(Role::Single, signal::USR2), none);
+        let refused = Wanted { refused: true, ..none };
+        assert_eq!(asked(upgrading, signal::USR2), refused);
+        assert_eq!(asked(Role::Single, signal::USR2), refused);
         assert_eq!(asked(Role::Single, signal::WINCH), none);
         let worker = Role::Worker { winch: true, graceful: false };
         assert_eq!(asked(worker, signal::HUP), none);
