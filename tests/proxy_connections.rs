@@ -347,6 +347,25 @@ fn a_client_that_goes_takes_its_upstream_along() {
     }
 }
 
+/// What was not waited for has no status.
+#[test]
+fn an_upstream_whose_client_goes_has_no_status() {
+    let place = Place::new();
+    let upstream = Upstream::tcp(&place, 8090, |peer| {
+        peer.request();
+        peer.hang();
+    });
+    let log = "log_format ends '$status $upstream_addr $upstream_status;';
+        access_log @DIR@/access.log ends;";
+    let limpet = Limpet::start_in(place, &config("", "").replace("access_log off;", log));
+    let mut client = limpet.client();
+    client.send(GET);
+    upstream.wait("the request", |seen| seen.iter().any(|seen| !seen.requests.is_empty()));
+    drop(client);
+    let line = format!("499 127.0.0.1:{} -;", limpet.port(8090));
+    eventually("the line", || limpet.access.text().contains(&line));
+}
+
 #[test]
 fn upstreams_that_say_nothing_are_given_up() {
     let limits = "proxy_connect_timeout 300ms; proxy_read_timeout 300ms; proxy_send_timeout 300ms;";

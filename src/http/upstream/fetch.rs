@@ -342,7 +342,8 @@ impl<'r> Upstream<'r> {
     fn blame(&mut self, request: &Request<'_>, failure: Failure) {
         let unconnected = self.is_unconnected();
         self.note_end();
-        if let Some(attempt) = self.attempt {
+        // Who was not waited for has no status.
+        if let (Some(attempt), Some(_)) = (self.attempt, failure.next()) {
             attempt.status.set(failure.status());
         }
         let lease = self.link.as_ref().map(|link| &link.lease).or(self.unconnected.as_ref());
