@@ -394,3 +394,29 @@ fn tcp_nodelay_and_nopush_change_nothing_that_is_seen() {
         }
     }
 }
+
+/// What has left is counted and told, also where the client goes away in the middle.
+#[test]
+fn answers_that_are_cut_are_logged_with_what_has_left() {
+    for sendfile in ["on", "off"] {
+        let place = Place::new();
+        place.write("html/big.bin", vec![b'x'; 64 << 20]);
+        let config = format!(
+            "error_log @DIR@/error.log info; events {{ }}
+             http {{ log_format sent '$uri $body_bytes_sent $request_completion.';
+                     access_log @DIR@/sent.log sent; sendfile {sendfile};
+                     server {{ listen 8080; root @DIR@/html; }} }}"
+        );
+        let limpet = Limpet::start_in(place, &config);
+        let mut client = limpet.client();
+        client.send(request("/big.bin"));
+        client.read_exact(3_000_000).unwrap();
+        drop(client);
+        let line = limpet.log.wait("while sending response to client");
+        assert!(line.text.contains("request: \"GET /big.bin HTTP/1.1\""), "{}", line.text);
+        eventually("the line is written", || limpet.place.read("sent.log").ends_with(" .\n"));
+        let log = limpet.place.read("sent.log");
+        let sent: u64 = log.split(' ').nth(1).unwrap().parse().unwrap();
+        assert!((2_999_000..64 << 20).contains(&sent), "sendfile {sendfile}: {log}");
+    }
+}

@@ -98,16 +98,18 @@ impl Conn {
 
     /// An answer could not be sent to its end: says why, in nginx's words.
     pub fn send_failed(&self, server: &Server, client: Ip, errno: Errno, reset_timedout: bool) {
-        let text = match errno {
-            Errno::ETIMEDOUT => "client timed out",
-            _ => "send() failed",
-        };
         if errno == Errno::ETIMEDOUT && reset_timedout {
             self.reset_on_close();
         }
         let action = " while sending response to client";
         let doing = Doing { action, client, server: &Shown(&server.name) };
-        self.log(server, Level::Info, Some(errno), format_args!("{text}"), Some(&doing));
+        self.log(
+            server,
+            Level::Info,
+            Some(errno),
+            format_args!("{}", not_sent(errno)),
+            Some(&doing),
+        );
     }
 
     /// It ends before it has asked for anything.
@@ -222,6 +224,14 @@ enum Held<E: Future + 'static> {
     Busy(Placed<E>),
     /// The rest of it is a tunnel that another worker had.
     Tunnel(Room<'static, ()>),
+}
+
+/// Why an answer did not leave.
+pub fn not_sent(errno: Errno) -> &'static str {
+    match errno {
+        Errno::ETIMEDOUT => "client timed out",
+        _ => "send() failed",
+    }
 }
 
 /// Serves one connection until it closes. `make` builds the future of

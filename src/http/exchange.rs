@@ -250,7 +250,10 @@ fn answered<'r>(
         tell_end(request);
         log::record(request);
         if let Err(errno) = sent {
-            conn.send_failed(request.server, request.client.ip, errno, limits.reset_timedout);
+            request.log_sending(errno);
+            if errno == Errno::ETIMEDOUT && request.location.conf.core.reset_timedout_connection {
+                conn.reset_on_close();
+            }
         }
         *limits = Limits::of(request.location);
         match found {

@@ -8,6 +8,7 @@
 
 use crate::event::{self, Io};
 use crate::mem::buffers::Buf;
+use crate::proto::range::Part;
 use crate::sys::errno::{Errno, Result};
 use crate::sys::{io, socket};
 use crate::text::writer::Writer;
@@ -80,30 +81,28 @@ impl Output {
     }
 
     /// Adds a body: copied when it is small, so that more answers may follow it,
-    /// else sent at once together with what was written before.
+    /// else sent at once together with what was written before. What has left is taken off
+    /// `bytes`, here and below off a part, also where sending fails.
     pub fn body(
         &mut self,
         io: &Io,
-        bytes: &[u8],
+        bytes: &mut &[u8],
         timeout: u64,
     ) -> impl Future<Output = Result<()>> {
         async move {
             if bytes.len() <= COPIED && bytes.len() <= self.buffer.len() - self.end {
                 self.buffer[self.end..self.end + bytes.len()].copy_from_slice(bytes);
                 self.end += bytes.len();
+                *bytes = &[];
                 return Ok(());
             }
-            let mut sent = 0;
-            while self.start < self.end || sent < bytes.len() {
-                let parts = [
-                    IoSlice::new(&self.buffer[self.start..self.end]),
-                    IoSlice::new(&bytes[sent..]),
-                ];
+            while self.start < self.end || !bytes.is_empty() {
+                let parts = [IoSlice::new(&self.buffer[self.start..self.end]), IoSlice::new(bytes)];
                 match io.try_with(|fd| socket::send_parts(fd, &parts, 0)) {
                     Ok(count) => {
                         let of_head = count.min(self.end - self.start);
                         self.start += of_head;
-                        sent += count - of_head;
+                        *bytes = &bytes[count - of_head..];
                     }
                     Err(Errno::EAGAIN) => io.writable(event::after(timeout)).await?,
                     Err(Errno::EINTR) => {}
@@ -116,25 +115,24 @@ impl Output {
     }
 }
 
-/// Sends `len` bytes of a file from `offset`, at most `most` (0: any number) before the
-/// others have their turn. A file that ends early is `EIO`.
+/// Sends a part of a file, at most `most` (0: any number) bytes before the others have their
+/// turn. A file that ends early is `EIO`.
 pub fn send_file(
     io: &Io,
     file: &OwnedFd,
-    (offset, len): (u64, u64),
+    part: &mut Part,
     most: u64,
     timeout: u64,
 ) -> impl Future<Output = Result<()>> {
     async move {
         /// What the kernel takes at once.
         const MOST: u64 = 0x7fff_f000;
-        let (mut at, end) = (offset, offset + len);
         let most = if most == 0 { MOST } else { most.min(MOST) };
-        while at < end {
-            let chunk = (end - at).min(most) as usize;
-            match io.try_with(|socket| io::sendfile(socket, file, &mut at, chunk)) {
+        while part.start < part.end {
+            let chunk = part.len().min(most) as usize;
+            match io.try_with(|socket| io::sendfile(socket, file, &mut part.start, chunk)) {
                 Ok(0) => return Err(Errno::EIO),
-                Ok(count) if count == chunk && at < end => event::yield_now().await,
+                Ok(count) if count == chunk && part.start < part.end => event::yield_now().await,
                 Ok(_) | Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => io.writable(event::after(timeout)).await?,
                 Err(errno) => return Err(errno),
@@ -149,24 +147,26 @@ pub fn send_file(
 pub fn copy_file(
     io: &Io,
     file: &OwnedFd,
-    (offset, len): (u64, u64),
+    part: &mut Part,
     output: &mut Output,
     timeout: u64,
 ) -> impl Future<Output = Result<()>> {
     async move {
-        let (mut at, end) = (offset, offset + len);
-        while at < end {
+        while part.start < part.end {
             if output.end == output.buffer.len() {
-                output.flush(io, timeout, true).await?;
+                if let Err(errno) = output.flush(io, timeout, true).await {
+                    part.start = part.start.saturating_sub(output.len() as u64);
+                    return Err(errno);
+                }
                 event::yield_now().await;
             }
             let room = &mut output.buffer[output.end..];
-            let most = usize::try_from(end - at).map_or(room.len(), |left| left.min(room.len()));
-            match io::pread(file, &mut room[..most], at) {
+            let most = usize::try_from(part.len()).map_or(room.len(), |left| left.min(room.len()));
+            match io::pread(file, &mut room[..most], part.start) {
                 Ok(0) => return Err(Errno::EIO),
                 Ok(count) => {
                     output.end += count;
-                    at += count as u64;
+                    part.start += count as u64;
                 }
                 Err(Errno::EINTR) => {}
                 Err(errno) => return Err(errno),

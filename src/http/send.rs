@@ -175,26 +175,30 @@ fn at_once(
     async move {
         let core = &request.location.conf.core;
         let (io, timeout) = (&request.conn.io, core.send_timeout);
-        match *source {
-            Source::Bytes(bytes) => output.body(io, bytes, timeout).await?,
+        let mut left = *source;
+        let result = match &mut left {
+            Source::Bytes(bytes) => output.body(io, bytes, timeout).await,
             Source::File(file, part) => match &file.contents {
-                Contents::Bytes(bytes) => {
+                Contents::Bytes(all) => {
                     let range = part.start as usize..part.end as usize;
-                    output.body(io, bytes.get(range).unwrap_or_default(), timeout).await?;
+                    let mut bytes = all.get(range).unwrap_or_default();
+                    let result = output.body(io, &mut bytes, timeout).await;
+                    part.start = part.end - bytes.len() as u64;
+                    result
                 }
                 Contents::Descriptor(fd) => {
-                    let place = (part.start, part.len());
                     if core.sendfile {
                         output.flush(io, timeout, true).await?;
-                        send_file(io, fd, place, core.sendfile_max_chunk, timeout).await?;
+                        send_file(io, fd, part, core.sendfile_max_chunk, timeout).await
                     } else {
-                        copy_file(io, fd, place, output, timeout).await?;
+                        copy_file(io, fd, part, output, timeout).await
                     }
                 }
             },
-        }
-        request.body_sent += source.len();
-        Ok(())
+        };
+        // What has left counts, also where the rest does not.
+        request.body_sent += source.len() - left.len();
+        result
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a request tells the error log, and who it is for whoever reads that.
 
+use crate::http::connection::not_sent;
 use crate::http::request::Request;
 use crate::log::{self, Entry, Field, Level};
 use crate::proto::request::Known;
@@ -22,6 +23,12 @@ impl Request<'_> {
         };
         self.log_info(errno, text);
         self.action = "";
+    }
+
+    /// The answer cannot be sent to its end.
+    pub fn log_sending(&mut self, errno: Errno) {
+        self.action = " while sending response to client";
+        self.log_info(Some(errno), format_args!("{}", not_sent(errno)));
     }
 
     /// Header lines that are ignored for their names are told of.
