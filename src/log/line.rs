@@ -9,6 +9,7 @@ use std::fmt::{self, Display, Write};
 
 use super::Level;
 use crate::sys::Errno;
+use crate::text::scan;
 use crate::time;
 
 pub const MAX: usize = 2048;
@@ -111,8 +112,8 @@ impl Line {
 
 impl Write for Line {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        // Nearly all text is plain, and need not be taken apart by characters.
-        if text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        // As in `Shown`.
+        if scan::is_plain(text.as_bytes()) {
             self.put(text.as_bytes());
             return Ok(());
         }

@@ -211,6 +211,12 @@ pub struct Shown<'a>(pub &'a [u8]);
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        // Nearly all bytes are plain, and need not be taken apart by characters.
+        if scan::is_plain(self.0)
+            && let Ok(text) = std::str::from_utf8(self.0)
+        {
+            return f.write_str(text);
+        }
         for chunk in self.0.utf8_chunks() {
             for part in chunk.valid().split_inclusive(char::is_control) {
                 let plain = part.trim_end_matches(char::is_control);

@@ -86,6 +86,11 @@ pub fn control(bytes: &[u8]) -> Option<usize> {
     find(bytes, |lanes| controls(lanes).bits())
 }
 
+/// Whether all bytes are visible ASCII or blanks.
+pub fn is_plain(bytes: &[u8]) -> bool {
+    find(bytes, |lanes| controls(lanes).or(lanes.within(0x80, 0xff)).bits()).is_none()
+}
+
 /// Where the first byte stands that ends a word of a request line: a blank or
 /// a control byte.
 #[inline]
@@ -220,6 +225,7 @@ mod tests {
     fn check(text: &[u8], needle: u8) {
         assert_eq!(byte(text, needle), text.iter().position(|&b| b == needle));
         assert_eq!(control(text), text.iter().position(|b| b.is_ascii_control()));
+        assert_eq!(is_plain(text), text.iter().all(|b| matches!(b, b' '..=b'~')));
         let blank = |b: &u8| b.is_ascii_control() || *b == b' ';
         assert_eq!(blank_or_control(text), text.iter().position(blank));
         let quote = |b: &u8| matches!(b, b'"' | b'\\');
