@@ -313,7 +313,7 @@ impl Master {
     }
 
     /// What the scoreboard shows of the master.
-    fn report(&self) {
+    pub(super) fn report(&self) {
         let state = match &self.stage {
             _ if self.wanted.terminate => MasterState::Terminating,
             _ if self.wanted.quit => MasterState::ShuttingDown,

@@ -62,6 +62,12 @@ impl Watch {
         Some(self.board()?.master.state())
     }
 
+    /// The same after a new look: a state that was read with a verdict may be older than that.
+    pub fn state_now(&self) -> Option<MasterState> {
+        self.view.as_ref().ok()?.refresh_master().ok()?;
+        self.state()
+    }
+
     /// TERM would let it finish what it has begun (`term_action graceful`).
     pub fn is_term_graceful(&self) -> bool {
         self.board().is_some_and(|board| board.master.term_is_graceful.get() != 0)

@@ -246,6 +246,8 @@ impl Master {
         let text = self.announce(coming, count);
         let asked = self.complete_upgrade();
         self.watch_config();
+        // Who hears the verdict of an upgrade in place must not see it going on.
+        self.report();
         shm::board().master.conclude(asked, true, &text);
         self.tell_ready();
         self.notifier.ready(&text);

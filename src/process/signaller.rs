@@ -87,7 +87,7 @@ fn transmit(word: &str, pid: Pid, watch: &Watch) -> Option<()> {
 /// A new master beside the old one is the end of the old one; in place there is but one.
 fn upgraded(pid: Pid, before: u64, watch: &Watch) -> Told {
     let text = watch.result(Asked::Upgrade, before)?;
-    if watch.state() == Some(MasterState::Upgrading) {
+    if watch.state_now() == Some(MasterState::Upgrading) {
         process::kill(pid, signal::QUIT).map_err(|e| format!("kill({pid}, QUIT) failed ({e})"))?;
     }
     Ok(text)
